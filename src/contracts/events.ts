@@ -1,0 +1,81 @@
+// The session log's events: one table of log names, their names on streams, and what each carries.
+import { z } from 'zod';
+import { Timestamp } from './common.ts';
+import { ErrorDetail } from './errors.ts';
+import { Message } from './messages.ts';
+import { SessionSummary } from './sessions.ts';
+
+/** Log name -> name on the SSE stream of a POST and on WebSockets (the guide's names). */
+export const STREAM_NAMES = {
+  'session.created': 'session.created',
+  'session.updated': 'session.updated',
+  'session.ended': 'session.ended',
+  'message.created': 'message.created',
+  'message.content_started': 'content_start',
+  'message.content_ended': 'content_end',
+  'message.delta': 'content_delta',
+  'message.reset': 'content_reset',
+  'message.completed': 'message',
+  'message.interrupted': 'message',
+  'message.failed': 'message',
+  'error.occurred': 'error',
+} as const;
+
+export type EventType = keyof typeof STREAM_NAMES;
+export const EVENT_TYPES = Object.keys(STREAM_NAMES) as [EventType, ...EventType[]];
+
+/** UTF-16 units of one `message.delta`, so that a frame stays far below 16 KiB even when every unit is escaped. */
+export const DELTA_LENGTH_MAX = 2_000;
+
+const SessionData = z.object({ session: SessionSummary });
+const MessageData = z.object({ message: Message });
+const StepData = z.object({ step: z.number().int() });
+
+/** What an event carries beside its envelope, by log name. */
+export const EVENT_DATA = {
+  'session.created': SessionData,
+  'session.updated': SessionData,
+  'session.ended': SessionData.extend({ reason: z.enum(['completed', 'expired', 'archived', 'deleted']) }),
+  'message.created': MessageData,
+  'message.content_started': StepData,
+  'message.content_ended': StepData,
+  'message.delta': StepData.extend({ text: z.string().min(1).max(DELTA_LENGTH_MAX) }),
+  'message.reset': StepData,
+  'message.completed': MessageData,
+  'message.interrupted': MessageData,
+  'message.failed': MessageData,
+  'error.occurred': z.object({ error: ErrorDetail }),
+} as const satisfies Record<EventType, z.ZodType>;
+
+export type EventData<T extends EventType> = z.infer<(typeof EVENT_DATA)[T]>;
+
+/** An event as the log holds it: the envelope, and the carried fields beside it. */
+export interface SessionEvent {
+  id: string;
+  seq: number;
+  type: EventType;
+  created_at: string;
+  session_id: string;
+  message_id: string | null;
+  data: Record<string, unknown>;
+}
+
+/** On JSON pages the carried fields stand beside the envelope's. */
+export const Event = z
+  .looseObject({
+    id: z.string(),
+    seq: z.number().int(),
+    type: z.enum(EVENT_TYPES),
+    created_at: Timestamp,
+    session_id: z.string(),
+    message_id: z.string().nullable(),
+  })
+  .meta({ id: 'Event' });
+export type Event = z.infer<typeof Event>;
+
+/** Events that end the stream of a POST: the reply is over. */
+export const FINAL_EVENTS: readonly EventType[] = [
+  'message.completed',
+  'message.interrupted',
+  'message.failed',
+];

@@ -1,0 +1,98 @@
+// Messages: what a client may send, and what it reads back. One assistant message answers one POST.
+import { z } from 'zod';
+import { Timestamp, Usage } from './common.ts';
+import { ErrorDetail } from './errors.ts';
+import { ToolCall } from './tools.ts';
+
+export const CONTENT_LENGTH_MAX = 1_000_000;
+export const CONTENT_BLOCKS_MAX = 1_000;
+
+const TextBlock = z.strictObject({
+  type: z.literal('text'),
+  text: z.string().min(1).max(CONTENT_LENGTH_MAX),
+});
+const JsonBlock = z.strictObject({ type: z.literal('json'), value: z.json() });
+
+export const InputBlock = z.discriminatedUnion('type', [TextBlock, JsonBlock]);
+export type InputBlock = z.infer<typeof InputBlock>;
+
+export const MessageContent = z.union(
+  [z.string().min(1).max(CONTENT_LENGTH_MAX), z.array(InputBlock).min(1).max(CONTENT_BLOCKS_MAX)],
+  { error: 'must be a string or an array of content blocks' },
+);
+export type MessageContent = z.infer<typeof MessageContent>;
+
+export const OnBusy = z.enum(['queue', 'reject']);
+export type OnBusy = z.infer<typeof OnBusy>;
+
+/** Claude's own object; what it allows beyond `type` is checked by the model. */
+export const Thinking = z.looseObject({ type: z.enum(['enabled', 'disabled', 'adaptive']) });
+
+/** What a turn may set for itself; a session has the same fields as its defaults. */
+export const turnOptions = {
+  max_tokens: z.int().min(1).nullish(),
+  temperature: z.number().min(0).max(1).nullish(),
+  thinking: Thinking.nullish(),
+};
+
+export const CreateMessage = z
+  .strictObject({
+    content: MessageContent,
+    stream: z.boolean().optional(),
+    background: z.boolean().optional(),
+    on_busy: OnBusy.nullish(),
+    ...turnOptions,
+  })
+  .refine((body) => !(body.stream && body.background), {
+    path: ['background'],
+    message: "can't be combined with 'stream'",
+  })
+  .meta({ id: 'CreateMessage' });
+export type CreateMessage = z.infer<typeof CreateMessage>;
+
+/** `message` of a new session: text, or the fields of a message; it is answered in the background. */
+export const FirstMessage = z.union(
+  [
+    z.string().min(1).max(CONTENT_LENGTH_MAX),
+    z.array(InputBlock).min(1).max(CONTENT_BLOCKS_MAX),
+    z.strictObject({ content: MessageContent, ...turnOptions }),
+  ],
+  { error: "must be a string, an array of content blocks, or an object with 'content'" },
+);
+export type FirstMessage = z.infer<typeof FirstMessage>;
+
+export const MESSAGE_STATUSES = [
+  'queued',
+  'in_progress',
+  'requires_action',
+  'completed',
+  'interrupted',
+  'failed',
+] as const;
+export type MessageStatus = (typeof MESSAGE_STATUSES)[number];
+
+/** Statuses that never change again. */
+export const TERMINAL_STATUSES: readonly MessageStatus[] = ['completed', 'interrupted', 'failed'];
+export const isTerminal = (status: MessageStatus): boolean => TERMINAL_STATUSES.includes(status);
+
+export const Message = z
+  .object({
+    id: z.string(),
+    session_id: z.string(),
+    parent_id: z.string().nullable(),
+    role: z.enum(['user', 'assistant']),
+    content: z.string(),
+    content_blocks: z.array(z.looseObject({ type: z.string() })),
+    status: z.enum(MESSAGE_STATUSES),
+    stop_reason: z.string().nullable(),
+    model: z.string().nullable(),
+    usage: Usage,
+    tool_calls: z.array(ToolCall),
+    waiting_for: z.array(z.string()),
+    files: z.array(z.string()),
+    error: ErrorDetail.nullable(),
+    created_at: Timestamp,
+    completed_at: Timestamp.nullable(),
+  })
+  .meta({ id: 'Message' });
+export type Message = z.infer<typeof Message>;

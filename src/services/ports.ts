@@ -1,0 +1,127 @@
+// What the HTTP facade may ask of the services. Rules live behind it; no Express, no SQL in these shapes.
+import type { ApiKey, CreateApiKey, CreatedApiKey, Level } from '../contracts/api-keys.ts';
+import type { EventType, SessionEvent } from '../contracts/events.ts';
+import type { Readiness } from '../contracts/health.ts';
+import type { CreateMessage, Message } from '../contracts/messages.ts';
+import type { ModelEntry } from '../contracts/models.ts';
+import type {
+  CreateSession,
+  Interrupted,
+  Session,
+  SessionState,
+  SessionStatus,
+  SessionSummary,
+  UpdateSession,
+} from '../contracts/sessions.ts';
+
+/** Who is calling: what a valid key says. */
+export interface Caller {
+  accountId: string;
+  keyId: string;
+  level: Level;
+}
+
+/** An `Idempotency-Key` with what it is bound to. */
+export interface Idempotency {
+  key: string;
+  /** Method and concrete path. */
+  route: string;
+  /** Digest of the parsed body, the same for the same JSON value. */
+  fingerprint: string;
+}
+
+/** Where a page starts: the sort values of the last row of the page before. Opaque to the facade. */
+export type Position = (string | number)[];
+
+export interface Slice<T> {
+  data: T[];
+  /** Null on the last page. */
+  next: Position | null;
+}
+
+export interface PageRequest {
+  limit: number;
+  order: 'asc' | 'desc';
+  after: Position | null;
+}
+
+export interface SessionFilter {
+  status?: SessionStatus[];
+  model?: string;
+  /** Milliseconds since the epoch, exclusive. */
+  createdAfterMs?: number;
+  createdBeforeMs?: number;
+  metadata: Record<string, string>;
+}
+
+export interface SessionsService {
+  create(
+    caller: Caller,
+    body: CreateSession,
+    idempotency: Idempotency | null,
+  ): Promise<{ session: Session; replayed: boolean }>;
+  list(caller: Caller, filter: SessionFilter, page: PageRequest): Promise<Slice<SessionSummary>>;
+  get(caller: Caller, sessionId: string, options: { includeState: boolean }): Promise<Session>;
+  update(caller: Caller, sessionId: string, body: UpdateSession): Promise<Session>;
+  delete(caller: Caller, sessionId: string): Promise<void>;
+  complete(caller: Caller, sessionId: string): Promise<Session>;
+  archive(caller: Caller, sessionId: string): Promise<Session>;
+  interrupt(caller: Caller, sessionId: string): Promise<Interrupted>;
+  state(caller: Caller, sessionId: string): Promise<SessionState>;
+}
+
+/** A message that is stored and will be answered; everything after this point is reading. */
+export interface AcceptedMessage {
+  sessionId: string;
+  userMessageId: string;
+  replyId: string;
+  replayed: boolean;
+  /** Reading the log after this seq shows every event of the reply. */
+  afterSeq: number;
+}
+
+export interface MessagesService {
+  accept(
+    caller: Caller,
+    sessionId: string,
+    body: CreateMessage,
+    idempotency: Idempotency | null,
+  ): Promise<AcceptedMessage>;
+  /**
+   * Waits until the reply is over or needs the caller, at most the configured time.
+   * `settled` false: still going on, the answer is a 202.
+   */
+  waitForReply(
+    accepted: AcceptedMessage,
+    signal: AbortSignal,
+  ): Promise<{ message: Message; settled: boolean }>;
+  /** The reply's events in order, ending after the final one. Ends early when `signal` aborts. */
+  followReply(accepted: AcceptedMessage, signal: AbortSignal): AsyncIterable<SessionEvent>;
+  list(caller: Caller, sessionId: string, page: PageRequest): Promise<Slice<Message>>;
+  get(caller: Caller, sessionId: string, messageId: string): Promise<Message>;
+}
+
+export interface EventsService {
+  page(
+    caller: Caller,
+    sessionId: string,
+    query: { after: number; limit: number; types: EventType[] | null; messageId: string | null },
+  ): Promise<{ data: SessionEvent[]; hasMore: boolean }>;
+}
+
+export interface ApiKeysService {
+  /** @throws ApiError `invalid_api_key`, `expired_api_key` */
+  authenticate(presentedKey: string): Promise<Caller>;
+  create(caller: Caller, body: CreateApiKey): Promise<CreatedApiKey>;
+  list(caller: Caller, page: PageRequest): Promise<Slice<ApiKey>>;
+  revoke(caller: Caller, keyId: string): Promise<void>;
+}
+
+export interface Services {
+  sessions: SessionsService;
+  messages: MessagesService;
+  events: EventsService;
+  apiKeys: ApiKeysService;
+  models: { list(): ModelEntry[] };
+  health: { readiness(): Promise<Readiness> };
+}
