@@ -1,0 +1,75 @@
+// Takes text as the model speaks and writes it in groups: the first at once, later ones as fast as the store allows.
+import type { StepWriter } from '../src/turns/write.ts';
+
+/** While text keeps coming, groups are at least this far apart: a reader can't tell, the store writes far less. */
+const GROUP_INTERVAL_MS = 20;
+
+export interface DeltaWriterDeps {
+  writer: StepWriter;
+  /** Resolves false when another writer has taken over. */
+  appendText: (writer: StepWriter, text: string) => Promise<boolean>;
+  /** Called once when a write was refused or has failed; nothing is written after it. */
+  onStopped: (reason: 'refused' | { error: unknown }) => void;
+}
+
+export type DeltaWriter = ReturnType<typeof createDeltaWriter>;
+
+export function createDeltaWriter({ writer, appendText, onStopped }: DeltaWriterDeps) {
+  let buffer = '';
+  let stopped = false;
+  let lastWriteMs = 0;
+  let timer: NodeJS.Timeout | undefined;
+  let writing: Promise<void> = Promise.resolve();
+  let busy = false;
+
+  function stop(reason: 'refused' | { error: unknown }): void {
+    if (stopped) return;
+    stopped = true;
+    onStopped(reason);
+  }
+
+  async function write(): Promise<void> {
+    const text = buffer;
+    buffer = '';
+    try {
+      if (!(await appendText(writer, text))) stop('refused');
+    } catch (error) {
+      stop({ error });
+    }
+    lastWriteMs = Date.now();
+    busy = false;
+    schedule();
+  }
+
+  function flush(): void {
+    timer = undefined;
+    if (stopped || busy || buffer === '') return;
+    busy = true;
+    writing = write();
+  }
+
+  function schedule(): void {
+    if (stopped || busy || timer || buffer === '') return;
+    const waitMs = lastWriteMs + GROUP_INTERVAL_MS - Date.now();
+    if (waitMs <= 0) flush();
+    else timer = setTimeout(flush, waitMs);
+  }
+
+  return {
+    push(text: string): void {
+      buffer += text;
+      schedule();
+    },
+    /** Ends the writing. @returns the text that is not written yet, for the transaction that ends the step. */
+    async rest(): Promise<string> {
+      clearTimeout(timer);
+      timer = undefined;
+      await writing;
+      clearTimeout(timer);
+      const text = buffer;
+      buffer = '';
+      stopped = true;
+      return text;
+    },
+  };
+}

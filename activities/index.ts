@@ -1,0 +1,10 @@
+// Everything the workflows may cause, bound to its dependencies once.
+import { createModelStep, type ModelStepDeps } from './model.ts';
+import { createSessionActivities, type SessionActivityDeps } from './session.ts';
+
+export type ActivityDeps = ModelStepDeps & SessionActivityDeps;
+export type Activities = ReturnType<typeof createActivities>;
+
+export function createActivities(deps: ActivityDeps) {
+  return { modelStep: createModelStep(deps), ...createSessionActivities(deps) };
+}

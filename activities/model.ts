@@ -1,0 +1,123 @@
+// One model step: opens it in the store, streams the model's answer into the log, ends it.
+import { ApplicationFailure, CancelledFailure, Context } from '@temporalio/activity';
+import type { Catalogue } from '../src/models/catalogue.ts';
+import { type Model, ModelCallError, type ModelReply } from '../src/models/port.ts';
+import type { MessageRows } from '../src/stores/message-rows.ts';
+import type { Begun } from '../src/turns/begin.ts';
+import type { Turns } from '../src/turns/index.ts';
+import type { StepWriter } from '../src/turns/write.ts';
+import type { ModelStepInput, ModelStepResult } from '../workflows/protocol.ts';
+import { createConversation } from './conversation.ts';
+import { createDeltaWriter } from './delta-writer.ts';
+import { settled } from './results.ts';
+
+/** Far below the 20 s after which Temporal gives the attempt up; on a timer, for a thinking model may be silent. */
+const HEARTBEAT_INTERVAL_MS = 2_000;
+
+/** Thrown inside the step when another writer holds the fence: the work goes on elsewhere. */
+class Superseded extends Error {
+  override readonly name = 'Superseded';
+}
+
+export interface ModelStepDeps {
+  model: Model;
+  turns: Turns;
+  messages: MessageRows;
+  catalogue: Catalogue;
+  showPreviews: boolean;
+}
+
+type Open = Extract<Begun, { kind: 'open' }>;
+
+/** What Temporal shows and retries; the reply itself stays open for the next try. */
+const retry = (failure: ModelCallError): ApplicationFailure =>
+  ApplicationFailure.create({
+    type: failure.code,
+    message: failure.message,
+    cause: failure,
+    ...(failure.retryAfterMs === null ? {} : { nextRetryDelay: failure.retryAfterMs }),
+  });
+
+/** Heartbeats on a timer until stopped. The context is captured first: a listener has none of its own. */
+function keepAlive(context: Context): () => void {
+  context.heartbeat();
+  const timer = setInterval(() => context.heartbeat(), HEARTBEAT_INTERVAL_MS);
+  return () => clearInterval(timer);
+}
+
+export function createModelStep({ model, turns, messages, catalogue, showPreviews }: ModelStepDeps) {
+  const conversation = createConversation({ messages, catalogue });
+
+  /** Streams the answer into the log. @returns the answer and the text that the log does not have yet. */
+  async function speak(open: Open, writer: StepWriter, cancelled: AbortSignal) {
+    const superseded = new AbortController();
+    const signal = AbortSignal.any([cancelled, superseded.signal]);
+    const deltas = createDeltaWriter({
+      writer,
+      appendText: turns.appendText,
+      onStopped: (reason) => superseded.abort(reason === 'refused' ? new Superseded() : reason.error),
+    });
+    try {
+      const request = await conversation(open.session, open.user, writer.model);
+      const answer = await model.stream(request, { signal, onText: deltas.push });
+      return { answer, rest: await deltas.rest() };
+    } catch (error) {
+      await deltas.rest();
+      throw superseded.signal.aborted ? superseded.signal.reason : error;
+    }
+  }
+
+  async function complete(open: Open, writer: StepWriter, done: { answer: ModelReply; rest: string }) {
+    const closed = await turns.complete(writer, done.rest, done.answer);
+    if (!closed) throw new Superseded();
+    return settled(closed.session, open.user.id, closed.reply, showPreviews);
+  }
+
+  async function fail(open: Open, writer: StepWriter, failure: ModelCallError): Promise<ModelStepResult> {
+    const outcome = await turns.failStep(writer, failure);
+    if (!outcome) throw new Superseded();
+    if (!outcome.final) throw retry(failure);
+    return settled(outcome.session, open.user.id, outcome.reply, showPreviews);
+  }
+
+  /**
+   * The reply as it is now, when this attempt lost its right to write. Temporal ignores what a replaced attempt
+   * says; should it still listen, another try begins by asking the store.
+   */
+  async function afterTakeover(input: ModelStepInput, open: Open): Promise<ModelStepResult> {
+    const row = await messages.get(open.reply.id);
+    if (row && row.completed_at !== null) return settled(open.session, open.user.id, row, showPreviews);
+    throw ApplicationFailure.retryable(`Another attempt writes ${input.messageId}`, 'superseded');
+  }
+
+  async function step(input: ModelStepInput, open: Open, cancelled: AbortSignal): Promise<ModelStepResult> {
+    const writer: StepWriter = {
+      sessionId: input.sessionId,
+      replyId: open.reply.id,
+      step: open.step,
+      fence: open.fence,
+      model: open.reply.model ?? open.session.model,
+    };
+    try {
+      return await complete(open, writer, await speak(open, writer, cancelled));
+    } catch (error) {
+      if (error instanceof Superseded) return afterTakeover(input, open);
+      if (cancelled.aborted) throw new CancelledFailure('The model call was cancelled');
+      if (error instanceof ModelCallError) return fail(open, writer, error);
+      throw error;
+    }
+  }
+
+  return async function modelStep(input: ModelStepInput): Promise<ModelStepResult> {
+    const context = Context.current();
+    const stop = keepAlive(context);
+    try {
+      const begun = await turns.begin(input);
+      if (begun.kind === 'gone') return begun;
+      if (begun.kind === 'settled') return settled(begun.session, begun.user.id, begun.reply, showPreviews);
+      return await step(input, begun, context.cancellationSignal);
+    } finally {
+      stop();
+    }
+  };
+}

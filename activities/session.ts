@@ -1,0 +1,66 @@
+// Short transactions that the session workflow runs as local activities.
+import type { SessionLog } from '../src/stores/log.ts';
+import type { MessageRow } from '../src/stores/schema.ts';
+import type { Turns } from '../src/turns/index.ts';
+import type {
+  ExpireInput,
+  ExpireResult,
+  FailReplyInput,
+  ModelStepResult,
+  ReplyInput,
+  SessionSnapshot,
+} from '../workflows/protocol.ts';
+import { settled } from './results.ts';
+
+export interface SessionActivityDeps {
+  turns: Turns;
+  log: SessionLog;
+  /** Whether Temporal may hold the beginnings of texts. */
+  showPreviews: boolean;
+}
+
+/** A session that the store does not know any more: its workflow has nothing left to do. */
+const GONE: SessionSnapshot = {
+  account: '',
+  model: '',
+  ended: 'deleted',
+  expiresAtMs: null,
+  head: null,
+  open: null,
+  queue: [],
+};
+
+export function createSessionActivities({ turns, log, showPreviews }: SessionActivityDeps) {
+  async function result(sessionId: string, reply: MessageRow | undefined): Promise<ModelStepResult> {
+    if (!reply) return { kind: 'gone' };
+    const found = await log.write(sessionId, async (tx) => ({
+      session: tx.session,
+      user: await tx.messages.userOf(reply.id),
+    }));
+    if (!found?.user) return { kind: 'gone' };
+    return settled(found.session, found.user.id, reply, showPreviews);
+  }
+
+  return {
+    async snapshot({ sessionId }: { sessionId: string }): Promise<SessionSnapshot> {
+      return (await turns.snapshot(sessionId, showPreviews)) ?? GONE;
+    },
+
+    async interrupt(input: ReplyInput): Promise<ModelStepResult> {
+      return result(input.sessionId, await turns.interrupt(input));
+    },
+
+    async failReply(input: FailReplyInput): Promise<ModelStepResult> {
+      return result(input.sessionId, await turns.fail(input, input.reason));
+    },
+
+    async expire({ sessionId, nowMs }: ExpireInput): Promise<ExpireResult> {
+      const session = await turns.expire(sessionId, nowMs);
+      if (!session || session.deleted_at !== null) return { ended: 'deleted' };
+      if (session.ended_reason !== null) return { ended: session.ended_reason };
+      // A deadline that has passed while something is queued is no reason to ask again: the message's signal will come.
+      const later = session.expires_at !== null && session.expires_at > nowMs;
+      return { ended: null, expiresAtMs: later ? session.expires_at : null };
+    },
+  };
+}

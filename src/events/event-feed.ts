@@ -1,0 +1,76 @@
+// Reads a session's log after a cursor and then follows it. Every stream is an encoder over this feed.
+import type { EventType, SessionEvent } from '../contracts/events.ts';
+import type { SessionLog } from '../stores/log.ts';
+import type { LiveChannel } from './live-channel.ts';
+
+/** Events read at once: bounds the memory of a reader that starts far behind. */
+const BATCH_EVENTS = 200;
+/** Another process may write without this one's channel hearing of it, so the log is looked at this often anyway. */
+const POLL_INTERVAL_MS = 1_000;
+
+export interface FollowQuery {
+  sessionId: string;
+  after: number;
+  messageId?: string | null;
+  types?: readonly EventType[] | null;
+  signal: AbortSignal;
+}
+
+export type EventFeed = ReturnType<typeof createEventFeed>;
+
+export function createEventFeed({ log, channel }: { log: SessionLog; channel: LiveChannel }) {
+  /** Yields events in order, for ever, until `signal` aborts; then it ends without an error. */
+  async function* follow(query: FollowQuery): AsyncGenerator<SessionEvent> {
+    const bell = createBell(query.signal);
+    const unsubscribe = channel.subscribe(query.sessionId, bell.ring);
+    let after = query.after;
+    try {
+      while (!query.signal.aborted) {
+        const heard = bell.listen();
+        const events = await log.read({ ...query, after, limit: BATCH_EVENTS });
+        for (const event of events) {
+          if (query.signal.aborted) return;
+          after = event.seq;
+          yield event;
+        }
+        if (events.length === 0) await heard(POLL_INTERVAL_MS);
+      }
+    } finally {
+      unsubscribe();
+      bell.stop();
+    }
+  }
+
+  return { follow };
+}
+
+/** Wakes one waiter. A ring between `listen` and the wait is not lost. */
+export function createBell(signal: AbortSignal) {
+  let wake: (() => void) | undefined;
+  let rung = false;
+  const ring = () => {
+    rung = true;
+    wake?.();
+  };
+  signal.addEventListener('abort', ring);
+  return {
+    ring,
+    /** Forgets earlier rings. @returns a wait for the next one, at most so long. */
+    listen() {
+      rung = false;
+      return (timeoutMs: number): Promise<void> => {
+        if (rung || signal.aborted) return Promise.resolve();
+        return new Promise((resolve) => {
+          const timer = setTimeout(done, timeoutMs);
+          function done() {
+            clearTimeout(timer);
+            wake = undefined;
+            resolve();
+          }
+          wake = done;
+        });
+      };
+    },
+    stop: () => signal.removeEventListener('abort', ring),
+  };
+}

@@ -1,0 +1,200 @@
+// The session log: the only appender. Every change of a session is one transaction here that locks the session,
+// changes its rows and appends its events together, so `seq` is gap-free in the order of commits.
+import type { Kysely, Transaction } from 'kysely';
+import { toTimestamp } from '../contracts/common.ts';
+import type { EventData, EventType, SessionEvent } from '../contracts/events.ts';
+import { newId } from '../ids.ts';
+import { createMessageRows, type MessageRows } from './message-rows.ts';
+import type { EventRow, ModelCallRow, SessionPatch, SessionRow, Tables } from './schema.ts';
+
+export interface SessionTransaction {
+  /** The locked row, with this transaction's patches applied. */
+  readonly session: SessionRow;
+  readonly messages: MessageRows;
+  /** Every table, for the few writes that are not messages. All of them belong to this session. */
+  readonly rows: Transaction<Tables>;
+  readonly now: number;
+  patch(fields: SessionPatch): void;
+  append<T extends EventType>(type: T, messageId: string | null, data: EventData<T>): void;
+  /** Appended so far by this transaction. */
+  readonly seq: number;
+}
+
+export interface SessionLogOptions {
+  db: Kysely<Tables>;
+  now: () => number;
+  /** Called after each commit that appended; losing a call is harmless, for readers also look by themselves. */
+  committed: (change: { sessionId: string; seq: number }) => void;
+}
+
+export type SessionLog = ReturnType<typeof createSessionLog>;
+
+/** Rows of one INSERT: seven columns each stay below SQLite's bound on parameters. */
+const EVENTS_PER_INSERT = 1_000;
+
+const toEvent = (row: EventRow): SessionEvent => ({
+  id: row.id,
+  seq: Number(row.seq),
+  type: row.type,
+  created_at: toTimestamp(Number(row.created_at)),
+  session_id: row.session_id,
+  message_id: row.message_id,
+  data: JSON.parse(row.data),
+});
+
+function openTransaction(rows: Transaction<Tables>, session: SessionRow, now: number) {
+  const state = { session, patches: {} as SessionPatch, events: [] as EventRow[] };
+  const tx: SessionTransaction = {
+    get session() {
+      return state.session;
+    },
+    get seq() {
+      return session.seq + state.events.length;
+    },
+    messages: createMessageRows(rows),
+    rows,
+    now,
+    patch(fields) {
+      state.session = { ...state.session, ...fields } as SessionRow;
+      state.patches = { ...state.patches, ...fields };
+    },
+    append(type, messageId, data) {
+      const seq = session.seq + state.events.length + 1;
+      const row = { session_id: session.id, seq, id: newId('evt'), type, message_id: messageId };
+      state.events.push({ ...row, data: JSON.stringify(data), created_at: now });
+    },
+  };
+  return { tx, state };
+}
+
+export function createSessionLog({ db, now, committed }: SessionLogOptions) {
+  async function store(
+    rows: Transaction<Tables>,
+    state: ReturnType<typeof openTransaction>['state'],
+    at: number,
+  ) {
+    const { events, patches, session } = state;
+    if (events.length === 0 && Object.keys(patches).length === 0) return;
+    for (let from = 0; from < events.length; from += EVENTS_PER_INSERT)
+      await rows
+        .insertInto('events')
+        .values(events.slice(from, from + EVENTS_PER_INSERT))
+        .execute();
+    const seq = events.at(-1)?.seq ?? session.seq;
+    await rows
+      .updateTable('sessions')
+      .set({ updated_at: at, ...patches, seq })
+      .where('id', '=', session.id)
+      .execute();
+  }
+
+  async function run<T>(
+    rows: Transaction<Tables>,
+    session: SessionRow,
+    work: (tx: SessionTransaction) => Promise<T>,
+  ) {
+    const at = now();
+    const { tx, state } = openTransaction(rows, session, at);
+    const result = await work(tx);
+    await store(rows, state, at);
+    return { result, appended: state.events.length > 0, seq: tx.seq };
+  }
+
+  /** Runs `work` with the session locked. @returns undefined when there is no such session. */
+  async function write<T>(
+    sessionId: string,
+    work: (tx: SessionTransaction) => Promise<T>,
+  ): Promise<T | undefined> {
+    const done = await db.transaction().execute(async (rows) => {
+      // SQLite's transaction is immediate: whoever is here is alone. PostgreSQL locks this row.
+      const session = await rows
+        .selectFrom('sessions')
+        .selectAll()
+        .where('id', '=', sessionId)
+        .executeTakeFirst();
+      return session && (await run(rows, session, work));
+    });
+    if (done?.appended) committed({ sessionId, seq: done.seq });
+    return done?.result;
+  }
+
+  /** Inserts the session and runs `work` in the same transaction. */
+  async function create<T>(session: SessionRow, work: (tx: SessionTransaction) => Promise<T>): Promise<T> {
+    const done = await db.transaction().execute(async (rows) => {
+      await rows.insertInto('sessions').values(session).execute();
+      return run(rows, session, work);
+    });
+    committed({ sessionId: session.id, seq: done.seq });
+    return done.result;
+  }
+
+  /** Events after a cursor, oldest first. */
+  async function read(query: {
+    sessionId: string;
+    after: number;
+    limit: number;
+    types?: readonly EventType[] | null;
+    messageId?: string | null;
+  }): Promise<SessionEvent[]> {
+    let select = db
+      .selectFrom('events')
+      .selectAll()
+      .where('session_id', '=', query.sessionId)
+      .where('seq', '>', query.after);
+    if (query.types) select = select.where('type', 'in', [...query.types]);
+    if (query.messageId) select = select.where('message_id', '=', query.messageId);
+    const rows = await select.orderBy('seq').limit(query.limit).execute();
+    return rows.map(toEvent);
+  }
+
+  return { write, create, read };
+}
+
+/** The text of a reply as its readers have it: all deltas, without what a reset withdrew from its step. */
+export async function streamedText(db: Kysely<Tables>, replyId: string): Promise<string> {
+  const rows = await db
+    .selectFrom('events')
+    .select(['type', 'data'])
+    .where('message_id', '=', replyId)
+    .where('type', 'in', ['message.delta', 'message.reset'])
+    .orderBy('seq')
+    .execute();
+  const steps = new Map<number, string>();
+  for (const row of rows) {
+    const { step, text } = JSON.parse(row.data) as { step: number; text?: string };
+    steps.set(step, row.type === 'message.reset' ? '' : (steps.get(step) ?? '') + text);
+  }
+  return [...steps.keys()]
+    .sort((a, b) => a - b)
+    .map((step) => steps.get(step))
+    .join('');
+}
+
+/** Whether readers hold text of this step that a new try would double. */
+export async function stepHasStreamed(db: Kysely<Tables>, replyId: string, step: number): Promise<boolean> {
+  const rows = await db
+    .selectFrom('events')
+    .select(['type', 'data'])
+    .where('message_id', '=', replyId)
+    .where('type', 'in', ['message.delta', 'message.reset'])
+    .orderBy('seq', 'desc')
+    .limit(1)
+    .execute();
+  const last = rows[0];
+  return last?.type === 'message.delta' && (JSON.parse(last.data) as { step: number }).step === step;
+}
+
+export async function recordModelCall(rows: Transaction<Tables>, call: ModelCallRow): Promise<void> {
+  await rows.insertInto('model_calls').values(call).execute();
+}
+
+export async function countFailedCalls(db: Kysely<Tables>, replyId: string, step: number): Promise<number> {
+  const { count } = await db
+    .selectFrom('model_calls')
+    .select((eb) => eb.fn.countAll().as('count'))
+    .where('reply_id', '=', replyId)
+    .where('step', '=', step)
+    .where('outcome', '=', 'failed')
+    .executeTakeFirstOrThrow();
+  return Number(count);
+}

@@ -1,0 +1,193 @@
+// The tables, as both SQLite and PostgreSQL hold them: text, integers, and JSON kept as text,
+// since jsonb reorders keys and refuses NUL. Times are milliseconds since the epoch.
+import type { Insertable, Selectable, Updateable } from 'kysely';
+import type { Level } from '../contracts/api-keys.ts';
+import type { EventType } from '../contracts/events.ts';
+import type { MessageStatus, OnBusy } from '../contracts/messages.ts';
+import type { SessionStatus } from '../contracts/sessions.ts';
+
+export interface AccountsTable {
+  id: string;
+  name: string;
+  created_at: number;
+}
+
+export interface ApiKeysTable {
+  id: string;
+  account_id: string;
+  name: string;
+  level: Level;
+  /** HMAC of the key; the key itself is never stored. */
+  hash: string;
+  prefix: string;
+  created_at: number;
+  expires_at: number | null;
+  last_used_at: number | null;
+  revoked_at: number | null;
+}
+
+/** Tokens and cost in nano-dollars, summed over all model calls. */
+export interface UsageColumns {
+  input_tokens: number;
+  output_tokens: number;
+  cache_creation_input_tokens: number;
+  cache_read_input_tokens: number;
+  cost_nano_usd: number;
+}
+
+export interface SessionsTable extends UsageColumns {
+  id: string;
+  account_id: string;
+  parent_session_id: string | null;
+  model: string;
+  system_prompt: string | null;
+  /** JSON: the entries as given. */
+  tools: string;
+  /** JSON object of strings; `session_metadata` is its index. */
+  metadata: string;
+  /** JSON: max_tokens, temperature, thinking. */
+  turn_options: string;
+  on_busy: OnBusy;
+  status: SessionStatus;
+  ended_reason: 'completed' | 'expired' | 'archived' | 'deleted' | null;
+  ended_at: number | null;
+  expires_after_seconds: number | null;
+  expires_at: number | null;
+  created_at: number;
+  updated_at: number;
+  /** The last event's number. */
+  seq: number;
+  /** Raised by whoever may write the open reply; a writer with an older one is refused. */
+  fence: number;
+  /** Last message of the live branch. */
+  head: string | null;
+  /** The reply that is being written, if any. */
+  open_reply_id: string | null;
+  next_position: number;
+  message_count: number;
+  /** Set when the contents were removed; the row stays as a tombstone. */
+  deleted_at: number | null;
+  /** When the workflow was told that the session has ended. */
+  end_signalled_at: number | null;
+  /** The sweep looks at the session again after this. */
+  check_at: number;
+}
+
+export interface SessionMetadataTable {
+  session_id: string;
+  key: string;
+  value: string;
+}
+
+export interface MessagesTable extends UsageColumns {
+  id: string;
+  session_id: string;
+  account_id: string;
+  role: 'user' | 'assistant';
+  status: MessageStatus;
+  parent_id: string | null;
+  /** Distance from the root of the tree; null until the message is attached to a branch. */
+  depth: number | null;
+  /** Order of acceptance of user messages in their session. */
+  position: number | null;
+  /** On a user message: the reply that answers it. */
+  reply_id: string | null;
+  text: string;
+  /** JSON: content blocks as the API shows them. */
+  blocks: string;
+  /** JSON: what this turn sets for itself. */
+  turn_options: string;
+  model: string | null;
+  stop_reason: string | null;
+  /** JSON: the four error keys, or null. */
+  error: string | null;
+  copy_of: string | null;
+  created_at: number;
+  completed_at: number | null;
+  signalled_at: number | null;
+}
+
+/** One completed model call of a turn, with the model's own blocks: what later calls are shown. */
+export interface StepsTable {
+  reply_id: string;
+  n: number;
+  session_id: string;
+  /** JSON: blocks in the Messages API's shape. */
+  blocks: string;
+  stop_reason: string | null;
+  completed_at: number;
+}
+
+/** The ledger of every model call that ended, failed ones too. */
+export interface ModelCallsTable extends UsageColumns {
+  id: string;
+  session_id: string;
+  reply_id: string;
+  step: number;
+  model: string;
+  outcome: 'completed' | 'failed';
+  error_code: string | null;
+  ended_at: number;
+}
+
+export interface EventsTable {
+  session_id: string;
+  seq: number;
+  id: string;
+  type: EventType;
+  message_id: string | null;
+  /** JSON: what the event carries beside its envelope. */
+  data: string;
+  created_at: number;
+}
+
+export interface IdempotencyKeysTable {
+  account_id: string;
+  route: string;
+  key: string;
+  fingerprint: string;
+  resource_id: string;
+  created_at: number;
+}
+
+export interface Tables {
+  accounts: AccountsTable;
+  api_keys: ApiKeysTable;
+  sessions: SessionsTable;
+  session_metadata: SessionMetadataTable;
+  messages: MessagesTable;
+  steps: StepsTable;
+  model_calls: ModelCallsTable;
+  events: EventsTable;
+  idempotency_keys: IdempotencyKeysTable;
+}
+
+export type AccountRow = Selectable<AccountsTable>;
+export type ApiKeyRow = Selectable<ApiKeysTable>;
+export type SessionRow = Selectable<SessionsTable>;
+export type SessionPatch = Updateable<SessionsTable>;
+export type MessageRow = Selectable<MessagesTable>;
+export type MessagePatch = Updateable<MessagesTable>;
+export type NewMessage = Insertable<MessagesTable>;
+export type StepRow = Selectable<StepsTable>;
+export type EventRow = Selectable<EventsTable>;
+export type ModelCallRow = Selectable<ModelCallsTable>;
+export type IdempotencyRow = Selectable<IdempotencyKeysTable>;
+
+export const NO_USAGE: UsageColumns = {
+  input_tokens: 0,
+  output_tokens: 0,
+  cache_creation_input_tokens: 0,
+  cache_read_input_tokens: 0,
+  cost_nano_usd: 0,
+};
+
+export function addUsage(a: UsageColumns, b: UsageColumns): UsageColumns {
+  return {
+    input_tokens: a.input_tokens + b.input_tokens,
+    output_tokens: a.output_tokens + b.output_tokens,
+    cache_creation_input_tokens: a.cache_creation_input_tokens + b.cache_creation_input_tokens,
+    cache_read_input_tokens: a.cache_read_input_tokens + b.cache_read_input_tokens,
+    cost_nano_usd: a.cost_nano_usd + b.cost_nano_usd,
+  };
+}

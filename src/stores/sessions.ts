@@ -1,0 +1,74 @@
+// Plain reads of sessions, and the rows that creating, changing and removing one touches.
+import type { Kysely, Transaction } from 'kysely';
+import type { SessionRow, Tables } from './schema.ts';
+
+export type SessionsStore = ReturnType<typeof createSessionsStore>;
+
+export interface SessionQuery {
+  accountId: string;
+  status?: SessionRow['status'][];
+  model?: string;
+  createdAfterMs?: number;
+  createdBeforeMs?: number;
+  metadata: Record<string, string>;
+  order: 'asc' | 'desc';
+  /** Sort values of the last row of the page before. */
+  after: { createdAt: number; id: string } | null;
+  limit: number;
+}
+
+/** Writes the index of the metadata; the session row holds the whole. */
+export async function indexMetadata(
+  rows: Transaction<Tables>,
+  sessionId: string,
+  metadata: Record<string, string>,
+): Promise<void> {
+  await rows.deleteFrom('session_metadata').where('session_id', '=', sessionId).execute();
+  const values = Object.entries(metadata).map(([key, value]) => ({ session_id: sessionId, key, value }));
+  if (values.length > 0) await rows.insertInto('session_metadata').values(values).execute();
+}
+
+/** Removes everything that a session holds but its row. */
+export async function removeContents(rows: Transaction<Tables>, sessionId: string): Promise<void> {
+  for (const table of ['events', 'steps', 'messages', 'session_metadata'] as const)
+    await rows.deleteFrom(table).where('session_id', '=', sessionId).execute();
+  await rows.deleteFrom('idempotency_keys').where('resource_id', '=', sessionId).execute();
+}
+
+export function createSessionsStore(db: Kysely<Tables>) {
+  const visible = () => db.selectFrom('sessions').selectAll().where('deleted_at', 'is', null);
+
+  /** @returns undefined for another account's session too, so that nobody learns that it exists. */
+  const get = (accountId: string, id: string): Promise<SessionRow | undefined> =>
+    visible().where('account_id', '=', accountId).where('id', '=', id).executeTakeFirst();
+
+  function list(query: SessionQuery): Promise<SessionRow[]> {
+    const { after, order } = query;
+    const beyond = order === 'desc' ? '<' : '>';
+    let select = visible().where('account_id', '=', query.accountId);
+    if (query.status) select = select.where('status', 'in', query.status);
+    if (query.model !== undefined) select = select.where('model', '=', query.model);
+    if (query.createdAfterMs !== undefined) select = select.where('created_at', '>', query.createdAfterMs);
+    if (query.createdBeforeMs !== undefined) select = select.where('created_at', '<', query.createdBeforeMs);
+    for (const [key, value] of Object.entries(query.metadata))
+      select = select.where(({ exists, selectFrom }) =>
+        exists(
+          selectFrom('session_metadata')
+            .select('session_metadata.key')
+            .whereRef('session_metadata.session_id', '=', 'sessions.id')
+            .where('session_metadata.key', '=', key)
+            .where('session_metadata.value', '=', value),
+        ),
+      );
+    if (after)
+      select = select.where(({ eb, and, or }) =>
+        or([
+          eb('created_at', beyond, after.createdAt),
+          and([eb('created_at', '=', after.createdAt), eb('id', beyond, after.id)]),
+        ]),
+      );
+    return select.orderBy('created_at', order).orderBy('id', order).limit(query.limit).execute();
+  }
+
+  return { get, list };
+}

@@ -1,0 +1,136 @@
+// Ends replies: by interruption, by failure, and with their session.
+import { type ErrorDetail, messageError } from '../contracts/errors.ts';
+import { isTerminal } from '../contracts/messages.ts';
+import type { Catalogue } from '../models/catalogue.ts';
+import { type SessionLog, type SessionTransaction, streamedText } from '../stores/log.ts';
+import type { MessagePatch, MessageRow } from '../stores/schema.ts';
+import { messageView } from '../views/messages.ts';
+import type { SessionView } from '../views/sessions.ts';
+import { attach, idleDeadline } from './attach.ts';
+
+export type Closing = { status: 'interrupted' } | { status: 'failed'; error: ErrorDetail };
+
+const textBlocks = (text: string): string => JSON.stringify(text === '' ? [] : [{ type: 'text', text }]);
+
+/**
+ * Closes an open reply with the text that its readers already have, and raises the fence,
+ * so that a model call still under way can't write to it.
+ */
+export async function closeReply(
+  tx: SessionTransaction,
+  reply: MessageRow,
+  closing: Closing,
+): Promise<MessageRow> {
+  const text = await streamedText(tx.rows, reply.id);
+  const patch: MessagePatch = {
+    status: closing.status,
+    text,
+    blocks: textBlocks(text),
+    stop_reason: closing.status === 'interrupted' ? 'interrupted' : null,
+    error: closing.status === 'failed' ? JSON.stringify(closing.error) : null,
+    completed_at: tx.now,
+  };
+  await tx.messages.update(reply.id, patch);
+  const closed = { ...reply, ...patch } as MessageRow;
+  tx.patch({
+    fence: tx.session.fence + 1,
+    open_reply_id: null,
+    expires_at: idleDeadline(tx.session.expires_after_seconds, tx.now),
+  });
+  if (closing.status === 'failed') tx.append('error.occurred', reply.id, { error: closing.error });
+  tx.append(`message.${closing.status}`, reply.id, { message: messageView(closed) });
+  return closed;
+}
+
+export interface ReplyRef {
+  sessionId: string;
+  head: string | null;
+  replyId: string;
+}
+
+export interface EndReason {
+  reason: 'completed' | 'expired' | 'archived' | 'deleted';
+}
+
+export interface CloseDeps {
+  log: SessionLog;
+  catalogue: Catalogue;
+  sessionView: SessionView;
+}
+
+/** Status of the session for each way to end; a deleted one keeps nothing that could show it. */
+const STATUS_OF = {
+  completed: 'completed',
+  expired: 'completed',
+  archived: 'archived',
+  deleted: 'completed',
+} as const;
+
+export function createClose({ log, catalogue, sessionView }: CloseDeps) {
+  /** The reply named, made open if its turn had not begun; undefined when there is nothing to close. */
+  async function openReply(tx: SessionTransaction, ref: ReplyRef): Promise<MessageRow | undefined> {
+    const reply = await tx.messages.get(ref.replyId);
+    if (!reply || isTerminal(reply.status)) return undefined;
+    if (reply.status !== 'queued') return reply;
+    if (tx.session.open_reply_id !== null) return undefined;
+    const user = await tx.messages.userOf(reply.id);
+    return user && attach(tx, catalogue, { user, reply, head: ref.head });
+  }
+
+  async function close(ref: ReplyRef, closing: Closing): Promise<MessageRow | undefined> {
+    return log.write(ref.sessionId, async (tx) => {
+      if (tx.session.status !== 'active') return tx.messages.get(ref.replyId);
+      const reply = await openReply(tx, ref);
+      return reply ? closeReply(tx, reply, closing) : tx.messages.get(ref.replyId);
+    });
+  }
+
+  async function failQueued(tx: SessionTransaction): Promise<void> {
+    const error = JSON.stringify(
+      messageError('session_ended', 'The session ended before this message had its turn'),
+    );
+    for (const user of await tx.messages.queued(tx.session.id)) {
+      const patch = { status: 'failed', error, completed_at: tx.now } as const;
+      await tx.messages.update(user.id, patch);
+      tx.append('message.failed', user.id, { message: messageView({ ...user, ...patch }) });
+      const reply = user.reply_id === null ? undefined : await tx.messages.get(user.reply_id);
+      if (!reply) continue;
+      await tx.messages.update(reply.id, patch);
+      tx.append('message.failed', reply.id, { message: messageView({ ...reply, ...patch }) });
+    }
+  }
+
+  /** Ends an active session inside the caller's transaction: the open reply is interrupted, queued ones fail. */
+  async function endSession(tx: SessionTransaction, { reason }: EndReason): Promise<void> {
+    const open =
+      tx.session.open_reply_id === null ? undefined : await tx.messages.get(tx.session.open_reply_id);
+    if (open) await closeReply(tx, open, { status: 'interrupted' });
+    await failQueued(tx);
+    tx.patch({
+      status: STATUS_OF[reason],
+      ended_reason: reason,
+      ended_at: tx.now,
+      expires_at: null,
+      updated_at: tx.now,
+      fence: tx.session.fence + 1,
+    });
+    tx.append('session.ended', null, { session: sessionView(tx.session), reason });
+  }
+
+  return {
+    interrupt: (ref: ReplyRef) => close(ref, { status: 'interrupted' }),
+    fail: (ref: ReplyRef, reason: string) =>
+      close(ref, { status: 'failed', error: messageError('internal_error', reason) }),
+    endSession,
+    /** Ends the session if it is still idle at its deadline. @returns its row after that, if it exists. */
+    expire: (sessionId: string, nowMs: number) =>
+      log.write(sessionId, async (tx) => {
+        const { status, expires_at, open_reply_id } = tx.session;
+        const due =
+          status === 'active' && expires_at !== null && expires_at <= nowMs && open_reply_id === null;
+        if (due && (await tx.messages.countQueued(sessionId)) === 0)
+          await endSession(tx, { reason: 'expired' });
+        return tx.session;
+      }),
+  };
+}

@@ -1,0 +1,20 @@
+// The protocol of a turn in the store: every function is one transaction, called by services and by activities.
+import { type BeginInput, createBegin } from './begin.ts';
+import { type CloseDeps, createClose } from './close.ts';
+import { createSnapshot } from './snapshot.ts';
+import { createWrite } from './write.ts';
+
+export type Turns = ReturnType<typeof createTurns>;
+export type { BeginInput };
+
+export function createTurns(deps: CloseDeps) {
+  const { appendText, complete, failStep } = createWrite(deps);
+  return {
+    begin: createBegin(deps),
+    appendText,
+    complete,
+    failStep,
+    ...createClose(deps),
+    snapshot: createSnapshot(deps),
+  };
+}

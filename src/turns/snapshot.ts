@@ -1,0 +1,44 @@
+// What the store knows of a session, for a workflow run that starts without carried state.
+import type { PendingMessage, SessionSnapshot } from '../../workflows/protocol.ts';
+import type { SessionLog, SessionTransaction } from '../stores/log.ts';
+import type { MessageRow } from '../stores/schema.ts';
+
+/** UTF-16 units of a text that Temporal's UI gets to show. */
+const PREVIEW_LENGTH = 80;
+
+/** The beginning of a text on one line. */
+export function preview(text: string): string {
+  const line = text
+    .slice(0, PREVIEW_LENGTH * 2)
+    .replace(/\s+/g, ' ')
+    .trim();
+  return line.length > PREVIEW_LENGTH ? `${line.slice(0, PREVIEW_LENGTH - 1).toWellFormed()}…` : line;
+}
+
+const pending = (user: MessageRow, showPreviews: boolean): PendingMessage => ({
+  messageId: user.id,
+  replyId: user.reply_id ?? '',
+  position: user.position ?? 0,
+  preview: showPreviews ? preview(user.text) : '',
+});
+
+async function read(tx: SessionTransaction, showPreviews: boolean): Promise<SessionSnapshot> {
+  const { session } = tx;
+  const open = session.open_reply_id === null ? undefined : await tx.messages.userOf(session.open_reply_id);
+  const ended = session.deleted_at === null ? session.ended_reason : 'deleted';
+  return {
+    account: session.account_id,
+    model: session.model,
+    ended,
+    expiresAtMs: session.expires_at,
+    head: open ? open.parent_id : session.head,
+    open: open ? pending(open, showPreviews) : null,
+    queue: (await tx.messages.queued(session.id)).map((user) => pending(user, showPreviews)),
+  };
+}
+
+export const createSnapshot =
+  ({ log }: { log: SessionLog }) =>
+  /** @returns undefined when there is no such session. */
+  (sessionId: string, showPreviews: boolean): Promise<SessionSnapshot | undefined> =>
+    log.write(sessionId, (tx) => read(tx, showPreviews));

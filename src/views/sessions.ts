@@ -1,0 +1,68 @@
+// A session row as the API shows it, with the warnings that its settings deserve.
+import { toTimestamp, toTimestampOrNull } from '../contracts/common.ts';
+import type { SessionSummary } from '../contracts/sessions.ts';
+import { type ToolEntry, toolName } from '../contracts/tools.ts';
+import type { Catalogue } from '../models/catalogue.ts';
+import type { SessionRow } from '../stores/schema.ts';
+import type { ToolRegistry } from '../tools/registry.ts';
+import { usageView } from './messages.ts';
+
+export interface SessionViewDeps {
+  catalogue: Catalogue;
+  tools: ToolRegistry;
+}
+
+export type SessionView = ReturnType<typeof createSessionView>;
+
+/** What a session may set for its turns, and a message for its own. */
+export interface TurnOptions {
+  max_tokens?: number | null;
+  temperature?: number | null;
+  thinking?: ({ type: string } & Record<string, unknown>) | null;
+}
+
+export function createSessionView({ catalogue, tools }: SessionViewDeps) {
+  function modelWarnings(model: string): string[] {
+    const entry = catalogue.find(model);
+    if (!entry)
+      return [`Model '${model}' is no longer in the catalogue: the next turn will fail. Set another one.`];
+    if (!entry.deprecated || entry.resolvesTo === model) return [];
+    return [`Model '${model}' is retired: '${entry.resolvesTo}' answers in its place.`];
+  }
+
+  function toolWarnings(entries: ToolEntry[]): string[] {
+    return entries
+      .map((entry) => tools.find(toolName(entry)))
+      .filter((tool) => tool !== undefined && !tool.available)
+      .map((tool) => `Tool '${tool?.name}' can't run and is not offered to the model: ${tool?.reason}.`);
+  }
+
+  return function sessionView(row: SessionRow): SessionSummary {
+    const entries: ToolEntry[] = JSON.parse(row.tools);
+    const options: TurnOptions = JSON.parse(row.turn_options);
+    const usage = usageView(row);
+    return {
+      id: row.id,
+      model: row.model,
+      created_at: toTimestamp(row.created_at),
+      updated_at: toTimestamp(row.updated_at),
+      status: row.status,
+      ended_at: toTimestampOrNull(row.ended_at),
+      ended_reason: row.ended_reason === 'deleted' ? null : row.ended_reason,
+      tools: entries.map(toolName),
+      metadata: JSON.parse(row.metadata),
+      memory: {},
+      on_busy: row.on_busy,
+      max_tokens: options.max_tokens ?? null,
+      temperature: options.temperature ?? null,
+      thinking: options.thinking ?? null,
+      expires_after_seconds: row.expires_after_seconds,
+      expires_at: toTimestampOrNull(row.expires_at),
+      token_count: usage.total_tokens,
+      usage,
+      message_count: row.message_count,
+      parent_session_id: row.parent_session_id,
+      warnings: [...modelWarnings(row.model), ...toolWarnings(entries)],
+    };
+  };
+}

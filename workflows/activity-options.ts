@@ -1,0 +1,35 @@
+// Every timeout and retry of the session workflow, each with its reason.
+import {
+  ActivityCancellationType,
+  type ActivityOptions,
+  type LocalActivityOptions,
+} from '@temporalio/workflow';
+
+/** One call of Claude, streamed into the store. */
+export const MODEL_STEP: ActivityOptions = {
+  // The longest answer that anyone waits for; a hung stream is ended by its own silence timeout much earlier.
+  startToCloseTimeout: '60 minutes',
+  // All tries together: a provider that is away for a day has failed the turn.
+  scheduleToCloseTimeout: '24 hours',
+  // A killed worker is noticed within this; heartbeats come each 2 s, so ten may be lost.
+  heartbeatTimeout: '20 seconds',
+  // The interrupt itself is done by the fence; nobody waits for the model call to notice.
+  cancellationType: ActivityCancellationType.TRY_CANCEL,
+  retry: {
+    initialInterval: '1 second',
+    backoffCoefficient: 2,
+    maximumInterval: '30 seconds',
+    // Worker deaths are not counted: the store counts the model's errors and ends the turn itself.
+    maximumAttempts: 0,
+  },
+};
+
+/** Short transactions of the store, run where the workflow task runs so that hung streams can't starve them. */
+export const STORE_STEP: LocalActivityOptions = {
+  // One transaction takes milliseconds; this bounds a store that hangs.
+  startToCloseTimeout: '10 seconds',
+  // The store may be away for long; the session waits for it and loses nothing.
+  retry: { initialInterval: '100 milliseconds', backoffCoefficient: 2, maximumInterval: '10 seconds' },
+  // Longer waits leave the workflow task and use a timer, so that signals and queries are served meanwhile.
+  localRetryThreshold: '1 second',
+};

@@ -1,0 +1,2 @@
+// What the worker registers; the workflow's type is its function's name.
+export { session } from './session.ts';

@@ -1,0 +1,150 @@
+// Every name, id and shape that client, workflow and activities share. Safe inside the workflow sandbox:
+// nothing here but types and constants.
+
+export const WORKFLOW_TYPE = 'session';
+
+/** Names of Temporal's signals and queries; no other file spells them. */
+export const SIGNALS = {
+  message: 'message',
+  interrupt: 'interrupt',
+  configure: 'configure',
+  end: 'end',
+} as const;
+export const QUERIES = { state: 'state' } as const;
+
+/** Search attributes that tell sessions apart in the Temporal UI; all of type Keyword. */
+export const SEARCH_ATTRIBUTES = {
+  account: 'OpenClawAccount',
+  status: 'OpenClawStatus',
+  model: 'OpenClawModel',
+} as const;
+
+/** The session id is the workflow id, so that either finds the other. */
+export const workflowId = (sessionId: string): string => sessionId;
+
+export interface SessionInput {
+  sessionId: string;
+  /** The whole pure state, when an earlier run handed it over; without it the store is asked. */
+  carried?: SessionState;
+  /** For tests: continue as new after so many turns, without waiting for Temporal's suggestion. */
+  turnsPerRunMax?: number;
+}
+
+export interface MessageSignal {
+  messageId: string;
+  replyId: string;
+  position: number;
+  /** The beginning of the text, for people who read the Temporal UI. Empty when previews are off. */
+  preview: string;
+  expiresAtMs: number | null;
+}
+
+export interface InterruptSignal {
+  /** The reply that is meant; for any other the signal is ignored. */
+  replyId: string;
+}
+
+/** What of a session's settings the workflow shows or waits for; the rest is read from the store at each turn. */
+export interface ConfigureSignal {
+  model: string;
+  expiresAtMs: number | null;
+}
+
+export type EndReason = 'completed' | 'expired' | 'archived' | 'deleted';
+
+export interface EndSignal {
+  reason: EndReason;
+}
+
+/** A message that the workflow knows and has not finished. */
+export interface PendingMessage {
+  messageId: string;
+  replyId: string;
+  position: number;
+  preview: string;
+}
+
+export interface RunningTurn extends PendingMessage {
+  step: number;
+}
+
+/** The workflow's whole memory: what continue-as-new carries and what the store can rebuild. */
+export interface SessionState {
+  /** Last message of the live branch that this workflow has finished. */
+  head: string | null;
+  running: RunningTurn | null;
+  /** By position. */
+  queue: PendingMessage[];
+  ended: EndReason | null;
+  expiresAtMs: number | null;
+  model: string;
+  account: string;
+  /** Finished turns of the whole session, as far as this workflow saw them. */
+  turns: number;
+  /** A bounded shortcut against signals that come twice; the row's status is the dedupe of record. */
+  handled: string[];
+  /** The last turns in words, for the Temporal UI. */
+  outline: string[];
+}
+
+/** Answer of the `state` query. */
+export interface SessionStateAnswer {
+  phase: 'idle' | 'running' | 'ended';
+  reason: string | null;
+  sinceMs: number;
+  state: SessionState;
+}
+
+/** What the store knows of a session that has no workflow to ask. */
+export interface SessionSnapshot {
+  account: string;
+  model: string;
+  ended: EndReason | null;
+  expiresAtMs: number | null;
+  /** The head under the open reply, or the session's head when none is open. */
+  head: string | null;
+  open: PendingMessage | null;
+  queue: PendingMessage[];
+}
+
+export interface ModelStepInput {
+  sessionId: string;
+  head: string | null;
+  messageId: string;
+  step: number;
+}
+
+export type TurnStatus = 'completed' | 'interrupted' | 'failed';
+
+/** What a model step came to. Small on purpose: contents stay in the store. */
+export type ModelStepResult =
+  | {
+      kind: 'settled';
+      /** The user message that was answered: not always the one asked for (a lower position goes first). */
+      messageId: string;
+      replyId: string;
+      status: TurnStatus;
+      head: string | null;
+      /** The beginning of the answer, or of what went wrong. */
+      preview: string;
+      expiresAtMs: number | null;
+    }
+  | { kind: 'gone' };
+
+export interface ReplyInput {
+  sessionId: string;
+  head: string | null;
+  replyId: string;
+}
+
+export interface FailReplyInput extends ReplyInput {
+  reason: string;
+}
+
+export interface ExpireInput {
+  sessionId: string;
+  /** The workflow's clock decides, so that a timer and the row can't disagree. */
+  nowMs: number;
+}
+
+export type ExpireResult = { ended: EndReason } | { ended: null; expiresAtMs: number | null };

@@ -1,0 +1,131 @@
+// The session's state and its transitions: pure functions, no Temporal, so plain tests can run them.
+import type {
+  ConfigureSignal,
+  EndReason,
+  MessageSignal,
+  ModelStepResult,
+  PendingMessage,
+  RunningTurn,
+  SessionSnapshot,
+  SessionState,
+} from './protocol.ts';
+
+/** Message ids remembered against signals that come twice; older ones are caught by their rows. */
+export const HANDLED_MAX = 200;
+/** Turns that the Temporal UI shows in words. */
+export const OUTLINE_MAX = 20;
+
+const inOrder = (queue: PendingMessage[]): PendingMessage[] =>
+  [...queue].sort((a, b) => a.position - b.position);
+
+/** The state of a run that starts with nothing but the store. */
+export function rebuild(snapshot: SessionSnapshot): SessionState {
+  return {
+    head: snapshot.head,
+    running: snapshot.open ? { ...snapshot.open, step: 1 } : null,
+    queue: inOrder(snapshot.queue),
+    ended: snapshot.ended,
+    expiresAtMs: snapshot.expiresAtMs,
+    model: snapshot.model,
+    account: snapshot.account,
+    turns: 0,
+    handled: [],
+    outline: [],
+  };
+}
+
+const isKnown = (state: SessionState, messageId: string): boolean =>
+  state.running?.messageId === messageId ||
+  state.queue.some((message) => message.messageId === messageId) ||
+  state.handled.includes(messageId);
+
+export function messageArrived(state: SessionState, signal: MessageSignal): SessionState {
+  if (isKnown(state, signal.messageId)) return state;
+  const { messageId, replyId, position, preview } = signal;
+  return {
+    ...state,
+    queue: inOrder([...state.queue, { messageId, replyId, position, preview }]),
+    expiresAtMs: signal.expiresAtMs,
+  };
+}
+
+export const configured = (state: SessionState, signal: ConfigureSignal): SessionState => ({
+  ...state,
+  model: signal.model,
+  expiresAtMs: state.running ? state.expiresAtMs : signal.expiresAtMs,
+});
+
+export const hasEnded = (state: SessionState, reason: EndReason): SessionState => ({
+  ...state,
+  ended: state.ended ?? reason,
+  queue: [],
+  expiresAtMs: null,
+});
+
+/** Takes the next message off the queue; the state is unchanged when a turn runs or nothing waits. */
+export function turnStarted(state: SessionState): SessionState {
+  const [next, ...queue] = state.queue;
+  if (state.running || !next) return state;
+  return { ...state, running: { ...next, step: 1 }, queue, expiresAtMs: null };
+}
+
+const remember = (ids: string[], ...more: string[]): string[] =>
+  [...new Set([...ids, ...more])].slice(-HANDLED_MAX);
+
+const shorten = (lines: string[]): string[] => lines.slice(-OUTLINE_MAX);
+
+const SIGNS = { completed: '', interrupted: ' (interrupted)', failed: ' (failed)' } as const;
+
+/** One turn in words. Previews are empty when they are switched off, and then only the facts remain. */
+function inWords(
+  turn: RunningTurn,
+  result: Extract<ModelStepResult, { kind: 'settled' }>,
+  n: number,
+): string {
+  const question = turn.preview === '' ? turn.messageId : turn.preview;
+  const answer = result.preview === '' ? result.replyId : result.preview;
+  return `${n}. **user** ${question}\n   **assistant**${SIGNS[result.status]} ${answer}`;
+}
+
+/**
+ * The turn that ran is over. Its result may answer another message than the one asked for, when a lower
+ * position was still queued in the store: then the one asked for goes back to the queue.
+ */
+export function turnFinished(state: SessionState, result: ModelStepResult): SessionState {
+  const turn = state.running;
+  if (!turn) return state;
+  if (result.kind === 'gone')
+    return { ...state, running: null, handled: remember(state.handled, turn.messageId) };
+  const other = result.messageId !== turn.messageId;
+  const known = state.queue.filter((message) => message.messageId !== result.messageId);
+  const { messageId, replyId, position, preview } = turn;
+  const turns = state.turns + 1;
+  return {
+    ...state,
+    running: null,
+    head: result.head,
+    queue: other ? inOrder([...known, { messageId, replyId, position, preview }]) : known,
+    expiresAtMs: result.expiresAtMs,
+    turns,
+    handled: remember(state.handled, result.messageId),
+    outline: shorten([...state.outline, inWords(other ? { ...turn, preview: '' } : turn, result, turns)]),
+  };
+}
+
+/** The part that the store can rebuild; a test holds it equal to the carried state at every wait. */
+export const rebuildable = ({ head, running, queue, ended, expiresAtMs }: SessionState) => ({
+  head,
+  running,
+  queue,
+  ended,
+  expiresAtMs,
+});
+
+/** Markdown for the Temporal UI: what the session is, and how its last turns went. */
+export function currentDetails(state: SessionState): string {
+  const phase = state.ended ? `ended (${state.ended})` : state.running ? 'answering' : 'idle';
+  const waiting = state.queue.map((message) => `- queued: ${message.preview || message.messageId}`);
+  const now = state.running ? [`- answering: ${state.running.preview || state.running.messageId}`] : [];
+  const facts = `**${phase}** · model ${state.model} · ${state.turns} turns · ${state.queue.length} queued`;
+  return [facts, ...now, ...waiting.slice(0, OUTLINE_MAX), '', ...state.outline].join('\n');
+}

@@ -1,0 +1,184 @@
+// The workflow of one session: signals only enqueue, one loop runs turns and waits, state is pure.
+import { defineSearchAttributeKey } from '@temporalio/common';
+import * as wf from '@temporalio/workflow';
+import type { Activities } from '../activities/index.ts';
+import { MODEL_STEP, STORE_STEP } from './activity-options.ts';
+import {
+  type ConfigureSignal,
+  type EndSignal,
+  type InterruptSignal,
+  type MessageSignal,
+  QUERIES,
+  SEARCH_ATTRIBUTES,
+  type SessionInput,
+  type SessionState,
+  type SessionStateAnswer,
+  SIGNALS,
+} from './protocol.ts';
+import {
+  configured,
+  currentDetails,
+  hasEnded,
+  messageArrived,
+  rebuild,
+  turnFinished,
+  turnStarted,
+} from './session-state.ts';
+import { runTurn, type TurnEffects } from './turn.ts';
+
+const model = wf.proxyActivities<Pick<Activities, 'modelStep'>>(MODEL_STEP);
+const store =
+  wf.proxyLocalActivities<Pick<Activities, 'snapshot' | 'interrupt' | 'failReply' | 'expire'>>(STORE_STEP);
+
+/** Temporal suggests much later; a bound of our own keeps every run short enough to read and to replay. */
+const TURNS_PER_RUN_MAX = 300;
+
+const statusAttribute = defineSearchAttributeKey(SEARCH_ATTRIBUTES.status, 'KEYWORD');
+const modelAttribute = defineSearchAttributeKey(SEARCH_ATTRIBUTES.model, 'KEYWORD');
+
+interface Run {
+  input: SessionInput;
+  /** Undefined until the store has answered; signals that come earlier wait in `early`. */
+  state: SessionState | undefined;
+  early: ((state: SessionState) => SessionState)[];
+  interrupts: string[];
+  /** Resolved when the running turn is to stop. One a turn: a condition left behind would be asked for ever. */
+  stop: wf.Trigger<'interrupted' | 'ended'> | undefined;
+  sinceMs: number;
+  turnsInRun: number;
+}
+
+function transition(run: Run, change: (state: SessionState) => SessionState): void {
+  if (!run.state) {
+    run.early.push(change);
+    return;
+  }
+  const before = run.state;
+  run.state = change(before);
+  if (before.running?.messageId !== run.state.running?.messageId) run.sinceMs = Date.now();
+  if (before.model !== run.state.model)
+    wf.upsertSearchAttributes([{ key: modelAttribute, value: run.state.model }]);
+  if (before !== run.state) wf.setCurrentDetails(currentDetails(run.state));
+  checkStop(run);
+}
+
+/** Tells the running turn to stop, if a signal has asked for that. */
+function checkStop(run: Run): void {
+  const running = run.state?.running;
+  if (!running || !run.stop) return;
+  if (run.state?.ended) run.stop.resolve('ended');
+  else if (run.interrupts.includes(running.replyId)) run.stop.resolve('interrupted');
+}
+
+function answer(run: Run): SessionStateAnswer | null {
+  const { state } = run;
+  if (!state) return null;
+  const phase = state.ended ? 'ended' : state.running ? 'running' : 'idle';
+  const reason = state.running
+    ? `answering ${state.running.messageId}, model step ${state.running.step}`
+    : null;
+  return { phase, reason: state.ended ?? reason, sinceMs: run.sinceMs, state };
+}
+
+function listen(run: Run): void {
+  wf.setHandler(wf.defineSignal<[MessageSignal]>(SIGNALS.message), (signal) =>
+    transition(run, (state) => messageArrived(state, signal)),
+  );
+  wf.setHandler(wf.defineSignal<[ConfigureSignal]>(SIGNALS.configure), (signal) =>
+    transition(run, (state) => configured(state, signal)),
+  );
+  wf.setHandler(wf.defineSignal<[EndSignal]>(SIGNALS.end), (signal) =>
+    transition(run, (state) => hasEnded(state, signal.reason)),
+  );
+  wf.setHandler(wf.defineSignal<[InterruptSignal]>(SIGNALS.interrupt), ({ replyId }) => {
+    run.interrupts.push(replyId);
+    checkStop(run);
+  });
+  wf.setHandler(wf.defineQuery<SessionStateAnswer | null>(QUERIES.state), () => answer(run));
+}
+
+/** Carried state, or what the store knows; then the signals that came meanwhile. */
+async function load(run: Run): Promise<SessionState> {
+  const { carried, sessionId } = run.input;
+  const state = carried ?? rebuild(await store.snapshot({ sessionId }));
+  run.state = state;
+  for (const change of run.early.splice(0)) transition(run, change);
+  wf.setCurrentDetails(currentDetails(run.state));
+  return run.state;
+}
+
+function effectsOf(stop: wf.Trigger<'interrupted' | 'ended'>, summary: string): TurnEffects {
+  const scope = new wf.CancellationScope();
+  return {
+    modelStep: (step) => scope.run(() => model.modelStep.executeWithOptions({ summary }, [step])),
+    interrupt: (reply) => store.interrupt(reply),
+    fail: (reply) => store.failReply(reply),
+    cancelModelStep: () => scope.cancel(),
+    stopped: () => stop,
+  };
+}
+
+async function turn(run: Run): Promise<void> {
+  const stop = new wf.Trigger<'interrupted' | 'ended'>();
+  run.stop = stop;
+  transition(run, turnStarted);
+  checkStop(run);
+  const running = run.state?.running;
+  if (!run.state || !running) return;
+  const context = { sessionId: run.input.sessionId, head: run.state.head };
+  const summary = running.preview === '' ? running.messageId : running.preview;
+  const result = await runTurn(running, context, effectsOf(stop, summary));
+  run.stop = undefined;
+  run.interrupts = [];
+  run.turnsInRun += 1;
+  transition(run, (state) => turnFinished(state, result));
+}
+
+/** Waits for work or for the end of idleness, and asks the store whether the session really is idle that long. */
+async function idle(run: Run, state: SessionState): Promise<void> {
+  const woken = () =>
+    !!run.state &&
+    (run.state.queue.length > 0 || run.state.ended !== null || run.state.expiresAtMs !== state.expiresAtMs);
+  if (state.expiresAtMs === null) return wf.condition(woken);
+  const waitMs = Math.max(state.expiresAtMs - Date.now(), 1);
+  if (await wf.condition(woken, waitMs)) return;
+  const nowMs = Date.now();
+  const result = await store.expire({ sessionId: run.input.sessionId, nowMs });
+  transition(run, (now) =>
+    result.ended
+      ? hasEnded(now, result.ended)
+      : { ...now, expiresAtMs: now.queue.length > 0 ? null : result.expiresAtMs },
+  );
+}
+
+const isFull = (run: Run): boolean =>
+  run.turnsInRun >= (run.input.turnsPerRunMax ?? TURNS_PER_RUN_MAX) ||
+  wf.workflowInfo().continueAsNewSuggested;
+
+/**
+ * Runs as long as its session lives. It ends when the session does; a later run (of a session that Temporal has
+ * lost) begins with what the store knows.
+ */
+export async function session(input: SessionInput): Promise<{ ended: string }> {
+  const run: Run = {
+    input,
+    state: undefined,
+    early: [],
+    interrupts: [],
+    stop: undefined,
+    sinceMs: Date.now(),
+    turnsInRun: 0,
+  };
+  listen(run);
+  let state = await load(run);
+  while (!state.ended) {
+    if (state.running || state.queue.length > 0) await turn(run);
+    else await idle(run, state);
+    state = run.state ?? state;
+    // No await lies between this look at the state and the end of the run: no signal can fall in between.
+    if (!state.ended && isFull(run)) await wf.continueAsNew<typeof session>({ ...input, carried: state });
+  }
+  const status = state.ended === 'archived' ? 'archived' : 'completed';
+  wf.upsertSearchAttributes([{ key: statusAttribute, value: status }]);
+  return { ended: state.ended };
+}

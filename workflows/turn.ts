@@ -1,0 +1,40 @@
+// One turn: model steps until the reply is over. Its effects are arguments, so a plain test can run it.
+import type { ModelStepInput, ModelStepResult, ReplyInput, RunningTurn } from './protocol.ts';
+
+export interface TurnEffects {
+  /** One model call; rejects only when it failed for good, outside what a reply can say. */
+  modelStep(input: ModelStepInput): Promise<ModelStepResult>;
+  /** Closes the reply from what was streamed; the result is what the row says afterwards. */
+  interrupt(input: ReplyInput): Promise<ModelStepResult>;
+  fail(input: ReplyInput & { reason: string }): Promise<ModelStepResult>;
+  /** Resolves when the turn is to stop: interrupted by name, or because the session has ended. */
+  stopped(): PromiseLike<'interrupted' | 'ended'>;
+  /** Asks a running model call to stop; nobody waits for it. */
+  cancelModelStep(): void;
+}
+
+export interface TurnContext {
+  sessionId: string;
+  head: string | null;
+}
+
+const describe = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+export async function runTurn(
+  turn: RunningTurn,
+  context: TurnContext,
+  effects: TurnEffects,
+): Promise<ModelStepResult> {
+  const { sessionId, head } = context;
+  const reply: ReplyInput = { sessionId, head, replyId: turn.replyId };
+  const step = effects
+    .modelStep({ sessionId, head, messageId: turn.messageId, step: turn.step })
+    .then((result) => ({ result }))
+    .catch((error: unknown) => ({ error }));
+  const first = await Promise.race([step, effects.stopped().then((stopped) => ({ stopped }))]);
+  if ('result' in first) return first.result;
+  if ('error' in first) return effects.fail({ ...reply, reason: describe(first.error) });
+  effects.cancelModelStep();
+  if (first.stopped === 'ended') return { kind: 'gone' };
+  return effects.interrupt(reply);
+}
