@@ -1,0 +1,98 @@
+// The Claude models as of 2026-11-22, from stored copies of Anthropic's own pages unless marked otherwise:
+//   limits and prices: platform.claude.com/docs/en/models/<model>/overview (one page a model, crawled October 2026) and
+//     platform.claude.com/docs/en/about-claude/pricing (crawled September 2026: all up to Opus 5 and Fable 5.1);
+//   Fable 5.2 and Mythos 5.2: platform.claude.com/docs/en/release-notes/overview, entry of 2026-11-09 (input, output, limits);
+//   names: the `Model` union of @anthropic-ai/sdk 1.12.0 (2026-11-20), retirement dates from its DEPRECATED_MODELS;
+//   retired names and their successors: release notes, entry of 2026-06-15 (Sonnet 4 -> Sonnet 4.6, Opus 4 -> Opus 4.8);
+//   temperature: platform.claude.com/docs/en/models/<model>/migration-guide (refused from Opus 4.7 and Claude 5 on).
+// UNVERIFIED marks numbers that no page of Anthropic's could be found for.
+
+import type { CatalogueEntry, ModelPrices, TokenPrices } from './catalogue.ts';
+
+const FLAGSHIP = { contextTokens: 1_000_000, maxOutputTokens: 128_000 };
+const CLAUDE_4_5 = { contextTokens: 200_000, maxOutputTokens: 64_000 };
+
+/** A cache write (five minutes) costs 1.25 times the input price on every model. */
+const HAIKU_5_5_LONG = usdPerMtok('0.50', '2.50', '0.625', '0.05');
+// UNVERIFIED: the cache-read price of prompts beyond 100,000 tokens and of Sonnet 5.5 since 2026-10-07 (0.10, before
+// 0.20) are from tools that read Anthropic's page (github.com/kurofune/claudit release v1.9.2, 2026-10-24).
+const HAIKU_5_5 = {
+  ...usdPerMtok('0.10', '0.50', '0.125', '0.01'),
+  longPrompt: { aboveTokens: 100_000, ...HAIKU_5_5_LONG },
+};
+const HAIKU_4_5 = usdPerMtok('1', '5', '1.25', '0.10');
+const SONNET_5_5 = usdPerMtok('2', '10', '2.50', '0.10');
+const SONNET_5 = usdPerMtok('2', '10', '2.50', '0.20');
+const SONNET_4 = usdPerMtok('3', '15', '3.75', '0.30');
+// UNVERIFIED: cache write and read (github.com/kurofune/claudit release v1.8.2, 2026-09-24).
+const OPUS_5_5 = usdPerMtok('4', '20', '5', '0.20');
+const OPUS_5 = usdPerMtok('5', '25', '6.25', '0.50');
+// UNVERIFIED: cache write and read (github.com/archid21/rightsize release v0.10.2).
+const FABLE_5_2 = usdPerMtok('8', '40', '10', '0.20');
+const FABLE_5_1 = usdPerMtok('10', '50', '12.50', '0.25');
+const FABLE_5 = usdPerMtok('10', '50', '12.50', '1');
+// UNVERIFIED: by invitation only, on no price list; press reports of its announcement (April 2026) name 25 and 125.
+const MYTHOS_PREVIEW = usdPerMtok('25', '125', '31.25', '2.50');
+
+/** Newest family first, aliases last; lists show them in this order. */
+export const BUILT_IN_MODELS: readonly CatalogueEntry[] = [
+  model('claude-fable-5-2', FLAGSHIP, FABLE_5_2),
+  model('claude-mythos-5-2', FLAGSHIP, FABLE_5_2),
+  model('claude-opus-5-5', FLAGSHIP, OPUS_5_5),
+  model('claude-sonnet-5-5', FLAGSHIP, SONNET_5_5),
+  model('claude-haiku-5-5', FLAGSHIP, HAIKU_5_5),
+  model('claude-fable-5-1', FLAGSHIP, FABLE_5_1),
+  model('claude-mythos-5-1', FLAGSHIP, FABLE_5_1),
+  model('claude-fable-5', FLAGSHIP, FABLE_5),
+  model('claude-mythos-5', FLAGSHIP, FABLE_5),
+  model('claude-opus-5', FLAGSHIP, OPUS_5),
+  model('claude-sonnet-5', FLAGSHIP, SONNET_5),
+  model('claude-opus-4-8', FLAGSHIP, OPUS_5),
+  // Limits from docs.cloud.google.com (partner-models/claude/opus-4-7); Anthropic's own page was not in the stored copies.
+  model('claude-opus-4-7', FLAGSHIP, OPUS_5),
+  // UNVERIFIED: both limits; those of the other models that came after it.
+  model('claude-mythos-preview', FLAGSHIP, MYTHOS_PREVIEW),
+  withTemperature(model('claude-opus-4-6', FLAGSHIP, OPUS_5)),
+  withTemperature(model('claude-sonnet-4-6', FLAGSHIP, SONNET_4)),
+  withTemperature(model('claude-opus-4-5', CLAUDE_4_5, OPUS_5)),
+  withTemperature(model('claude-opus-4-5-20251101', CLAUDE_4_5, OPUS_5)),
+  withTemperature(model('claude-haiku-4-5', CLAUDE_4_5, HAIKU_4_5)),
+  withTemperature(model('claude-haiku-4-5-20251001', CLAUDE_4_5, HAIKU_4_5)),
+  // Retires on 2026-11-30; Anthropic recommends claude-sonnet-5-5.
+  deprecated(withTemperature(model('claude-sonnet-4-5', CLAUDE_4_5, SONNET_4))),
+  deprecated(withTemperature(model('claude-sonnet-4-5-20250929', CLAUDE_4_5, SONNET_4))),
+  // Our guide's name for the current Haiku; Anthropic has no such alias.
+  { ...model('claude-haiku', FLAGSHIP, HAIKU_5_5), resolvesTo: 'claude-haiku-5-5' },
+  // Retired on 2026-06-15: the API answers 404 to both names.
+  deprecated(
+    successor('claude-sonnet-4-20250514', withTemperature(model('claude-sonnet-4-6', FLAGSHIP, SONNET_4))),
+  ),
+  deprecated(successor('claude-opus-4-20250514', model('claude-opus-4-8', FLAGSHIP, OPUS_5))),
+];
+
+type Limits = Pick<CatalogueEntry, 'contextTokens' | 'maxOutputTokens'>;
+
+function model(id: string, limits: Limits, prices: ModelPrices): CatalogueEntry {
+  return { id, resolvesTo: id, ...limits, prices, acceptsTemperature: false, deprecated: false };
+}
+
+function successor(id: string, target: CatalogueEntry): CatalogueEntry {
+  return { ...target, id, resolvesTo: target.id };
+}
+
+function withTemperature(entry: CatalogueEntry): CatalogueEntry {
+  return { ...entry, acceptsTemperature: true };
+}
+
+function deprecated(entry: CatalogueEntry): CatalogueEntry {
+  return { ...entry, deprecated: true };
+}
+
+function usdPerMtok(input: string, output: string, cacheWrite: string, cacheRead: string): TokenPrices {
+  return {
+    inputUsdPerMtok: input,
+    outputUsdPerMtok: output,
+    cacheWriteUsdPerMtok: cacheWrite,
+    cacheReadUsdPerMtok: cacheRead,
+  };
+}
