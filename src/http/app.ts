@@ -1,0 +1,125 @@
+// The Express application: what every request goes through, and the routes in one list.
+import express, { type Express, type RequestHandler, type Router } from 'express';
+import helmet from 'helmet';
+import type { Logger } from 'pino';
+import { ApiError } from '../contracts/errors.ts';
+import type { ApiKeysService, Services } from '../services/ports.ts';
+import { authenticate } from './authenticate.ts';
+import type { Method, Route } from './define-route.ts';
+import { createErrorHandler, noSuchRoute } from './errors.ts';
+import { createOpenCalls, type OpenCalls } from './open-calls.ts';
+import { type CountCall, createRateLimit, setRateHeaders } from './rate-limit.ts';
+import { createRequestId } from './request-id.ts';
+import { stateOf } from './request-state.ts';
+import { createRoutes } from './routes/index.ts';
+import { runRoute } from './run-route.ts';
+
+export interface AppSettings {
+  rateLimitPerMinute: number;
+  /** Addresses or CIDRs whose X-Forwarded-For counts. */
+  trustedProxies: string[];
+  version: string;
+  /** Signs cursors; the same in every process that serves one account. */
+  cursorSecret: Buffer;
+  /** How long a synchronous answer waits; named in the documentation only, the service keeps it. */
+  syncWaitSeconds: number;
+}
+
+export interface AppDeps {
+  services: Services;
+  log: Logger;
+  settings: AppSettings;
+}
+
+/** @returns An application that does not listen; see `listen` in `server.ts`. */
+export function createApp({ services, log, settings }: AppDeps): Express {
+  const app = express();
+  configure(app, settings);
+  const openCalls = createOpenCalls();
+  app.locals.openCalls = openCalls satisfies OpenCalls;
+  app.use(createRequestId(log, openCalls));
+  app.use(securityHeaders());
+  app.use(requireHost);
+  app.use(identify(services.apiKeys, createRateLimit(settings.rateLimitPerMinute)));
+  app.use(routerOf(createRoutes({ services, settings })));
+  app.use(() => {
+    throw noSuchRoute();
+  });
+  app.use(createErrorHandler(log));
+  return app;
+}
+
+function configure(app: Express, { trustedProxies }: AppSettings): void {
+  app.disable('x-powered-by');
+  // Routes that have an ETag set it themselves, so that errors and lists have none.
+  app.disable('etag');
+  // `readQuery` is strict where Express guesses.
+  app.set('query parser', false);
+  app.set('trust proxy', trustedProxies.length > 0 ? trustedProxies : false);
+}
+
+/** Answers are JSON for programs. Whether TLS is obligatory is for the proxy that ends it to say. */
+const securityHeaders = () =>
+  helmet({
+    contentSecurityPolicy: {
+      useDefaults: false,
+      directives: { 'default-src': ["'none'"], 'frame-ancestors': ["'none'"] },
+    },
+    strictTransportSecurity: false,
+    xFrameOptions: { action: 'deny' },
+  });
+
+/** Node itself would answer this without our envelope, so it is told not to (see `server.ts`). */
+const requireHost: RequestHandler = (req, _res, next) => {
+  if (req.headers.host === undefined && req.httpVersion === '1.1')
+    throw new ApiError('invalid_request', 'The Host header is required', { param: 'Host' });
+  next();
+};
+
+/**
+ * Finds out who calls and counts the call before anything is decided, so that every answer has the rate headers.
+ * A refusal is only noted here: unknown routes go before it.
+ */
+function identify(apiKeys: ApiKeysService, count: CountCall): RequestHandler {
+  return async (req, res, next) => {
+    if (!isVersioned(req.path)) return next();
+    const state = stateOf(res);
+    try {
+      state.caller = await authenticate(req, apiKeys);
+    } catch (failure) {
+      state.callerFailure = failure;
+    }
+    state.rate = await count(state.caller ? `key:${state.caller.keyId}` : `address:${req.ip}`);
+    setRateHeaders(res, state.rate);
+    next();
+  };
+}
+
+const isVersioned = (path: string): boolean => path === '/v1' || path.startsWith('/v1/');
+
+/** `/V1`, `//v1` and a trailing slash are other paths, and there is nothing at them. */
+function routerOf(routes: readonly Route[]): Router {
+  const router = express.Router({ caseSensitive: true, strict: true });
+  for (const path of new Set(routes.map((route) => route.path))) {
+    const here = routes.filter((route) => route.path === path);
+    const entry = router.route(path);
+    for (const route of here) entry[route.method](runRoute(route));
+    entry.all(
+      refuseMethod(
+        path,
+        here.map((route) => route.method),
+      ),
+    );
+  }
+  return router;
+}
+
+function refuseMethod(path: string, methods: readonly Method[]): RequestHandler {
+  const allow = methods.flatMap((method) => (method === 'get' ? ['GET', 'HEAD'] : [method.toUpperCase()]));
+  return (req, res) => {
+    stateOf(res).route = path;
+    throw new ApiError('method_not_allowed', `${req.method} is not allowed here; ${allow.join(', ')} is`, {
+      allow,
+    });
+  };
+}

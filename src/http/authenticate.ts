@@ -1,0 +1,47 @@
+// Finds the key that a request presents and asks the service whose it is. A key in the query is not taken: it ends in logs.
+import type { IncomingMessage } from 'node:http';
+import { type Level, levelAllows } from '../contracts/api-keys.ts';
+import { ApiError } from '../contracts/errors.ts';
+import type { ApiKeysService, Caller } from '../services/ports.ts';
+
+const BEARER = /^bearer +(\S+)$/i;
+
+const missing = () =>
+  new ApiError(
+    'missing_api_key',
+    "An API key is required: send 'Authorization: Bearer <key>' or 'x-api-key'",
+  );
+
+const invalid = (message: string) => new ApiError('invalid_api_key', message);
+
+/** Two keys in one request are refused: whichever was checked, a proxy could have meant the other. */
+export function presentedKey(req: IncomingMessage): string {
+  const { authorization = [], 'x-api-key': plain = [] } = req.headersDistinct;
+  const keys = [...authorization.filter(isPresent).map(bearerKey), ...plain.filter(isPresent)];
+  const [key, ...others] = new Set(keys);
+  if (key === undefined) throw missing();
+  if (others.length > 0 || authorization.length > 1 || plain.length > 1)
+    throw invalid('The request presents more than one API key');
+  return key;
+}
+
+const isPresent = (header: string): boolean => header.trim() !== '' && !/^bearer$/i.test(header.trim());
+
+function bearerKey(header: string): string {
+  const key = BEARER.exec(header)?.[1];
+  if (key === undefined) throw invalid("The Authorization header must read 'Bearer <key>'");
+  return key;
+}
+
+export async function authenticate(req: IncomingMessage, apiKeys: ApiKeysService): Promise<Caller> {
+  return apiKeys.authenticate(presentedKey(req));
+}
+
+/** @throws ApiError `insufficient_permissions` */
+export function requireLevel(caller: Caller, level: Level): void {
+  if (levelAllows(caller.level, level)) return;
+  throw new ApiError(
+    'insufficient_permissions',
+    `This call needs a key of level '${level}'; this key's level is '${caller.level}'`,
+  );
+}

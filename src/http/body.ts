@@ -1,0 +1,129 @@
+// Reads a JSON body: bounded, in UTF-8, an object, and free of what `json-guard` refuses.
+import type { IncomingMessage } from 'node:http';
+import type { Readable } from 'node:stream';
+import { createGunzip, createInflate } from 'node:zlib';
+import { ApiError } from '../contracts/errors.ts';
+import { guardJson } from './json-guard.ts';
+import { BODY } from './validation.ts';
+
+/** A message of 1,000,000 characters takes at most 4 MB in UTF-8. */
+export const BODY_BYTES_MAX = 4 * 1024 * 1024;
+
+/** JSON.parse takes a second for two million levels; so many are refused before it runs. */
+const NESTING_PARSED_MAX = 10_000;
+
+const tooLarge = () =>
+  new ApiError('payload_too_large', `The request body is larger than ${BODY_BYTES_MAX} bytes`);
+
+const badBody = (message: string, cause?: unknown) => new ApiError('invalid_request', message, { cause });
+
+/** No body at all reads as `{}`, whatever the content type says. */
+export async function readBody(req: IncomingMessage): Promise<Record<string, unknown>> {
+  if (!hasBody(req)) return {};
+  const bytes = await readBytes(req);
+  if (bytes.length === 0) return {};
+  const value = parse(bytes);
+  guardJson(value, BODY);
+  return value;
+}
+
+const hasBody = ({ headers }: IncomingMessage): boolean =>
+  headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
+
+async function readBytes(req: IncomingMessage): Promise<Buffer> {
+  refuseOtherTypes(req.headers['content-type']);
+  if (Number(req.headers['content-length'] ?? 0) > BODY_BYTES_MAX) throw tooLarge();
+  return collect(req, decoded(req));
+}
+
+function refuseOtherTypes(contentType: string | undefined): void {
+  const [type, ...parameters] = (contentType ?? '').split(';').map((part) => part.trim().toLowerCase());
+  if (type !== 'application/json')
+    throw new ApiError('unsupported_media_type', "The request body's Content-Type must be application/json");
+  const charset = parameters.find((parameter) => parameter.startsWith('charset='));
+  if (charset && !/^charset="?utf-?8"?$/.test(charset))
+    throw new ApiError('unsupported_media_type', 'The request body must be encoded in UTF-8');
+}
+
+function decoded(req: IncomingMessage): Readable {
+  const encoding = (req.headers['content-encoding'] ?? 'identity').toLowerCase();
+  if (encoding === 'identity') return req;
+  if (encoding === 'gzip') return req.pipe(createGunzip());
+  if (encoding === 'deflate') return req.pipe(createInflate());
+  throw new ApiError(
+    'unsupported_media_type',
+    "The request body's Content-Encoding must be identity, gzip or deflate",
+  );
+}
+
+/** What is over the limit is read and thrown away, so that a client that is still sending can read the answer. */
+function collect(req: IncomingMessage, stream: Readable): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    const fail = (error: ApiError) => {
+      reject(error);
+      if (stream !== req) {
+        req.unpipe();
+        stream.destroy();
+      }
+      req.resume();
+    };
+    stream.on('data', (chunk: Buffer) => {
+      size += chunk.length;
+      if (size <= BODY_BYTES_MAX) chunks.push(chunk);
+      else fail(tooLarge());
+    });
+    stream.on('end', () => resolve(Buffer.concat(chunks)));
+    stream.on('error', (cause) => fail(badBody('The request body cannot be decoded', cause)));
+    req.on('close', () => reject(badBody('The request body was cut off')));
+  });
+}
+
+function parse(bytes: Buffer): Record<string, unknown> {
+  refuseExtremeNesting(bytes);
+  const value = parseJson(decodeUtf8(bytes));
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw badBody('The request body must be a JSON object');
+  return value as Record<string, unknown>;
+}
+
+function decodeUtf8(bytes: Buffer): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw badBody('The request body is not valid UTF-8', cause);
+  }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    const where = cause instanceof Error ? cause.message.toWellFormed() : String(cause);
+    throw badBody(`The request body is not valid JSON: ${where}`, cause);
+  }
+}
+
+const CODE = {
+  quote: 0x22,
+  backslash: 0x5c,
+  openList: 0x5b,
+  openObject: 0x7b,
+  closeList: 0x5d,
+  closeObject: 0x7d,
+};
+
+function refuseExtremeNesting(bytes: Buffer): void {
+  let depth = 0;
+  let inText = false;
+  for (let index = 0; index < bytes.length; index++) {
+    const code = bytes[index];
+    if (inText && code === CODE.backslash) index++;
+    else if (code === CODE.quote) inText = !inText;
+    else if (inText) continue;
+    else if (code === CODE.openList || code === CODE.openObject) depth++;
+    else if (code === CODE.closeList || code === CODE.closeObject) depth--;
+    if (depth > NESTING_PARSED_MAX) throw badBody('The request body is nested deeper than 64 levels');
+  }
+}

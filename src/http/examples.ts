@@ -1,0 +1,93 @@
+// What the documentation shows of the main calls; a test holds each against its schema.
+const USAGE = {
+  input_tokens: 812,
+  output_tokens: 64,
+  cache_creation_input_tokens: 0,
+  cache_read_input_tokens: 0,
+  total_tokens: 876,
+  cost_usd: '0.0034',
+};
+
+const SESSION_ID = 'sess_4kQ2ZtYw8mN1cR7xVb3LpD9s';
+
+export const CREATE_SESSION = {
+  model: 'claude-sonnet-4-20250514',
+  system_prompt: 'You are a helpful customer service assistant.',
+  tools: ['web_search', 'calculator'],
+  metadata: { customer_id: 'cust_12345', department: 'support' },
+};
+
+export const SESSION = {
+  id: SESSION_ID,
+  model: 'claude-sonnet-4-20250514',
+  created_at: '2026-02-20T10:30:00.000Z',
+  updated_at: '2026-02-20T10:30:00.000Z',
+  status: 'active',
+  ended_at: null,
+  ended_reason: null,
+  tools: ['web_search', 'calculator'],
+  metadata: { customer_id: 'cust_12345', department: 'support' },
+  memory: {},
+  on_busy: 'queue',
+  max_tokens: null,
+  temperature: null,
+  thinking: null,
+  expires_after_seconds: null,
+  expires_at: null,
+  token_count: 0,
+  usage: { ...USAGE, input_tokens: 0, output_tokens: 0, total_tokens: 0, cost_usd: '0' },
+  message_count: 0,
+  parent_session_id: null,
+  warnings: [],
+  system_prompt: 'You are a helpful customer service assistant.',
+  messages: [],
+};
+
+export const CREATE_MESSAGE = { content: 'What are the key features of your product?' };
+
+export const MESSAGE = {
+  id: 'msg_9sLpD3vbXR7c1Nm8wYtZ2Qk4',
+  session_id: SESSION_ID,
+  parent_id: 'msg_1cR7xVb3LpD9s4kQ2ZtYw8mN',
+  role: 'assistant',
+  content: 'Durable conversations, tools and webhooks.',
+  content_blocks: [{ type: 'text', text: 'Durable conversations, tools and webhooks.' }],
+  status: 'completed',
+  stop_reason: 'end_turn',
+  model: 'claude-sonnet-4-5',
+  usage: USAGE,
+  tool_calls: [],
+  waiting_for: [],
+  files: [],
+  error: null,
+  created_at: '2026-02-20T10:30:01.000Z',
+  completed_at: '2026-02-20T10:30:04.000Z',
+};
+
+export const CREATE_API_KEY = { name: 'Support dashboard', level: 'read-only' };
+
+export const CREATED_API_KEY = {
+  id: 'key_Zt8mYw4kQ21cNR7xVb3LpD9s',
+  name: 'Support dashboard',
+  level: 'read-only',
+  prefix: 'oclaw_live_4kQ2',
+  created_at: '2026-02-20T10:30:00.000Z',
+  expires_at: null,
+  last_used_at: null,
+  revoked_at: null,
+  key: 'oclaw_live_your_key_here',
+};
+
+export const ERROR = {
+  error: {
+    code: 'invalid_request',
+    message: "The 'model' field is required",
+    param: 'model',
+    type: 'validation_error',
+  },
+};
+
+export const EVENT_STREAM =
+  'id: 18\nevent: content_delta\ndata: {"id":"evt_7xVb3LpD9s4kQ2ZtYw8mN1cR","seq":18,"type":"content_delta",' +
+  '"created_at":"2026-02-20T10:30:02.000Z","session_id":"sess_4kQ2ZtYw8mN1cR7xVb3LpD9s",' +
+  '"message_id":"msg_9sLpD3vbXR7c1Nm8wYtZ2Qk4","step":1,"text":"Durable"}\n\n';

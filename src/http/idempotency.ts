@@ -1,0 +1,43 @@
+// Reads `Idempotency-Key` and binds it to the call it came with.
+import { createHash } from 'node:crypto';
+import { ApiError } from '../contracts/errors.ts';
+import type { Idempotency } from '../services/ports.ts';
+import { canonicalJson } from './canonical-json.ts';
+
+export const IDEMPOTENCY_HEADER = 'Idempotency-Key';
+export const REPLAYED_HEADER = 'Idempotent-Replayed';
+
+const PRINTABLE = /^[\x20-\x7e]{1,255}$/;
+/** A string of RFC 8941: in it only `"` and `\` are escaped. */
+const QUOTED = /^"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"$/;
+
+const refused = (message: string) => new ApiError('invalid_request', message, { param: IDEMPOTENCY_HEADER });
+
+/** The same key bare and quoted is one key. */
+export function parseIdempotencyKey(header: string): string {
+  const quoted = QUOTED.exec(header)?.[1];
+  if (quoted === undefined && header.startsWith('"'))
+    throw refused(`The '${IDEMPOTENCY_HEADER}' header starts with a quote and is not a quoted string`);
+  const key = quoted?.replace(/\\(["\\])/g, '$1') ?? header;
+  if (!PRINTABLE.test(key))
+    throw refused(`The '${IDEMPOTENCY_HEADER}' header must have 1 to 255 printable ASCII characters`);
+  return key;
+}
+
+export function readIdempotency(
+  headers: readonly string[] | undefined,
+  route: string,
+  body: unknown,
+): Idempotency | null {
+  const [header, ...others] = headers ?? [];
+  if (header === undefined) return null;
+  if (others.length > 0) throw refused(`The '${IDEMPOTENCY_HEADER}' header is given more than once`);
+  return {
+    key: parseIdempotencyKey(header),
+    route,
+    fingerprint: createHash('sha256').update(canonicalJson(body)).digest('hex'),
+  };
+}
+
+export const replayHeaders = (replayed: boolean): Record<string, string> =>
+  replayed ? { [REPLAYED_HEADER]: 'true' } : {};

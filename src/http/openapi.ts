@@ -1,0 +1,193 @@
+// The OpenAPI 3.1 document, made from the very list of routes that is served.
+import { z } from 'zod';
+import {
+  createDocument,
+  type ZodOpenApiOperationObject,
+  type ZodOpenApiPathsObject,
+  type ZodOpenApiResponseObject,
+  type ZodOpenApiResponsesObject,
+} from 'zod-openapi';
+import { ERROR_CODES, ErrorBody, type ErrorCode } from '../contracts/errors.ts';
+import { defineRoute, json, type Route, takesBody } from './define-route.ts';
+import { ERROR, EVENT_STREAM } from './examples.ts';
+
+export interface DocumentSettings {
+  version: string;
+  syncWaitSeconds: number;
+}
+
+type Document = ReturnType<typeof createDocument>;
+
+/** The document names itself too. */
+export function openApiRoute(others: readonly Route[], settings: DocumentSettings): Route {
+  let document: Document | null = null;
+  const self: Route = defineRoute({
+    method: 'get',
+    path: '/openapi.json',
+    level: 'none',
+    operationId: 'getOpenApi',
+    summary: 'This document',
+    tag: 'Documentation',
+    response: z.looseObject({ openapi: z.string() }),
+    status: 200,
+    errors: [],
+    etag: true,
+    // Made on the first request: it costs some hundred milliseconds that a start need not wait for.
+    async handler() {
+      document ??= createOpenApi([...others, self], settings);
+      return json({ ...document });
+    },
+  });
+  return self;
+}
+
+export function createOpenApi(routes: readonly Route[], settings: DocumentSettings): Document {
+  return createDocument(
+    {
+      openapi: '3.1.0',
+      info: infoOf(settings),
+      servers: [{ url: '/' }],
+      tags: [...new Set(routes.map((route) => route.tag))].map((name) => ({ name })),
+      paths: pathsOf(routes),
+      components: { securitySchemes: SECURITY_SCHEMES, schemas: { Error: ErrorBody } },
+    },
+    {
+      // Answers may gain fields within v1, so readers must not refuse the unknown.
+      override: ({ jsonSchema, io }) => {
+        if (io === 'output' && jsonSchema.additionalProperties === false)
+          delete jsonSchema.additionalProperties;
+      },
+    },
+  );
+}
+
+const infoOf = ({ version, syncWaitSeconds }: DocumentSettings) => ({
+  title: 'OpenClaw API',
+  version,
+  license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+  description:
+    'Durable conversations with Claude. Every error has the same four keys. A synchronous message is answered ' +
+    `with 202 after ${syncWaitSeconds} seconds and goes on.`,
+});
+
+const SECURITY_SCHEMES = {
+  bearer: { type: 'http', scheme: 'bearer', description: 'An API key, `oclaw_live_...`' },
+  apiKey: { type: 'apiKey', in: 'header', name: 'x-api-key', description: 'The same key without `Bearer`' },
+} as const;
+
+function pathsOf(routes: readonly Route[]): ZodOpenApiPathsObject {
+  const paths: ZodOpenApiPathsObject = {};
+  for (const route of routes) {
+    const path = route.path.replace(/:(\w+)/g, '{$1}');
+    paths[path] = { ...paths[path], [route.method]: operationOf(route) };
+  }
+  return paths;
+}
+
+function operationOf(route: Route): ZodOpenApiOperationObject {
+  const names = [...route.path.matchAll(/:(\w+)/g)].map(([, name]) => name as string);
+  return {
+    operationId: route.operationId,
+    summary: route.summary,
+    ...(route.description && { description: route.description }),
+    tags: [route.tag],
+    security: route.level === 'none' ? [] : [{ bearer: [] }, { apiKey: [] }],
+    'x-level': route.level,
+    requestParams: {
+      path: z.object(Object.fromEntries(names.map((name) => [name, z.string()]))),
+      query: route.query as z.ZodObject,
+      ...(route.idempotent && { header: z.object({ 'Idempotency-Key': IDEMPOTENCY_KEY }) }),
+    },
+    ...(takesBody(route) && { requestBody: requestBodyOf(route) }),
+    responses: responsesOf(route),
+  };
+}
+
+const IDEMPOTENCY_KEY = z
+  .string()
+  .min(1)
+  .max(255)
+  .optional()
+  .meta({ description: 'A retry with the same key and body gets the same resource; kept for 24 hours' });
+
+const requestBodyOf = ({ body, examples, method }: Route) => ({
+  required: method === 'post',
+  content: { 'application/json': { schema: body, ...(examples?.request && { example: examples.request }) } },
+});
+
+function responsesOf(route: Route): ZodOpenApiResponsesObject {
+  const responses: Record<string, ZodOpenApiResponseObject> = {};
+  for (const [status, codes] of errorsByStatus(route)) responses[status] = errorResponse(route, codes);
+  for (const [status, description] of Object.entries(route.otherStatuses ?? {}))
+    responses[status] = { ...successOf(route, { isOther: true }), description };
+  responses[route.status] = successOf(route, { isOther: false });
+  return responses as ZodOpenApiResponsesObject;
+}
+
+function successOf(route: Route, { isOther }: { isOther: boolean }): ZodOpenApiResponseObject {
+  const example = isOther ? undefined : route.examples?.response;
+  return {
+    description: route.summary,
+    headers: headersOf(route, {
+      ...(route.etag && { ETag: z.string() }),
+      ...((route.status === 201 || isOther) && { Location: z.string().optional() }),
+      ...(route.idempotent && { 'Idempotent-Replayed': z.literal('true').optional() }),
+    }),
+    content: {
+      'application/json': { schema: route.response, ...(example && { example }) },
+      ...(route.streams &&
+        !isOther && { 'text/event-stream': { schema: z.string(), example: EVENT_STREAM } }),
+    },
+  };
+}
+
+function errorResponse(route: Route, codes: readonly ErrorCode[]): ZodOpenApiResponseObject {
+  const status = ERROR_CODES[codes[0] as ErrorCode].status;
+  return {
+    description: codes.map((code) => `\`${code}\``).join(', '),
+    headers: headersOf(route, {
+      ...((status === 429 || status === 503) && {
+        'Retry-After': z.string().meta({ description: 'Seconds' }),
+      }),
+      ...(status === 405 && { Allow: z.string() }),
+      ...(status === 401 && { 'WWW-Authenticate': z.string() }),
+    }),
+    content: { 'application/json': { schema: ErrorBody, ...(status === 400 && { example: ERROR }) } },
+  };
+}
+
+const RATE_HEADER = z.string().regex(/^\d+$/);
+
+const headersOf = (route: Route, more: Record<string, z.ZodType>) =>
+  z.object({
+    'request-id': z.string().regex(/^req_[A-Za-z0-9]{24}$/),
+    ...(route.path.startsWith('/v1/') && {
+      'X-RateLimit-Limit': RATE_HEADER,
+      'X-RateLimit-Remaining': RATE_HEADER,
+      'X-RateLimit-Reset': RATE_HEADER.meta({ description: "Unix seconds of the window's end" }),
+    }),
+    ...more,
+  });
+
+/** What a route can fail with because of what it is, and what it says of itself. */
+function errorsByStatus(route: Route): Map<string, ErrorCode[]> {
+  const byStatus = new Map<string, ErrorCode[]>();
+  for (const code of new Set([...commonErrors(route), ...route.errors])) {
+    const status = String(ERROR_CODES[code].status);
+    byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
+  }
+  return byStatus;
+}
+
+const commonErrors = (route: Route): ErrorCode[] => [
+  'invalid_request',
+  'method_not_allowed',
+  'not_acceptable',
+  'internal_error',
+  'payload_too_large',
+  'unsupported_media_type',
+  ...(route.level === 'none'
+    ? []
+    : (['missing_api_key', 'invalid_api_key', 'expired_api_key', 'rate_limited', 'unavailable'] as const)),
+  ...(route.level === 'standard' || route.level === 'admin' ? (['insufficient_permissions'] as const) : []),
+];

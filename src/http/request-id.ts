@@ -1,0 +1,32 @@
+// Gives each request its id and one line in the access log.
+import type { RequestHandler } from 'express';
+import type { Logger } from 'pino';
+import { newId } from '../ids.ts';
+import type { OpenCalls } from './open-calls.ts';
+import { beginState } from './request-state.ts';
+
+export const REQUEST_ID_HEADER = 'request-id';
+
+export function createRequestId(log: Logger, openCalls: OpenCalls): RequestHandler {
+  return (req, res, next) => {
+    const startedAt = performance.now();
+    const state = beginState(res, newId('req'), openCalls.track(res));
+    res.set(REQUEST_ID_HEADER, state.requestId);
+    // `close` comes for every answer, also for one whose client did not wait for it.
+    res.once('close', () => {
+      log.info(
+        {
+          method: req.method,
+          route: state.route,
+          status: res.statusCode,
+          duration_ms: Math.round(performance.now() - startedAt),
+          request_id: state.requestId,
+          key_id: state.caller?.keyId ?? null,
+          aborted: !res.writableFinished,
+        },
+        'request',
+      );
+    });
+    next();
+  };
+}

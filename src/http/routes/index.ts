@@ -1,0 +1,32 @@
+// The list of all routes: what is served is what is documented.
+import type { Services } from '../../services/ports.ts';
+import type { Route } from '../define-route.ts';
+import { type DocumentSettings, openApiRoute } from '../openapi.ts';
+import { createCursors, createPager } from '../pagination.ts';
+import { apiKeyRoutes } from './api-keys.ts';
+import type { RouteDeps } from './deps.ts';
+import { eventRoutes } from './events.ts';
+import { messageRoutes } from './messages.ts';
+import { modelRoutes } from './models.ts';
+import { probeRoutes } from './probes.ts';
+import { sessionActionRoutes } from './session-actions.ts';
+import { sessionRoutes } from './sessions.ts';
+
+export interface RoutesOptions {
+  services: Services;
+  settings: DocumentSettings & { cursorSecret: Buffer };
+}
+
+export function createRoutes({ services, settings }: RoutesOptions): Route[] {
+  const deps: RouteDeps = { services, openPage: createPager(createCursors(settings.cursorSecret)) };
+  const routes = [
+    ...sessionRoutes(deps),
+    ...sessionActionRoutes(deps),
+    ...messageRoutes(deps),
+    ...eventRoutes(deps),
+    ...apiKeyRoutes(deps),
+    ...modelRoutes(deps),
+    ...probeRoutes(deps),
+  ];
+  return [...routes, openApiRoute(routes, settings)];
+}

@@ -1,0 +1,129 @@
+// Messages: one POST is one turn, answered at its end, as a stream, or later.
+import { PageQuery, pageOf } from '../../contracts/common.ts';
+import { ApiError } from '../../contracts/errors.ts';
+import {
+  type CreateMessage,
+  CreateMessage as CreateMessageShape,
+  Message,
+} from '../../contracts/messages.ts';
+import type { AcceptedMessage, Caller, MessagesService } from '../../services/ports.ts';
+import { defineRoute, json, type Route, stream } from '../define-route.ts';
+import { CREATE_MESSAGE, MESSAGE } from '../examples.ts';
+import { replayHeaders } from '../idempotency.ts';
+import type { RouteDeps } from './deps.ts';
+
+const tag = 'Messages';
+
+const createMessage = ({ services: { messages } }: RouteDeps) =>
+  defineRoute({
+    method: 'post',
+    path: '/v1/sessions/:sessionId/messages',
+    level: 'standard',
+    operationId: 'createMessage',
+    summary: 'Send a message and get its answer',
+    description:
+      'Answers at the end of the turn. With `stream: true` the events of the answer are streamed; with ' +
+      '`background: true` or `Prefer: respond-async` the answer is read later at `Location`.',
+    tag,
+    body: CreateMessageShape,
+    response: Message,
+    status: 200,
+    otherStatuses: { 202: 'Accepted and not finished: read the message at `Location`' },
+    errors: [
+      'not_found',
+      'session_ended',
+      'session_busy',
+      'idempotency_key_reused',
+      'queue_full',
+      'unavailable',
+    ],
+    idempotent: true,
+    streams: true,
+    examples: { request: CREATE_MESSAGE, response: MESSAGE },
+    async handler({ caller, params, body, prefer, idempotency, signal }) {
+      const mode = modeOf(body, prefer);
+      const accepted = await messages.accept(caller, params.sessionId, body, idempotency);
+      const headers = replayHeaders(accepted.replayed);
+      if (mode === 'stream') return stream(messages.followReply(accepted, signal), headers);
+      const { message, settled } =
+        mode === 'background'
+          ? { message: await readReply(messages, caller, accepted), settled: false }
+          : await awaitReply(messages, caller, accepted, signal);
+      if (settled) return json(message, { headers });
+      return json(message, { status: 202, headers: { ...headers, Location: locationOf(accepted) } });
+    },
+  });
+
+type Mode = 'sync' | 'stream' | 'background';
+
+function modeOf({ stream, background }: CreateMessage, prefer: string): Mode {
+  const wantsAsync = /(^|,)\s*respond-async\s*(;|,|$)/i.test(prefer);
+  if (stream && wantsAsync) {
+    const message = "The 'stream' field can't be combined with 'Prefer: respond-async'";
+    throw new ApiError('invalid_request', message, { param: 'stream' });
+  }
+  if (stream) return 'stream';
+  return background || wantsAsync ? 'background' : 'sync';
+}
+
+const readReply = (messages: MessagesService, caller: Caller, { sessionId, replyId }: AcceptedMessage) =>
+  messages.get(caller, sessionId, replyId);
+
+const locationOf = ({ sessionId, replyId }: AcceptedMessage): string =>
+  `/v1/sessions/${sessionId}/messages/${replyId}`;
+
+/** A server that stops tells those who wait where to look: their message is stored and will be answered. */
+async function awaitReply(
+  messages: MessagesService,
+  caller: Caller,
+  accepted: AcceptedMessage,
+  signal: AbortSignal,
+): Promise<{ message: Message; settled: boolean }> {
+  try {
+    return await messages.waitForReply(accepted, signal);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    return { message: await readReply(messages, caller, accepted), settled: false };
+  }
+}
+
+const listMessages = ({ services: { messages }, openPage }: RouteDeps) =>
+  defineRoute({
+    method: 'get',
+    path: '/v1/sessions/:sessionId/messages',
+    level: 'read-only',
+    operationId: 'listMessages',
+    summary: 'List the messages of a session, oldest first',
+    tag,
+    query: PageQuery,
+    response: pageOf(Message),
+    status: 200,
+    errors: ['not_found'],
+    async handler(call) {
+      const page = openPage(call, 'asc');
+      return json(page.answer(await messages.list(call.caller, call.params.sessionId, page.request)));
+    },
+  });
+
+const getMessage = ({ services: { messages } }: RouteDeps) =>
+  defineRoute({
+    method: 'get',
+    path: '/v1/sessions/:sessionId/messages/:messageId',
+    level: 'read-only',
+    operationId: 'getMessage',
+    summary: 'Read a message',
+    tag,
+    response: Message,
+    status: 200,
+    errors: ['not_found'],
+    etag: true,
+    examples: { response: MESSAGE },
+    handler: async ({ caller, params }) =>
+      json(await messages.get(caller, params.sessionId, params.messageId)),
+  });
+
+export const messageRoutes = (deps: RouteDeps): Route[] => [
+  createMessage(deps),
+  listMessages(deps),
+  getMessage(deps),
+];

@@ -1,0 +1,69 @@
+// What can be done to a session as a whole, and the answer to "why has it not answered?".
+import { Interrupted, Session, SessionState } from '../../contracts/sessions.ts';
+import { defineRoute, json, type Route } from '../define-route.ts';
+import type { RouteDeps } from './deps.ts';
+
+const tag = 'Sessions';
+
+const completeSession = ({ services }: RouteDeps) =>
+  defineRoute({
+    method: 'post',
+    path: '/v1/sessions/:sessionId/complete',
+    level: 'standard',
+    operationId: 'completeSession',
+    summary: 'End a session as completed; again changes nothing',
+    tag,
+    response: Session,
+    status: 200,
+    errors: ['not_found', 'unavailable'],
+    handler: async ({ caller, params }) => json(await services.sessions.complete(caller, params.sessionId)),
+  });
+
+const archiveSession = ({ services }: RouteDeps) =>
+  defineRoute({
+    method: 'post',
+    path: '/v1/sessions/:sessionId/archive',
+    level: 'standard',
+    operationId: 'archiveSession',
+    summary: 'End a session and put it away; again changes nothing',
+    tag,
+    response: Session,
+    status: 200,
+    errors: ['not_found', 'unavailable'],
+    handler: async ({ caller, params }) => json(await services.sessions.archive(caller, params.sessionId)),
+  });
+
+const interruptSession = ({ services }: RouteDeps) =>
+  defineRoute({
+    method: 'post',
+    path: '/v1/sessions/:sessionId/interrupt',
+    level: 'standard',
+    operationId: 'interruptSession',
+    summary: 'Stop the running turn, if any',
+    tag,
+    response: Interrupted,
+    status: 200,
+    errors: ['not_found', 'session_ended', 'unavailable'],
+    handler: async ({ caller, params }) => json(await services.sessions.interrupt(caller, params.sessionId)),
+  });
+
+const getSessionState = ({ services }: RouteDeps) =>
+  defineRoute({
+    method: 'get',
+    path: '/v1/sessions/:sessionId/state',
+    level: 'read-only',
+    operationId: 'getSessionState',
+    summary: 'What the session is doing or waiting for right now',
+    tag,
+    response: SessionState,
+    status: 200,
+    errors: ['not_found'],
+    handler: async ({ caller, params }) => json(await services.sessions.state(caller, params.sessionId)),
+  });
+
+export const sessionActionRoutes = (deps: RouteDeps): Route[] => [
+  completeSession(deps),
+  archiveSession(deps),
+  interruptSession(deps),
+  getSessionState(deps),
+];

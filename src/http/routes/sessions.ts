@@ -1,0 +1,158 @@
+// Sessions: create, list, read, change, delete.
+import { z } from 'zod';
+import {
+  Deleted,
+  METADATA_KEYS_MAX,
+  MetadataKey,
+  MetadataValue,
+  PageQuery,
+  pageOf,
+} from '../../contracts/common.ts';
+import {
+  CreateSession,
+  SESSION_STATUSES,
+  Session,
+  SessionSummary,
+  UpdateSession,
+} from '../../contracts/sessions.ts';
+import type { SessionFilter } from '../../services/ports.ts';
+import { defineRoute, json, type Route } from '../define-route.ts';
+import { CREATE_SESSION, SESSION } from '../examples.ts';
+import { replayHeaders } from '../idempotency.ts';
+import { commaList, timeMs } from '../query-types.ts';
+import type { RouteDeps } from './deps.ts';
+
+const tag = 'Sessions';
+
+const metadataFilter = z
+  .record(MetadataKey, MetadataValue, {
+    error: (issue) => (issue.code === 'invalid_type' ? 'must be given as metadata[key]=value' : undefined),
+  })
+  .refine((value) => Object.keys(value).length <= METADATA_KEYS_MAX, {
+    message: `must have at most ${METADATA_KEYS_MAX} keys`,
+  });
+
+const ListSessionsQuery = z.strictObject({
+  ...PageQuery.shape,
+  status: commaList(SESSION_STATUSES).optional(),
+  model: z.string().min(1).max(200).optional(),
+  created_after: timeMs.optional(),
+  created_before: timeMs.optional(),
+  metadata: metadataFilter.optional().meta({
+    description: 'Exact values, as `metadata[key]=value`; several are combined with AND',
+    param: { style: 'deepObject', explode: true },
+  }),
+});
+
+const GetSessionQuery = z.strictObject({
+  include: z.literal('state').optional().meta({ description: "Adds `state`, the workflow's own answer" }),
+});
+
+const filterOf = (query: z.output<typeof ListSessionsQuery>): SessionFilter => ({
+  ...(query.status && { status: query.status }),
+  ...(query.model !== undefined && { model: query.model }),
+  ...(query.created_after !== undefined && { createdAfterMs: query.created_after }),
+  ...(query.created_before !== undefined && { createdBeforeMs: query.created_before }),
+  metadata: query.metadata ?? {},
+});
+
+const createSession = ({ services }: RouteDeps) =>
+  defineRoute({
+    method: 'post',
+    path: '/v1/sessions',
+    level: 'standard',
+    operationId: 'createSession',
+    summary: 'Create a session',
+    tag,
+    body: CreateSession,
+    response: Session,
+    status: 201,
+    errors: ['idempotency_key_reused', 'unavailable'],
+    idempotent: true,
+    examples: { request: CREATE_SESSION, response: SESSION },
+    async handler({ caller, body, idempotency }) {
+      const { session, replayed } = await services.sessions.create(caller, body, idempotency);
+      const headers = { Location: `/v1/sessions/${session.id}`, ...replayHeaders(replayed) };
+      return json(session, { headers });
+    },
+  });
+
+const listSessions = ({ services, openPage }: RouteDeps) =>
+  defineRoute({
+    method: 'get',
+    path: '/v1/sessions',
+    level: 'read-only',
+    operationId: 'listSessions',
+    summary: 'List sessions, newest first',
+    tag,
+    query: ListSessionsQuery,
+    response: pageOf(SessionSummary),
+    status: 200,
+    errors: [],
+    async handler(call) {
+      const page = openPage(call, 'desc');
+      return json(page.answer(await services.sessions.list(call.caller, filterOf(call.query), page.request)));
+    },
+  });
+
+const getSession = ({ services }: RouteDeps) =>
+  defineRoute({
+    method: 'get',
+    path: '/v1/sessions/:sessionId',
+    level: 'read-only',
+    operationId: 'getSession',
+    summary: 'Read a session with its newest 100 messages',
+    tag,
+    query: GetSessionQuery,
+    response: Session,
+    status: 200,
+    errors: ['not_found'],
+    etag: true,
+    examples: { response: SESSION },
+    async handler({ caller, params, query }) {
+      const includeState = query.include === 'state';
+      return json(await services.sessions.get(caller, params.sessionId, { includeState }));
+    },
+  });
+
+const updateSession = ({ services }: RouteDeps) =>
+  defineRoute({
+    method: 'patch',
+    path: '/v1/sessions/:sessionId',
+    level: 'standard',
+    operationId: 'updateSession',
+    summary: 'Change a session from its next turn on',
+    tag,
+    body: UpdateSession,
+    response: Session,
+    status: 200,
+    errors: ['not_found', 'session_ended', 'unavailable'],
+    async handler({ caller, params, body }) {
+      return json(await services.sessions.update(caller, params.sessionId, body));
+    },
+  });
+
+const deleteSession = ({ services }: RouteDeps) =>
+  defineRoute({
+    method: 'delete',
+    path: '/v1/sessions/:sessionId',
+    level: 'standard',
+    operationId: 'deleteSession',
+    summary: 'End a session and remove its contents',
+    tag,
+    response: Deleted,
+    status: 200,
+    errors: ['not_found', 'unavailable'],
+    async handler({ caller, params }) {
+      await services.sessions.delete(caller, params.sessionId);
+      return json({ id: params.sessionId, deleted: true });
+    },
+  });
+
+export const sessionRoutes = (deps: RouteDeps): Route[] => [
+  createSession(deps),
+  listSessions(deps),
+  getSession(deps),
+  updateSession(deps),
+  deleteSession(deps),
+];

@@ -1,0 +1,78 @@
+// Turns a route into its Express handler. The order of the checks is part of the API: rate, key, level, input, resource.
+import { createHash } from 'node:crypto';
+import type { Request, RequestHandler, Response } from 'express';
+import { ApiError } from '../contracts/errors.ts';
+import type { Caller } from '../services/ports.ts';
+import { requireLevel } from './authenticate.ts';
+import { readBody } from './body.ts';
+import type { JsonAnswer, Route } from './define-route.ts';
+import { readIdempotency } from './idempotency.ts';
+import { readQuery } from './query.ts';
+import { refuseExceeded } from './rate-limit.ts';
+import { type RequestState, stateOf } from './request-state.ts';
+import { sendEventStream } from './streams/sse.ts';
+import { BODY, parseInput, QUERY } from './validation.ts';
+
+export function runRoute(route: Route): RequestHandler {
+  return async (req, res) => {
+    const state = stateOf(res);
+    state.route = route.path;
+    if (state.rate) refuseExceeded(state.rate);
+    const caller = callerOf(route, state);
+    const answer = await route.handler({ ...(await readInput(route, req)), caller, signal: state.signal });
+    if (answer.kind === 'stream') await sendEventStream(res, answer, state.signal);
+    else sendJson(route, res, answer);
+  };
+}
+
+function callerOf(route: Route, state: RequestState): Caller | null {
+  if (route.level === 'none') return null;
+  if (!state.caller) throw state.callerFailure;
+  requireLevel(state.caller, route.level);
+  return state.caller;
+}
+
+async function readInput(route: Route, req: Request) {
+  refuseUnacceptable(route, req);
+  const query = parseInput(route.query, readQuery(req.url), QUERY);
+  const received = await readBody(req);
+  const body = parseInput(route.body, received, BODY);
+  const target = `${req.method} ${req.path}`;
+  return {
+    params: req.params as Record<string, string>,
+    query,
+    body,
+    path: req.path,
+    prefer: req.get('prefer') ?? '',
+    idempotency: route.idempotent
+      ? readIdempotency(req.headersDistinct['idempotency-key'], target, received)
+      : null,
+  };
+}
+
+function refuseUnacceptable(route: Route, req: Request): void {
+  const types = route.streams ? ['application/json', 'text/event-stream'] : ['application/json'];
+  if (req.accepts(types)) return;
+  throw new ApiError('not_acceptable', `This call answers with ${types.join(' or ')} only`);
+}
+
+/** Nothing leaves that the schema does not name, and nothing that it names is missing. */
+function checked(route: Route, body: unknown): unknown {
+  const result = route.response.safeParse(body);
+  if (result.success) return result.data;
+  throw new Error(`The answer of ${route.operationId} does not fit its schema`, { cause: result.error });
+}
+
+function sendJson(route: Route, res: Response, answer: JsonAnswer<unknown>): void {
+  const body = checked(route, answer.body);
+  res.set(answer.headers ?? {}).status(answer.status ?? route.status);
+  // A client may keep one resource and ask whether it changed; nothing else is worth keeping.
+  res.set('Cache-Control', route.etag ? 'private, no-cache' : 'no-store');
+  if (route.etag) res.set('ETag', weakEtag(body));
+  res.json(body);
+}
+
+function weakEtag(body: unknown): string {
+  const digest = createHash('sha256').update(JSON.stringify(body)).digest('base64url');
+  return `W/"${digest.slice(0, 27)}"`;
+}

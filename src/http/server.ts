@@ -1,0 +1,82 @@
+// Listens, with every time limit of the HTTP server set on purpose, and stops without leaving a connection behind.
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Express } from 'express';
+import type { OpenCalls } from './open-calls.ts';
+import { answerClientError } from './socket-errors.ts';
+
+const LIMITS = {
+  /** Longer than the idle time of usual load balancers (60 s): the side that reuses a connection must not close it. */
+  keepAliveTimeout: 65_000,
+  /** A client that needs longer for its headers is holding a socket, not calling. */
+  headersTimeout: 30_000,
+  /** For a whole request to arrive: 4 MiB at 75 kB/s. Answers may take as long as they like. */
+  requestTimeout: 55_000,
+  /** How often the two limits above are looked at. */
+  connectionsCheckingInterval: 5_000,
+  maxHeaderSize: 16 * 1024,
+};
+
+/** What still runs then is cut off: a stop must end. */
+const CLOSE_GRACE_MS = 10_000;
+
+export interface HttpServer {
+  host: string;
+  /** The real one when 0 was asked for. */
+  port: number;
+  url: string;
+  /** For upgrades to WebSocket. */
+  server: Server;
+  /** Stops accepting, ends open streams, answers waiting calls, and resolves when no connection is left. */
+  close(): Promise<void>;
+}
+
+export interface ListenOptions {
+  host: string;
+  port: number;
+}
+
+/** @throws Error naming the port and what to do, when it cannot be had. */
+export async function listen(app: Express, { host, port }: ListenOptions): Promise<HttpServer> {
+  // `requireHostHeader` would answer without our envelope; the app checks it.
+  const server = createServer({ ...LIMITS, requireHostHeader: false }, app);
+  server.on('clientError', answerClientError);
+  // An expectation that we do not know is no reason to refuse, and Node's own refusal has no envelope.
+  server.on('checkExpectation', app);
+  await bind(server, host, port);
+  const actual = (server.address() as AddressInfo).port;
+  const name = host.includes(':') ? `[${host}]` : host;
+  return { host, port: actual, url: `http://${name}:${actual}`, server, close: () => close(server, app) };
+}
+
+function bind(server: Server, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => reject(explained(error, host, port)));
+    server.listen(port, host, resolve);
+  });
+}
+
+function explained(error: NodeJS.ErrnoException, host: string, port: number): Error {
+  const fixes: Record<string, string> = {
+    EADDRINUSE: `Port ${port} on ${host} is already in use. Stop the process that holds it, or set PORT to a free port.`,
+    EACCES: `Port ${port} on ${host} needs rights that this process does not have. Set PORT to a port above 1023.`,
+    EADDRNOTAVAIL: `This machine has no address ${host}. Set HOST to one of its own addresses.`,
+  };
+  return new Error(fixes[error.code ?? ''] ?? `Cannot listen on ${host}:${port}: ${error.message}`, {
+    cause: error,
+  });
+}
+
+function close(server: Server, app: Express): Promise<void> {
+  return new Promise((resolve) => {
+    const cutOff = setTimeout(() => server.closeAllConnections(), CLOSE_GRACE_MS);
+    // A connection that becomes idle after its last answer would stay for the whole keep-alive time.
+    const idle = setInterval(() => server.closeIdleConnections(), 50);
+    server.close(() => {
+      clearTimeout(cutOff);
+      clearInterval(idle);
+      resolve();
+    });
+    (app.locals.openCalls as OpenCalls).abortAll();
+  });
+}

@@ -1,0 +1,49 @@
+// Requests that Node's parser refuses never reach Express; they are answered here, in the same envelope.
+import type { ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { ApiError } from '../contracts/errors.ts';
+import { newId } from '../ids.ts';
+import { REQUEST_ID_HEADER } from './request-id.ts';
+
+interface Refusal {
+  status: string;
+  message: string;
+}
+
+const REFUSALS: Record<string, Refusal> = {
+  HPE_HEADER_OVERFLOW: {
+    status: '431 Request Header Fields Too Large',
+    message: "The request's headers are larger than 16 KiB",
+  },
+  ERR_HTTP_REQUEST_TIMEOUT: {
+    status: '408 Request Timeout',
+    message: 'The request did not arrive in time',
+  },
+};
+
+const MALFORMED: Refusal = { status: '400 Bad Request', message: 'The request is not well-formed HTTP' };
+
+/** Half an answer is on its way on this socket: another one behind it would corrupt it. */
+const isAnswering = (socket: Duplex): boolean =>
+  (socket as Duplex & { _httpMessage?: ServerResponse })._httpMessage?.headersSent ?? false;
+
+export function answerClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
+  if (error.code === 'ECONNRESET' || !socket.writable || isAnswering(socket)) {
+    socket.destroy();
+    return;
+  }
+  socket.end(rawAnswer(REFUSALS[error.code ?? ''] ?? MALFORMED));
+}
+
+function rawAnswer({ status, message }: Refusal): string {
+  const body = JSON.stringify(new ApiError('invalid_request', message).body());
+  return [
+    `HTTP/1.1 ${status}`,
+    'Content-Type: application/json; charset=utf-8',
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    `${REQUEST_ID_HEADER}: ${newId('req')}`,
+    'Connection: close',
+    '',
+    body,
+  ].join('\r\n');
+}

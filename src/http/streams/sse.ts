@@ -1,0 +1,68 @@
+// Sends events as server-sent events, so that even a reader that takes each read for whole events loses none.
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Response } from 'express';
+import type { StreamAnswer } from '../define-route.ts';
+import { toStreamFrame } from './frame.ts';
+
+/** Proxies close what is silent for a minute (nginx, AWS); four comments fit in it. */
+const COMMENT_EVERY_MS = 15_000;
+/** A client that takes nothing for so long is gone; its events wait in the log, not in our memory. */
+const STALLED_MS_MAX = 60_000;
+
+const HEADERS = {
+  'Content-Type': 'text/event-stream; charset=utf-8',
+  'Cache-Control': 'no-cache, no-transform',
+  // nginx would otherwise collect events before it passes them on.
+  'X-Accel-Buffering': 'no',
+};
+
+/** The headers go out at once: what the stream tells of is stored, and its first event may be long in coming. */
+export async function sendEventStream(
+  res: Response,
+  { events, headers }: StreamAnswer,
+  signal: AbortSignal,
+): Promise<void> {
+  res
+    .set({ ...headers, ...HEADERS })
+    .status(200)
+    .flushHeaders();
+  res.setTimeout(STALLED_MS_MAX, () => res.destroy());
+  const comments = setInterval(() => writeComment(res), COMMENT_EVERY_MS);
+  try {
+    for await (const event of events) {
+      if (!isOpen(res)) break;
+      await writeFrame(res, toStreamFrame(event));
+    }
+    res.end();
+  } catch (error) {
+    // Following ends by an abort when the client is gone or the server stops: nobody made a mistake.
+    if (!signal.aborted) throw error;
+    res.end();
+  } finally {
+    clearInterval(comments);
+  }
+}
+
+const isOpen = (res: Response): boolean => !res.destroyed && !res.writableEnded;
+
+/** A blocked connection gets no comments: they would make it look alive. */
+function writeComment(res: Response): void {
+  if (isOpen(res) && !res.writableNeedDrain) res.write(': \n\n');
+}
+
+/** One write per event, and a turn of the event loop after it, keep two events out of one packet. */
+async function writeFrame(res: Response, frame: string): Promise<void> {
+  if (!res.write(frame)) await drained(res);
+  await nextTurn();
+}
+
+function drained(res: Response): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      res.off('drain', done).off('close', done);
+      resolve();
+    };
+    res.on('drain', done).on('close', done);
+    if (res.destroyed) done();
+  });
+}

@@ -1,0 +1,127 @@
+// Checks input against its schema and says in one sentence which field is wrong, what was expected and the limit.
+import type { z } from 'zod';
+import { ApiError } from '../contracts/errors.ts';
+import { bodyPath, type PathFormat, type PathSegment, queryPath } from './field-path.ts';
+
+type Issue = z.core.$ZodIssue;
+
+export interface InputKind {
+  noun: 'field' | 'parameter';
+  unknown: string;
+  path: PathFormat;
+}
+
+export const BODY: InputKind = { noun: 'field', unknown: 'Unknown field', path: bodyPath };
+export const QUERY: InputKind = { noun: 'parameter', unknown: 'Unknown query parameter', path: queryPath };
+
+/** @throws ApiError `invalid_request` for the first thing that is wrong. */
+export function parseInput<T extends z.ZodType>(schema: T, value: unknown, kind: InputKind): z.output<T> {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const [first] = result.error.issues;
+  if (!first) throw result.error;
+  throw describe(innermost(first), value, kind);
+}
+
+function describe(issue: Issue, root: unknown, kind: InputKind): ApiError {
+  const path = segments(issue);
+  if (issue.code === 'unrecognized_keys') {
+    const param = kind.path([...path, issue.keys[0] ?? '']);
+    return new ApiError('invalid_request', `${kind.unknown} '${param}'`, { param });
+  }
+  const param = kind.path(path);
+  const text = `The '${param}' ${kind.noun} ${predicate(issue, valueAt(root, path))}`;
+  return new ApiError('invalid_request', text, { param });
+}
+
+const segments = (issue: { path: PropertyKey[] }): PathSegment[] =>
+  issue.path.map((segment) => (typeof segment === 'number' ? segment : String(segment)));
+
+function valueAt(root: unknown, path: readonly PathSegment[]): unknown {
+  let value = root;
+  for (const segment of path) {
+    if (typeof value !== 'object' || value === null) return undefined;
+    value = (value as Record<PathSegment, unknown>)[segment];
+  }
+  return value;
+}
+
+/** How far below the union's own value a branch got: only a branch that fitted the outer type got anywhere. */
+const depthOf = (issue: Issue): number => issue.path.length + (issue.code === 'unrecognized_keys' ? 1 : 0);
+
+/** Of a union's branches the one that the client meant is the one that matched furthest. */
+function innermost(issue: Issue): Issue {
+  if (issue.code !== 'invalid_union') return issue;
+  const meant = issue.errors
+    .map(([first]) => first)
+    .filter((first) => first !== undefined && depthOf(first) > 0)
+    .sort((a, b) => depthOf(b as Issue) - depthOf(a as Issue))[0];
+  return meant ? innermost({ ...meant, path: [...issue.path, ...meant.path] } as Issue) : issue;
+}
+
+/** zod's own wording; anything else was written in our contracts as the end of a sentence. */
+const DEFAULT_MESSAGE = /^(Invalid|Too (big|small)|Unrecognized)/;
+
+function predicate(issue: Issue, received: unknown): string {
+  if (received === undefined && (issue.code === 'invalid_type' || issue.code === 'invalid_union'))
+    return 'is required';
+  if (issue.code === 'invalid_key') return keyPredicate(issue.issues[0]);
+  if (!DEFAULT_MESSAGE.test(issue.message)) return issue.message;
+  switch (issue.code) {
+    case 'invalid_type':
+      return typePredicate(issue.expected, received);
+    case 'invalid_value':
+      return received === undefined ? 'is required' : oneOf(issue.values);
+    case 'invalid_union':
+      return 'options' in issue ? oneOf(issue.options as string[]) : 'has none of the allowed shapes';
+    case 'too_big':
+    case 'too_small':
+      return `must ${size(issue)}`;
+    case 'not_multiple_of':
+      return `must be a multiple of ${issue.divisor}`;
+    default:
+      return 'is not valid';
+  }
+}
+
+function keyPredicate(issue: Issue | undefined): string {
+  if (issue?.code === 'too_big' || issue?.code === 'too_small') return `has a name that must ${size(issue)}`;
+  return issue && !DEFAULT_MESSAGE.test(issue.message) ? issue.message : 'has a name that is not allowed';
+}
+
+const quote = (value: unknown): string => (typeof value === 'string' ? `'${value}'` : String(value));
+
+const oneOf = (values: readonly unknown[]): string =>
+  values.length === 1 ? `must be ${quote(values[0])}` : `must be one of ${values.map(quote).join(', ')}`;
+
+const EXPECTED: Record<string, string> = {
+  string: 'a string',
+  number: 'a number',
+  int: 'a whole number',
+  boolean: 'true or false',
+  array: 'an array',
+  object: 'an object',
+  record: 'an object',
+};
+
+function typePredicate(expected: string, received: unknown): string {
+  const wanted = EXPECTED[expected] ?? expected;
+  if (expected === 'int' && typeof received === 'number') return `must be ${wanted}`;
+  return `must be ${wanted}, not ${nameOf(received)}`;
+}
+
+function nameOf(value: unknown): string {
+  if (value === null) return 'null';
+  if (Array.isArray(value)) return 'an array';
+  return EXPECTED[typeof value] ?? typeof value;
+}
+
+type SizeIssue = Extract<Issue, { code: 'too_big' | 'too_small' }>;
+
+function size(issue: SizeIssue): string {
+  const [edge, limit] = issue.code === 'too_big' ? ['at most', issue.maximum] : ['at least', issue.minimum];
+  const units: Record<string, string> = { string: 'character', array: 'item', object: 'key', record: 'key' };
+  const unit = units[issue.origin];
+  if (unit) return `have ${edge} ${limit} ${unit}${Number(limit) === 1 ? '' : 's'}`;
+  return `be ${edge} ${limit}`;
+}

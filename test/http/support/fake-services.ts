@@ -1,0 +1,256 @@
+// The services in memory: enough of their rules to drive the facade, and places to change one answer in a test.
+import type { ApiKey, Level } from '../../../src/contracts/api-keys.ts';
+import { ApiError, notFound } from '../../../src/contracts/errors.ts';
+import type { SessionEvent } from '../../../src/contracts/events.ts';
+import type { CreateMessage, Message } from '../../../src/contracts/messages.ts';
+import type { Session } from '../../../src/contracts/sessions.ts';
+import type {
+  AcceptedMessage,
+  Caller,
+  Idempotency,
+  PageRequest,
+  Services,
+  Slice,
+} from '../../../src/services/ports.ts';
+import { makeId, makeMessage, makeSession, replyEvents } from './fixtures.ts';
+
+const callerOf = (accountId: string, level: Level): Caller => ({
+  accountId,
+  keyId: `key_${accountId}_${level}`,
+  level,
+});
+
+export const CALLERS: Record<string, Caller> = {
+  'a-read-only': callerOf('acct_a', 'read-only'),
+  'a-standard': callerOf('acct_a', 'standard'),
+  'a-admin': callerOf('acct_a', 'admin'),
+  'b-admin': callerOf('acct_b', 'admin'),
+};
+
+/** Pages over an array that is sorted already; the position is the index. */
+export function slice<T>(items: readonly T[], { limit, order, after }: PageRequest): Slice<T> {
+  const sorted = order === 'asc' ? items : items.toReversed();
+  const start = Number(after?.[0] ?? 0);
+  const end = start + limit;
+  return { data: sorted.slice(start, end), next: end < sorted.length ? [end] : null };
+}
+
+export interface Fake {
+  services: Services;
+  sessions: Map<string, { accountId: string; session: Session }>;
+  messages: Map<string, Message>;
+  /** What the services were asked, newest last. */
+  calls: { name: string; arguments: unknown[] }[];
+  /** Events that the next streams send; null = three pieces. */
+  script: { events: ((signal: AbortSignal) => AsyncIterable<SessionEvent>) | null };
+}
+
+const KEY: ApiKey = {
+  id: 'key_000000000000000000000001',
+  name: 'first',
+  level: 'admin',
+  prefix: 'oclaw_live_abcd',
+  created_at: '2026-02-20T10:30:00.000Z',
+  expires_at: null,
+  last_used_at: null,
+  revoked_at: null,
+};
+
+export function createFake(): Fake {
+  const fake: Fake = {
+    services: {} as Services,
+    sessions: new Map(),
+    messages: new Map(),
+    calls: [],
+    script: { events: null },
+  };
+  fake.services = {
+    sessions: sessionsOf(fake),
+    messages: messagesOf(fake),
+    events: eventsOf(fake),
+    apiKeys: apiKeysOf(fake),
+    models: { list: () => [] },
+    health: {
+      readiness: async () => ({
+        status: 'ok',
+        checks: {
+          temporal: { status: 'ok', error: null },
+          store: { status: 'ok', error: null },
+          workers: { status: 'ok', error: null },
+        },
+      }),
+    },
+  };
+  return fake;
+}
+
+function find(fake: Fake, caller: Caller, id: string): Session {
+  const found = fake.sessions.get(id);
+  if (found?.accountId !== caller.accountId) throw notFound('session');
+  return found.session;
+}
+
+export function addSession(fake: Fake, changes: Partial<Session> = {}, accountId = 'acct_a'): Session {
+  const session = makeSession(changes);
+  fake.sessions.set(session.id, { accountId, session });
+  return session;
+}
+
+function sessionsOf(fake: Fake): Services['sessions'] {
+  const seen = new Map<string, { fingerprint: string; session: Session }>();
+  return {
+    async create(caller, body, idempotency) {
+      fake.calls.push({ name: 'sessions.create', arguments: [caller, body, idempotency] });
+      const known = replayOf(seen, caller, idempotency);
+      if (known) return { session: known.session, replayed: true };
+      const session = addSession(
+        fake,
+        { model: body.model, metadata: body.metadata ?? {}, system_prompt: body.system_prompt ?? null },
+        caller.accountId,
+      );
+      if (idempotency) seen.set(keyOf(caller, idempotency), { ...idempotency, session });
+      return { session, replayed: false };
+    },
+    async list(caller, filter, page) {
+      fake.calls.push({ name: 'sessions.list', arguments: [caller, filter, page] });
+      const mine = [...fake.sessions.values()].filter(({ accountId }) => accountId === caller.accountId);
+      return slice(
+        mine.map(({ session }) => session),
+        page,
+      );
+    },
+    async get(caller, id, options) {
+      const session = find(fake, caller, id);
+      return options.includeState ? { ...session, state: await this.state(caller, id) } : session;
+    },
+    async update(caller, id, body) {
+      const session = find(fake, caller, id);
+      return Object.assign(session, { model: body.model ?? session.model });
+    },
+    async delete(caller, id) {
+      find(fake, caller, id);
+      fake.sessions.delete(id);
+    },
+    complete: async (caller, id) => Object.assign(find(fake, caller, id), { status: 'completed' }),
+    archive: async (caller, id) => Object.assign(find(fake, caller, id), { status: 'archived' }),
+    async interrupt(caller, id) {
+      find(fake, caller, id);
+      return { interrupted: true, message: null };
+    },
+    async state(caller, id) {
+      find(fake, caller, id);
+      return {
+        engine: 'available',
+        phase: 'idle',
+        reason: null,
+        since: null,
+        queue: [],
+        waiting_for: [],
+        wakes_at: null,
+        activity: null,
+        temporal_url: null,
+      };
+    },
+  };
+}
+
+const keyOf = (caller: Caller, { key, route }: Idempotency): string =>
+  [caller.accountId, route, key].join('\n');
+
+function replayOf<T extends { fingerprint: string }>(
+  seen: Map<string, T>,
+  caller: Caller,
+  idempotency: Idempotency | null,
+): T | null {
+  const known = idempotency && seen.get(keyOf(caller, idempotency));
+  if (known && known.fingerprint !== idempotency.fingerprint)
+    throw new ApiError('idempotency_key_reused', 'The key was used with another body', {
+      param: 'Idempotency-Key',
+    });
+  return known ?? null;
+}
+
+function messagesOf(fake: Fake): Services['messages'] {
+  const seen = new Map<string, { fingerprint: string; accepted: AcceptedMessage }>();
+  return {
+    async accept(caller, sessionId, body, idempotency) {
+      fake.calls.push({ name: 'messages.accept', arguments: [caller, sessionId, body, idempotency] });
+      const session = find(fake, caller, sessionId);
+      if (session.status !== 'active') throw new ApiError('session_ended', 'The session has ended');
+      const known = replayOf(seen, caller, idempotency);
+      if (known) return { ...known.accepted, replayed: true };
+      const accepted = acceptedOf(fake, sessionId, body);
+      if (idempotency) seen.set(keyOf(caller, idempotency), { ...idempotency, accepted });
+      return accepted;
+    },
+    async waitForReply({ replyId }) {
+      return { message: messageOf(fake, replyId), settled: true };
+    },
+    followReply({ replyId }, signal) {
+      if (fake.script.events) return fake.script.events(signal);
+      return iterate(replyEvents(['Hel', 'lo', '!'], messageOf(fake, replyId)));
+    },
+    async list(caller, sessionId, page) {
+      find(fake, caller, sessionId);
+      const mine = [...fake.messages.values()].filter((message) => message.session_id === sessionId);
+      return slice(mine, page);
+    },
+    async get(caller, sessionId, messageId) {
+      find(fake, caller, sessionId);
+      return messageOf(fake, messageId);
+    },
+  };
+}
+
+function messageOf(fake: Fake, id: string): Message {
+  const message = fake.messages.get(id);
+  if (!message) throw notFound('message');
+  return message;
+}
+
+function acceptedOf(fake: Fake, sessionId: string, body: CreateMessage): AcceptedMessage {
+  const user = makeMessage({
+    session_id: sessionId,
+    role: 'user',
+    content: typeof body.content === 'string' ? body.content : '',
+  });
+  const reply = makeMessage({ session_id: sessionId, parent_id: user.id });
+  fake.messages.set(user.id, user).set(reply.id, reply);
+  return { sessionId, userMessageId: user.id, replyId: reply.id, replayed: false, afterSeq: 0 };
+}
+
+export async function* iterate<T>(items: readonly T[]): AsyncGenerator<T> {
+  yield* items;
+}
+
+function eventsOf(fake: Fake): Services['events'] {
+  return {
+    async page(caller, sessionId, query) {
+      fake.calls.push({ name: 'events.page', arguments: [caller, sessionId, query] });
+      find(fake, caller, sessionId);
+      const all = replyEvents(['a', 'b', 'c', 'd'], makeMessage({ session_id: sessionId }));
+      const rest = all.filter(({ seq }) => seq > query.after);
+      return { data: rest.slice(0, query.limit), hasMore: rest.length > query.limit };
+    },
+  };
+}
+
+function apiKeysOf(fake: Fake): Services['apiKeys'] {
+  return {
+    async authenticate(key) {
+      if (key === 'expired') throw new ApiError('expired_api_key', 'The API key has expired');
+      const caller = CALLERS[key];
+      if (!caller) throw new ApiError('invalid_api_key', 'The API key is not valid');
+      return caller;
+    },
+    async create(caller, body) {
+      fake.calls.push({ name: 'apiKeys.create', arguments: [caller, body] });
+      return { ...KEY, id: makeId('key'), name: body.name, level: body.level, key: 'oclaw_live_secret' };
+    },
+    list: async (_caller, page) => slice([KEY], page),
+    async revoke(_caller, keyId) {
+      if (keyId !== KEY.id) throw notFound('API key');
+      throw new ApiError('last_admin_key', 'The last admin key cannot be revoked');
+    },
+  };
+}
