@@ -12,7 +12,7 @@ import type { CatalogueEntry, ModelPrices, TokenPrices } from './catalogue.ts';
 const FLAGSHIP = { contextTokens: 1_000_000, maxOutputTokens: 128_000 };
 const CLAUDE_4_5 = { contextTokens: 200_000, maxOutputTokens: 64_000 };
 
-/** A cache write (five minutes) costs 1.25 times the input price on every model. */
+// Input, output, cache write (five minutes: 1.25 times the input price on every model), cache read.
 const HAIKU_5_5_LONG = usdPerMtok('0.50', '2.50', '0.625', '0.05');
 // UNVERIFIED: the cache-read price of prompts beyond 100,000 tokens and of Sonnet 5.5 since 2026-10-07 (0.10, before
 // 0.20) are from tools that read Anthropic's page (github.com/kurofune/claudit release v1.9.2, 2026-10-24).

@@ -1,0 +1,210 @@
+// The model port over Anthropic's Messages API: one streamed HTTP call, never retried here.
+
+import Anthropic from '@anthropic-ai/sdk';
+import { Agent, fetch as undiciFetch } from 'undici';
+import { hasThinking, toMessagesBody, withoutThinking } from './anthropic-request.ts';
+import {
+  brokenStream,
+  codeOf,
+  type FailureContext,
+  isForeignThinking,
+  toModelCallError,
+} from './failures.ts';
+import type { Model, ModelCallOptions, ModelReply, ModelRequest } from './port.ts';
+import { createReplyAccumulator, MalformedEventError, type ReplyAccumulator } from './reply-accumulator.ts';
+
+/** Where Claude is when no other address is given; always passed, so that the SDK reads no environment variable. */
+const DEFAULT_BASE_URL = 'https://api.anthropic.com';
+
+/** The last API version that knows `temperature`; the SDK's own (2026-10-21) refuses the field on every model. */
+const SAMPLING_API_VERSION = '2023-06-01';
+
+/** Claude sends a ping every few seconds even while it thinks: a minute without a byte is a dead connection. */
+const SILENCE_TIMEOUT_MS = 60_000;
+
+/** TCP and TLS to a healthy address take well under a second; beyond ten the next try is better off elsewhere. */
+const CONNECT_TIMEOUT_MS = 10_000;
+
+/** A turn's tools run mostly within this, so its next step finds the connection open. Servers may say less. */
+const KEEP_ALIVE_MS = 30_000;
+
+/** The end of the body follows `message_stop` at once; waiting for it keeps the connection usable. */
+const DRAIN_MS = 250;
+
+export interface AnthropicModelOptions {
+  /** Null sends no credential at all, for gateways that need none. */
+  apiKey: string | null;
+  /** Without `/v1`; null is Anthropic's own address. */
+  baseUrl: string | null;
+  /** Longest time without any byte, pings included, before the call fails as `model_unavailable`. */
+  silenceTimeoutMs?: number;
+  connectTimeoutMs?: number;
+}
+
+type EventStream = AsyncIterable<unknown> & { controller: AbortController };
+
+interface Caller {
+  client: Anthropic;
+  secret: string | null;
+  silenceTimeoutMs: number;
+}
+
+interface Call {
+  caller: Caller;
+  accumulator: ReplyAccumulator;
+  signal: AbortSignal;
+}
+
+/**
+ * Creates a model that calls the Messages API of `baseUrl`. Calls are independent and may run in parallel.
+ * `close` ends idle and running connections; calls that still run then fail as `model_unavailable`.
+ * @throws {Error} for a key that no HTTP header can carry.
+ */
+export function createAnthropicModel(options: AnthropicModelOptions): Model & { close(): Promise<void> } {
+  const { silenceTimeoutMs = SILENCE_TIMEOUT_MS, connectTimeoutMs = CONNECT_TIMEOUT_MS } = options;
+  if (!/^[\x21-\x7e]+$/.test(options.apiKey ?? 'none')) {
+    throw new Error('The model API key is empty, or holds spaces or other characters that no key has.');
+  }
+  const agent = new Agent({
+    connect: { timeout: connectTimeoutMs },
+    // Both count bytes on the socket, so pings are life although the SDK hides them.
+    headersTimeout: silenceTimeoutMs,
+    bodyTimeout: silenceTimeoutMs,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+  });
+  const client = createClient(options, agent, connectTimeoutMs + silenceTimeoutMs);
+  const caller: Caller = { client, secret: options.apiKey, silenceTimeoutMs };
+  return {
+    stream: (request, callOptions) => streamWithRepair(caller, request, callOptions),
+    close: () => agent.destroy(),
+  };
+}
+
+function createClient({ apiKey, baseUrl }: AnthropicModelOptions, agent: Agent, timeout: number): Anthropic {
+  return new Anthropic({
+    // With no key at all the SDK would look for credentials on this machine; the placeholder is never sent.
+    apiKey: apiKey ?? 'none',
+    // The SDK sends a bearer token; many servers that speak the protocol only know the older header.
+    defaultHeaders: apiKey === null ? { authorization: null } : { 'x-api-key': apiKey },
+    authToken: null,
+    webhookKey: null,
+    baseURL: baseUrl ?? DEFAULT_BASE_URL,
+    maxRetries: 0,
+    timeout,
+    fetch: createFetch(agent),
+    openTelemetry: false,
+    // The SDK logs unreadable events with their contents, which are the user's.
+    logLevel: 'off',
+  });
+}
+
+/** The SDK turns a timed-out connection into an error that no longer says which time-out; a bare code survives it. */
+function createFetch(agent: Agent): typeof fetch {
+  const fetchOverAgent = async (url: string, init: object | undefined) => {
+    try {
+      return await undiciFetch(url, { ...init, dispatcher: agent });
+    } catch (error) {
+      const code = codeOf(error);
+      throw code === null ? error : Object.assign(new Error('Connection error'), { code });
+    }
+  };
+  return fetchOverAgent as unknown as typeof fetch;
+}
+
+/** A conversation that changed under its signed thoughts is refused, at no cost; it is sent once more without them. */
+async function streamWithRepair(
+  caller: Caller,
+  request: ModelRequest,
+  options: ModelCallOptions,
+): Promise<ModelReply> {
+  try {
+    return await streamOnce(caller, request, options);
+  } catch (error) {
+    if (!isForeignThinking(error) || !hasThinking(request)) throw error;
+    return await streamOnce(caller, withoutThinking(request), options);
+  }
+}
+
+async function streamOnce(
+  caller: Caller,
+  request: ModelRequest,
+  options: ModelCallOptions,
+): Promise<ModelReply> {
+  const call: Call = { caller, accumulator: createReplyAccumulator(), signal: options.signal };
+  const body = toMessagesBody(request);
+  const stream = await duringCall(call, () => open(call, request, body));
+  const events = stream[Symbol.asyncIterator]();
+  try {
+    while (!call.accumulator.isComplete()) {
+      const next = await duringCall(call, () => events.next());
+      if (next.done) throw brokenStream('it ended before the reply was whole', contextOf(call));
+      const text = readEvent(call, next.value);
+      if (text !== '') options.onText(text);
+    }
+    await drain(events);
+    return call.accumulator.reply();
+  } finally {
+    stream.controller.abort();
+    // Lets go of the caller's signal, also when onText threw.
+    void events.return?.().catch(() => undefined);
+  }
+}
+
+/** `post` instead of `messages.create`: the latter writes warnings about models to the console. */
+async function open(
+  { caller, signal }: Call,
+  request: ModelRequest,
+  body: Record<string, unknown>,
+): Promise<EventStream> {
+  const headers = request.temperature === null ? {} : { 'anthropic-version': SAMPLING_API_VERSION };
+  return await caller.client.post<EventStream>('/v1/messages', { body, headers, signal, stream: true });
+}
+
+/** Runs what belongs to the SDK: an abort comes out as the signal's reason, everything else as a ModelCallError. */
+async function duringCall<T>(call: Call, step: () => Promise<T>): Promise<T> {
+  try {
+    const result = await step();
+    // The SDK ends an aborted stream as if it were over.
+    if (!call.signal.aborted) return result;
+  } catch (error) {
+    if (!call.signal.aborted) throw toFailure(error, contextOf(call));
+  }
+  throw call.signal.reason;
+}
+
+function toFailure(error: unknown, context: FailureContext): Error {
+  if (error instanceof SyntaxError) return brokenStream('an event is not JSON', context);
+  return toModelCallError(error, context);
+}
+
+function readEvent(call: Call, event: unknown): string {
+  try {
+    return call.accumulator.add(event);
+  } catch (error) {
+    if (!(error instanceof MalformedEventError)) throw error;
+    throw brokenStream(error.message, contextOf(call), error);
+  }
+}
+
+function contextOf({ caller, accumulator }: Call): FailureContext {
+  return {
+    secret: caller.secret,
+    silenceTimeoutMs: caller.silenceTimeoutMs,
+    usage: accumulator.usage(),
+  };
+}
+
+/** Reads to the end of the body, so that the connection can serve the next call. The reply is whole already. */
+async function drain(events: AsyncIterator<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const tooLong = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, DRAIN_MS);
+  });
+  const rest = readToEnd(events).catch(() => undefined);
+  await Promise.race([rest, tooLong]);
+  clearTimeout(timer);
+}
+
+async function readToEnd(events: AsyncIterator<unknown>): Promise<void> {
+  while (!(await events.next()).done);
+}

@@ -1,0 +1,171 @@
+// What went wrong at the model's end, as the one error type the rest of the server knows.
+
+import { APIConnectionError, APIError } from '@anthropic-ai/sdk';
+import { ModelCallError, type ModelErrorCode, type ModelUsage } from './port.ts';
+
+/** A provider that asks for more is down for good as far as a waiting turn is concerned. */
+const RETRY_AFTER_MS_MAX = 60 * 60 * 1000;
+
+/** Proxies answer whole HTML pages; an error message is read by people and kept in workflow histories. */
+const MESSAGE_CHARS_MAX = 500;
+
+/** An `error` event carries a type instead of a status; these are the API's documented pairs. */
+const STATUS_OF_TYPE: Record<string, number> = {
+  invalid_request_error: 400,
+  authentication_error: 401,
+  billing_error: 402,
+  permission_error: 403,
+  not_found_error: 404,
+  request_too_large: 413,
+  rate_limit_error: 429,
+  api_error: 500,
+  timeout_error: 504,
+  overloaded_error: 529,
+};
+
+const CONTEXT_TOO_LONG = /prompt is too long|context (?:window|length|limit)|maximum context/i;
+
+/** What a failed call leaves behind besides its error. */
+export interface FailureContext {
+  /** The API key or null; it must reach no message, for messages are stored and shown. */
+  secret: string | null;
+  usage: ModelUsage;
+  silenceTimeoutMs: number;
+}
+
+interface Verdict {
+  code: ModelErrorCode;
+  retryable: boolean;
+}
+
+/** @param error what the SDK or the HTTP client threw while the request was made or the stream was read. */
+export function toModelCallError(error: unknown, context: FailureContext): ModelCallError {
+  if (error instanceof APIError && !(error instanceof APIConnectionError)) return fromAnswer(error, context);
+  return new ModelCallError(redact(describeLostConnection(error, context), context.secret), {
+    code: 'model_unavailable',
+    retryable: true,
+    status: null,
+    retryAfterMs: null,
+    usage: context.usage,
+  });
+}
+
+/** A stream that ended, or held something unreadable, before the reply was whole. */
+export function brokenStream(reason: string, context: FailureContext, cause?: Error): ModelCallError {
+  return new ModelCallError(redact(`The model's stream broke: ${reason}`, context.secret), {
+    code: 'model_unavailable',
+    retryable: true,
+    status: null,
+    retryAfterMs: null,
+    usage: context.usage,
+    cause,
+  });
+}
+
+/**
+ * Newer models sign their thoughts together with all that came before them, and refuse a conversation whose system
+ * prompt, tools or earlier messages changed since; here those do change (PATCH, new tools, forks, summaries).
+ */
+export function isForeignThinking(error: unknown): boolean {
+  if (!(error instanceof ModelCallError) || error.status !== 400) return false;
+  return /signature.{0,20}thinking|thinking.{0,80}bound to|bound to a different/i.test(error.message);
+}
+
+/**
+ * @returns milliseconds from `retry-after-ms` or `retry-after` (seconds or HTTP date), 0 to one hour; null when
+ * neither says anything usable.
+ */
+function retryAfterMs(headers: Headers, now: number): number | null {
+  const milliseconds = toDelay(headers.get('retry-after-ms'), 1);
+  if (milliseconds !== null) return milliseconds;
+  const header = headers.get('retry-after');
+  return toDelay(header, 1000) ?? untilDate(header, now);
+}
+
+function fromAnswer(error: APIError, context: FailureContext): ModelCallError {
+  const status = error.status ?? STATUS_OF_TYPE[error.type ?? ''] ?? 500;
+  const said = error.apiMessage ?? error.message;
+  const verdict = obeyHeader(judge(status, error.type, said), error.headers);
+  const where = error.status === undefined ? 'in the middle of its stream' : String(error.status);
+  const request = error.requestID ? ` (request ${error.requestID})` : '';
+  const message = `The model answered ${where} ${error.type ?? 'error'}: ${said.slice(0, MESSAGE_CHARS_MAX)}${request}`;
+  return new ModelCallError(redact(message, context.secret), {
+    ...verdict,
+    status: error.status ?? null,
+    retryAfterMs: error.headers ? retryAfterMs(error.headers, Date.now()) : null,
+    usage: context.usage,
+  });
+}
+
+function judge(status: number, type: string | null, message: string): Verdict {
+  if (status === 429 || status === 529 || type === 'overloaded_error') return retry('model_overloaded');
+  if (status === 408 || status === 409 || status >= 500) return retry('model_unavailable');
+  if (status === 401 || status === 402 || status === 403) return final('model_authentication');
+  if ((status === 400 || status === 413) && CONTEXT_TOO_LONG.test(message)) return final('context_too_long');
+  return final('model_invalid_request');
+}
+
+function retry(code: ModelErrorCode): Verdict {
+  return { code, retryable: true };
+}
+
+function final(code: ModelErrorCode): Verdict {
+  return { code, retryable: false };
+}
+
+/** The API knows better than its status whether another try can help. */
+function obeyHeader(verdict: Verdict, headers: Headers | undefined): Verdict {
+  const word = headers?.get('x-should-retry');
+  if (word !== 'true' && word !== 'false') return verdict;
+  return { ...verdict, retryable: word === 'true' };
+}
+
+function describeLostConnection(error: unknown, context: FailureContext): string {
+  const code = codeOf(error);
+  if (code === 'UND_ERR_BODY_TIMEOUT' || code === 'UND_ERR_HEADERS_TIMEOUT') {
+    return `The model was silent for ${context.silenceTimeoutMs} ms.`;
+  }
+  if (code === 'UND_ERR_CONNECT_TIMEOUT') return 'The model could not be reached in time.';
+  const reason = rootMessage(error).slice(0, MESSAGE_CHARS_MAX);
+  return `The connection to the model failed: ${reason}${code ? ` (${code})` : ''}`;
+}
+
+/** @returns the first system or HTTP client code among an error and its causes, such as `ECONNREFUSED`. */
+export function codeOf(error: unknown): string | null {
+  for (const layer of causesOf(error)) {
+    if ('code' in layer && typeof layer.code === 'string') return layer.code;
+  }
+  return null;
+}
+
+function rootMessage(error: unknown): string {
+  const root = causesOf(error).findLast((layer) => 'message' in layer && layer.message !== '');
+  return root !== undefined && 'message' in root ? String(root.message) : String(error);
+}
+
+/** HTTP clients wrap the socket's error, a handful of layers at most. */
+function causesOf(error: unknown): object[] {
+  const layers: object[] = [];
+  let current = error;
+  while (typeof current === 'object' && current !== null && layers.length < 5) {
+    layers.push(current);
+    current = 'cause' in current ? current.cause : null;
+  }
+  return layers;
+}
+
+function redact(message: string, secret: string | null): string {
+  return secret ? message.replaceAll(secret, '[redacted]') : message;
+}
+
+function toDelay(header: string | null, unitMs: number): number | null {
+  if (header === null || !/^\s*\d+(\.\d+)?\s*$/.test(header)) return null;
+  return Math.min(Math.ceil(Number(header) * unitMs), RETRY_AFTER_MS_MAX);
+}
+
+function untilDate(header: string | null, now: number): number | null {
+  // Without a letter it is no HTTP date: Date.parse would take "-5" for a day in 2001.
+  if (header === null || !/[a-z]/i.test(header)) return null;
+  const at = Date.parse(header);
+  return Number.isNaN(at) ? null : Math.min(Math.max(at - now, 0), RETRY_AFTER_MS_MAX);
+}

@@ -1,0 +1,140 @@
+// What the simulator answers: always said to be simulated, always with facts that show what it was given.
+
+import { type Conversation, lastUserText, textOf, type WireBlock, type WireMessage } from './conversation.ts';
+import { createId } from './ids.ts';
+import { type Markers, withoutMarkers } from './markers.ts';
+
+export interface Answer {
+  blocks: WireBlock[];
+  stopReason: string;
+  outputTokens: number;
+}
+
+/** Quoting a novel back would make every demo unreadable. */
+const QUOTE_CHARS_MAX = 2_000;
+const EARLIER_CHARS_MAX = 200;
+const EARLIER_MESSAGES_MAX = 3;
+
+const FILLER =
+  'This simulated answer goes on with words of no meaning until it has the length that was asked for.'.split(
+    ' ',
+  );
+
+export function composeAnswer(conversation: Conversation, markers: Markers, echoOnly: boolean): Answer {
+  if (markers.isEmpty) return finish([], 'end_turn', markers);
+  const calls = findToolCalls(conversation);
+  const thinking = markers.isThinking ? [thinkingBlock()] : [];
+  if (calls.length > 0) return finish([...thinking, ...calls], 'tool_use', markers);
+  const words = toWords(composeText(conversation, echoOnly), markers.tokens);
+  const isCut = words.length > conversation.maxTokens;
+  const text = words.slice(0, conversation.maxTokens).join('');
+  return finish([...thinking, { type: 'text', text }], isCut ? 'max_tokens' : 'end_turn', markers);
+}
+
+/** One token a word, with the space before it: joined they are the text again, but for space at its end. */
+export function toWords(text: string, length: number | null = null): string[] {
+  const words: string[] = text.trimEnd().match(/\s*\S+/g) ?? [];
+  if (length === null) return words;
+  while (words.length < length) words.push(` ${FILLER[words.length % FILLER.length]}`);
+  return words.slice(0, length);
+}
+
+function finish(blocks: WireBlock[], stopReason: string, markers: Markers): Answer {
+  const outputTokens = blocks.reduce((sum, block) => sum + tokensOf(block), 0);
+  return { blocks, stopReason: markers.stopReason ?? stopReason, outputTokens: Math.max(1, outputTokens) };
+}
+
+function tokensOf(block: WireBlock): number {
+  if (block.type === 'text') return toWords(String(block.text)).length;
+  return Math.ceil(JSON.stringify(block).length / 4);
+}
+
+function composeText(conversation: Conversation, echoOnly: boolean): string {
+  const last = conversation.messages.at(-1);
+  const results = last?.content.filter((block) => block.type === 'tool_result') ?? [];
+  const said = last ? textOf(last) : '';
+  const parts = results.map((block) => describeResult(block, conversation.messages));
+  if (results.length === 0 || said !== '')
+    parts.push(echoOnly ? withoutMarkers(said) : describeText(conversation));
+  return `[simulated] ${parts.join('\n')}`;
+}
+
+function describeText({ messages, hasSystem, toolNames }: Conversation): string {
+  const texts = messages.filter((message) => message.role === 'user').map(textOf);
+  const said = texts.filter((text) => text !== '').map(withoutMarkers);
+  const earlier = said.slice(0, -1).slice(-EARLIER_MESSAGES_MAX);
+  const facts = [
+    "No model key is set, so this is OpenClaw's built-in simulator.",
+    `You said: "${shorten(said.at(-1) ?? '', QUOTE_CHARS_MAX)}".`,
+    `That is user message ${said.length} of this conversation.`,
+  ];
+  if (earlier.length > 0)
+    facts.push(
+      `Before, you said: ${earlier.map((text) => `"${shorten(text, EARLIER_CHARS_MAX)}"`).join(', ')}.`,
+    );
+  if (hasSystem) facts.push('There is a system prompt.');
+  if (toolNames.length > 0) facts.push(`Tools I may use: ${toolNames.join(', ')}.`);
+  return facts.join(' ');
+}
+
+function describeResult(block: WireBlock, messages: WireMessage[]): string {
+  const calls = messages.flatMap((message) => message.content).filter((call) => call.type === 'tool_use');
+  const name = calls.findLast((call) => call.id === block.tool_use_id)?.name ?? 'unknown';
+  return `Tool ${name} ${block.is_error === true ? 'failed' : 'said'}: ${contentText(block.content)}`;
+}
+
+function contentText(content: unknown): string {
+  if (typeof content === 'string') return content;
+  if (!Array.isArray(content)) return '';
+  return content.map((block) => (block.type === 'text' ? String(block.text) : `(${block.type})`)).join('\n');
+}
+
+/** Results that just came are talked about; only fresh text can ask for the next calls. */
+function findToolCalls({ messages, toolNames }: Conversation): WireBlock[] {
+  const last = messages.at(-1);
+  const isResult = last?.content.some((block) => block.type === 'tool_result') ?? false;
+  const text = isResult && last ? textOf(last) : lastUserText(messages);
+  return [...text.matchAll(/use tool ([A-Za-z0-9_-]{1,64})[ \t]*/g)].flatMap((match) => {
+    const name = match[1] ?? '';
+    if (!toolNames.includes(name)) return [];
+    const input = readJsonObject(text.slice(match.index + match[0].length));
+    return [{ type: 'tool_use', id: createId('toolu'), name, input }];
+  });
+}
+
+/** @returns the JSON object the text begins with; {} when there is none, as for a tool without parameters. */
+function readJsonObject(text: string): unknown {
+  if (!text.startsWith('{')) return {};
+  try {
+    return JSON.parse(text.slice(0, endOfObject(text)));
+  } catch {
+    return {};
+  }
+}
+
+/** One pass: people may write megabytes of braces, and the simulator shares its process with the server. */
+function endOfObject(text: string): number {
+  let depth = 0;
+  let isInString = false;
+  for (let at = 0; at < text.length; at += 1) {
+    const character = text[at];
+    if (isInString && character === '\\') at += 1;
+    else if (character === '"') isInString = !isInString;
+    else if (!isInString && character === '{') depth += 1;
+    else if (!isInString && character === '}') depth -= 1;
+    if (depth === 0) return at + 1;
+  }
+  return text.length;
+}
+
+function thinkingBlock(): WireBlock {
+  return {
+    type: 'thinking',
+    thinking: 'The simulator thinks about what was said.',
+    signature: createId('sig'),
+  };
+}
+
+function shorten(text: string, charsMax: number): string {
+  return text.length <= charsMax ? text : `${text.slice(0, charsMax).toWellFormed()}...`;
+}

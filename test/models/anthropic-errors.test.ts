@@ -1,0 +1,175 @@
+// What the adapter makes of error answers, error events and lost connections.
+
+import { createServer } from 'node:net';
+import { createAnthropicModel } from '../../src/models/anthropic.ts';
+import {
+  API_KEY,
+  type Collected,
+  closeAll,
+  closeLater,
+  collect,
+  event,
+  failureOf,
+  MESSAGE_START,
+  messageEnd,
+  openStream,
+  requestOf,
+  serve,
+  textBlock,
+  until,
+  whole,
+} from './support.ts';
+
+afterEach(closeAll);
+
+async function answerTo(wire: string): Promise<Collected> {
+  const { model } = await serve((response) => void openStream(response).end(wire));
+  return await collect(model, requestOf('hello'));
+}
+
+describe('an error event', () => {
+  test.each([
+    ['overloaded_error', 'model_overloaded', true],
+    ['rate_limit_error', 'model_overloaded', true],
+    ['api_error', 'model_unavailable', true],
+    ['timeout_error', 'model_unavailable', true],
+    ['a_new_error', 'model_unavailable', true],
+    ['invalid_request_error', 'model_invalid_request', false],
+    ['authentication_error', 'model_authentication', false],
+  ])('of type %s is %s', async (type, code, retryable) => {
+    const wire = MESSAGE_START + event('error', { error: { type, message: 'so it is' } });
+    const error = await failureOf(answerTo(wire));
+    expect(error).toMatchObject({ code, retryable, status: null });
+    expect(error.message).toContain('so it is');
+    expect(error.usage.inputTokens).toBe(11);
+  });
+});
+
+describe('an error answer', () => {
+  const refuse = (status: number, headers: Record<string, string>, body: unknown) =>
+    serve((response) => {
+      response.writeHead(status, { 'content-type': 'application/json', ...headers });
+      response.end(typeof body === 'string' ? body : JSON.stringify(body));
+    });
+  const errorBody = (type: string, message: string) => ({ type: 'error', error: { type, message } });
+
+  test.each([
+    ['true', 400, true],
+    ['false', 529, false],
+    ['maybe', 529, true],
+  ])('with x-should-retry %s and status %d: retryable %s', async (word, status, retryable) => {
+    const { model } = await refuse(status, { 'x-should-retry': word }, errorBody('some_error', 'x'));
+    expect((await failureOf(collect(model, requestOf('hello')))).retryable).toBe(retryable);
+  });
+
+  test.each([
+    [{ 'retry-after-ms': '1500', 'retry-after': '9' }, 1_500],
+    [{ 'retry-after': '0' }, 0],
+    [{ 'retry-after': '1.5' }, 1_500],
+    [{ 'retry-after': '999999' }, 3_600_000],
+    [{ 'retry-after': 'Wed, 21 Oct 2015 07:28:00 GMT' }, 0],
+    [{ 'retry-after': 'Fri, 21 Oct 2095 07:28:00 GMT' }, 3_600_000],
+    [{ 'retry-after': '-5' }, null],
+    [{ 'retry-after': 'soon' }, null],
+    [{ 'retry-after-ms': 'NaN' }, null],
+  ])('with %j asks for %s ms', async (headers, expected) => {
+    const { model } = await refuse(
+      429,
+      headers as Record<string, string>,
+      errorBody('rate_limit_error', 'x'),
+    );
+    expect((await failureOf(collect(model, requestOf('hello')))).retryAfterMs).toBe(expected);
+  });
+
+  test('never repeats the API key, however the server does', async () => {
+    const { model } = await refuse(401, {}, errorBody('authentication_error', `bad key ${API_KEY}`));
+    const error = await failureOf(collect(model, requestOf('hello')));
+    expect(error.message).toContain('bad key [redacted]');
+    expect(JSON.stringify({ ...error, cause: String(error.cause), stack: error.stack })).not.toContain(
+      API_KEY,
+    );
+  });
+
+  test('of a proxy is cut to a readable length', async () => {
+    const { model } = await refuse(
+      502,
+      { 'content-type': 'text/html' },
+      `<html>${'x'.repeat(100_000)}</html>`,
+    );
+    const error = await failureOf(collect(model, requestOf('hello')));
+    expect(error).toMatchObject({ code: 'model_unavailable', retryable: true, status: 502 });
+    expect(error.message.length).toBeLessThan(700);
+  });
+});
+
+describe('a connection', () => {
+  test('is kept for the next call', async () => {
+    const { server, model } = await serve(
+      (response) => void openStream(response).end(whole(textBlock(0, 'x'))),
+    );
+    for (let call = 0; call < 5; call += 1) {
+      await collect(model, requestOf('hello'));
+      // The HTTP client gives a connection back one turn of the event loop after its answer.
+      await new Promise(setImmediate);
+    }
+    expect(server.connections()).toBe(1);
+  });
+
+  test('without a byte is given up, before the headers and after', async () => {
+    const { model, server } = await serve((response, count) => {
+      if (count === 2) openStream(response).write(MESSAGE_START);
+    });
+    for (const _ of [1, 2]) {
+      const error = await failureOf(collect(model, requestOf('hello')));
+      expect(error).toMatchObject({ code: 'model_unavailable', retryable: true });
+      expect(error.message).toContain('silent for 400 ms');
+    }
+    await until(() => server.openConnections() === 0);
+  });
+
+  test('lives on pings', async () => {
+    const { model } = await serve(async (response) => {
+      openStream(response).write(MESSAGE_START);
+      for (let ping = 0; ping < 8; ping += 1) {
+        await new Promise((resolve) => setTimeout(resolve, 150));
+        response.write(event('ping'));
+      }
+      response.end(textBlock(0, 'at last') + messageEnd());
+    });
+    expect((await collect(model, requestOf('hello'))).pieces).toEqual(['at last']);
+  });
+
+  test('that is refused is retryable', async () => {
+    const { server, model } = await serve(() => undefined);
+    await server.close();
+    const error = await failureOf(collect(model, requestOf('hello')));
+    expect(error).toMatchObject({ code: 'model_unavailable', retryable: true, status: null });
+    expect(error.message).toContain('ECONNREFUSED');
+  });
+
+  test('that is never established is given up in time', async () => {
+    // TLS to a server that never answers the handshake: the one connect that hangs everywhere.
+    const mute = createServer((socket) => socket.resume().on('error', () => undefined));
+    await new Promise<void>((resolve) => mute.listen(0, '127.0.0.1', resolve));
+    closeLater(() => new Promise((resolve) => mute.close(() => resolve())));
+    const { port } = mute.address() as { port: number };
+    const model = createAnthropicModel({
+      apiKey: API_KEY,
+      baseUrl: `https://127.0.0.1:${port}`,
+      connectTimeoutMs: 300,
+    });
+    closeLater(model.close);
+    const error = await failureOf(collect(model, requestOf('hello')));
+    expect(error).toMatchObject({ code: 'model_unavailable', retryable: true });
+    expect(error.message).toContain('could not be reached in time');
+  });
+
+  test('ends when the model is closed', async () => {
+    const { server, model } = await serve((response) => void openStream(response).write(MESSAGE_START));
+    const call = failureOf(collect(model, requestOf('hello')));
+    await until(() => server.requests.length === 1);
+    await model.close();
+    expect((await call).retryable).toBe(true);
+    await until(() => server.openConnections() === 0);
+  });
+});
