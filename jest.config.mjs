@@ -5,6 +5,8 @@ export default {
   testEnvironment: 'node',
   maxWorkers: 1,
   testTimeout: 30_000,
+  globalSetup: '<rootDir>/test/support/global-setup.ts',
+  globalTeardown: '<rootDir>/test/support/global-teardown.ts',
   transform: {
     '^.+\\.[tj]s$': [
       '@swc/jest',

@@ -38,7 +38,9 @@ export function createConversation({ messages, catalogue }: ConversationDeps) {
   async function history(user: MessageRow): Promise<ModelMessage[]> {
     const branch = await messages.branch(user.id);
     const replies = branch.filter((row) => row.role === 'assistant').map((row) => row.id);
-    const steps = Map.groupBy(await messages.steps(replies), (step) => step.reply_id);
+    const steps = new Map<string, StepRow[]>();
+    for (const step of await messages.steps(replies))
+      steps.set(step.reply_id, [...(steps.get(step.reply_id) ?? []), step]);
     return branch
       .reverse()
       .map((row) => render(row, steps))
@@ -49,14 +51,18 @@ export function createConversation({ messages, catalogue }: ConversationDeps) {
   return async function request(session: SessionRow, user: MessageRow, model: string): Promise<ModelRequest> {
     const defaults: TurnOptions = JSON.parse(session.turn_options);
     const own: TurnOptions = JSON.parse(user.turn_options);
-    const limit = catalogue.find(model)?.maxOutputTokens ?? MAX_TOKENS_DEFAULT;
+    const entry = catalogue.find(model);
+    const limit = entry?.maxOutputTokens ?? MAX_TOKENS_DEFAULT;
+    // A model that refuses the setting answers without it; the session's warnings say so.
+    const temperature =
+      entry?.acceptsTemperature === false ? null : (own.temperature ?? defaults.temperature);
     return {
       model,
       system: session.system_prompt === '' ? null : session.system_prompt,
       messages: await history(user),
       tools: [],
       maxTokens: Math.min(own.max_tokens ?? defaults.max_tokens ?? MAX_TOKENS_DEFAULT, limit),
-      temperature: own.temperature ?? defaults.temperature ?? null,
+      temperature: temperature ?? null,
       thinking: own.thinking ?? defaults.thinking ?? null,
     };
   };

@@ -19,8 +19,7 @@ export const MODEL_STEP: ActivityOptions = {
     initialInterval: '1 second',
     backoffCoefficient: 2,
     maximumInterval: '30 seconds',
-    // Worker deaths are not counted: the store counts the model's errors and ends the turn itself.
-    maximumAttempts: 0,
+    // No bound on attempts: worker deaths are not counted, and the store counts the model's errors itself.
   },
 };
 

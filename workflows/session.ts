@@ -113,6 +113,7 @@ function effectsOf(stop: wf.Trigger<'interrupted' | 'ended'>, summary: string): 
     modelStep: (step) => scope.run(() => model.modelStep.executeWithOptions({ summary }, [step])),
     interrupt: (reply) => store.interrupt(reply),
     fail: (reply) => store.failReply(reply),
+    isStepFailure: (error) => error instanceof wf.ActivityFailure,
     cancelModelStep: () => scope.cancel(),
     stopped: () => stop,
   };

@@ -9,6 +9,8 @@ export interface TurnEffects {
   fail(input: ReplyInput & { reason: string }): Promise<ModelStepResult>;
   /** Resolves when the turn is to stop: interrupted by name, or because the session has ended. */
   stopped(): PromiseLike<'interrupted' | 'ended'>;
+  /** Whether the error is the step's failure; anything else is a bug, and must stall the task instead of becoming history. */
+  isStepFailure(error: unknown): boolean;
   /** Asks a running model call to stop; nobody waits for it. */
   cancelModelStep(): void;
 }
@@ -33,7 +35,10 @@ export async function runTurn(
     .catch((error: unknown) => ({ error }));
   const first = await Promise.race([step, effects.stopped().then((stopped) => ({ stopped }))]);
   if ('result' in first) return first.result;
-  if ('error' in first) return effects.fail({ ...reply, reason: describe(first.error) });
+  if ('error' in first) {
+    if (!effects.isStepFailure(first.error)) throw first.error;
+    return effects.fail({ ...reply, reason: describe(first.error) });
+  }
   effects.cancelModelStep();
   if (first.stopped === 'ended') return { kind: 'gone' };
   return effects.interrupt(reply);

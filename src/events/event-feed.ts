@@ -14,6 +14,8 @@ export interface FollowQuery {
   messageId?: string | null;
   types?: readonly EventType[] | null;
   signal: AbortSignal;
+  /** Asked when nothing new has come for a while: true when nothing ever will. */
+  isOver?: () => Promise<boolean>;
 }
 
 export type EventFeed = ReturnType<typeof createEventFeed>;
@@ -33,7 +35,9 @@ export function createEventFeed({ log, channel }: { log: SessionLog; channel: Li
           after = event.seq;
           yield event;
         }
-        if (events.length === 0) await heard(POLL_INTERVAL_MS);
+        if (events.length > 0) continue;
+        const rung = await heard(POLL_INTERVAL_MS);
+        if (!rung && (await query.isOver?.())) return;
       }
     } finally {
       unsubscribe();
@@ -55,17 +59,17 @@ export function createBell(signal: AbortSignal) {
   signal.addEventListener('abort', ring);
   return {
     ring,
-    /** Forgets earlier rings. @returns a wait for the next one, at most so long. */
+    /** Forgets earlier rings. @returns a wait for the next one, at most so long; false when none came. */
     listen() {
       rung = false;
-      return (timeoutMs: number): Promise<void> => {
-        if (rung || signal.aborted) return Promise.resolve();
+      return (timeoutMs: number): Promise<boolean> => {
+        if (rung || signal.aborted) return Promise.resolve(true);
         return new Promise((resolve) => {
           const timer = setTimeout(done, timeoutMs);
           function done() {
             clearTimeout(timer);
             wake = undefined;
-            resolve();
+            resolve(rung);
           }
           wake = done;
         });

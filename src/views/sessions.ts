@@ -37,6 +37,11 @@ export function createSessionView({ catalogue, tools }: SessionViewDeps) {
       .map((tool) => `Tool '${tool?.name}' can't run and is not offered to the model: ${tool?.reason}.`);
   }
 
+  function optionWarnings(model: string, { temperature }: TurnOptions): string[] {
+    const refused = temperature != null && catalogue.find(model)?.acceptsTemperature === false;
+    return refused ? [`Model '${model}' takes no 'temperature': it answers without it.`] : [];
+  }
+
   return function sessionView(row: SessionRow): SessionSummary {
     const entries: ToolEntry[] = JSON.parse(row.tools);
     const options: TurnOptions = JSON.parse(row.turn_options);
@@ -62,7 +67,11 @@ export function createSessionView({ catalogue, tools }: SessionViewDeps) {
       usage,
       message_count: row.message_count,
       parent_session_id: row.parent_session_id,
-      warnings: [...modelWarnings(row.model), ...toolWarnings(entries)],
+      warnings: [
+        ...modelWarnings(row.model),
+        ...optionWarnings(row.model, options),
+        ...toolWarnings(entries),
+      ],
     };
   };
 }

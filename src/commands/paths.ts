@@ -1,0 +1,16 @@
+// Where things lie: in the installed package and in the data directory.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** dist/src/commands -> the package. */
+const packageDir = fileURLToPath(new URL('../../../', import.meta.url));
+
+export const WORKFLOW_BUNDLE = join(packageDir, 'dist', 'workflow-bundle.js');
+
+export const packageVersion = (): string =>
+  (JSON.parse(readFileSync(join(packageDir, 'package.json'), 'utf8')) as { version: string }).version;
+
+export const databaseFile = (dataDir: string): string => join(dataDir, 'openclaw.db');
+export const adminKeyFile = (dataDir: string): string => join(dataDir, 'admin.key');
+export const secretKeyFile = (dataDir: string): string => join(dataDir, 'secret.key');

@@ -1,0 +1,27 @@
+// What a person reads when the server is up.
+
+export interface ReadyFacts {
+  url: string;
+  temporalUi: string | null;
+  modelName: string;
+  /** Only on the very first start. */
+  adminKey: string | null;
+  keyFile: string;
+}
+
+/** The ready line first and alone, for programs that wait for it; then the addresses, and a curl that can be pasted. */
+export function readyText({ url, temporalUi, modelName, adminKey, keyFile }: ReadyFacts): string {
+  const lines = [`OpenClaw ready at ${url}`, `  API         ${url}/v1   (${url}/openapi.json)`];
+  if (temporalUi !== null) lines.push(`  Temporal UI ${temporalUi}`);
+  lines.push(`  Model       ${modelName}`);
+  if (adminKey === null) lines.push(`  Admin key   in ${keyFile}`);
+  else lines.push(`  Admin key   ${adminKey}   (shown once; kept in ${keyFile})`);
+  lines.push('', '  Try it: a session, and its answer as it is written');
+  lines.push(
+    `  KEY=$(cat '${keyFile}'); SESSION=$(curl -s ${url}/v1/sessions -H "Authorization: Bearer $KEY" ` +
+      `-H 'Content-Type: application/json' -d '{"model":"claude-haiku"}' | grep -o 'sess_[A-Za-z0-9]*' | head -1); ` +
+      `curl -sN ${url}/v1/sessions/$SESSION/messages -H "Authorization: Bearer $KEY" ` +
+      `-H 'Content-Type: application/json' -d '{"content":"Hello!","stream":true}'`,
+  );
+  return `${lines.join('\n')}\n`;
+}

@@ -1,0 +1,137 @@
+// The only reader of the environment: one strict schema, so that a typo refuses to start.
+import { loadClientConnectConfig } from '@temporalio/envconfig';
+import { z } from 'zod';
+
+type Environment = Record<string, string | undefined>;
+
+/** Ours, and those of the SDKs that share the prefix; any other OPENCLAW_ name is a typo. */
+const KNOWN_NAMES = new Set([
+  'OPENCLAW_DATA_DIR',
+  'OPENCLAW_API_KEY',
+  'OPENCLAW_SYNC_WAIT_SECONDS',
+  'OPENCLAW_RATE_LIMIT_PER_MINUTE',
+  'OPENCLAW_MODELS_FILE',
+  'OPENCLAW_SECRET_KEY',
+  'OPENCLAW_TRUSTED_PROXIES',
+  'OPENCLAW_TEMPORAL_PREVIEWS',
+  'OPENCLAW_LOG_LEVEL',
+  'OPENCLAW_BASE_URL',
+  'OPENCLAW_LOG',
+]);
+
+/** Promised for later versions: accepted with a warning, so that one environment can serve several versions. */
+const LATER_NAMES = [
+  'REDIS_URL',
+  'OPENCLAW_BLOB_URL',
+  'OPENCLAW_CORS_ORIGINS',
+  'OPENCLAW_WORKER_QUEUES',
+  'OPENCLAW_EGRESS_ALLOW',
+] as const;
+
+const wholeNumber = (min: number, max: number) =>
+  z
+    .string()
+    .regex(/^\d+$/, `must be a whole number from ${min} to ${max}`)
+    .transform(Number)
+    .pipe(z.number().min(min).max(max));
+
+const Variables = z.object({
+  PORT: wholeNumber(0, 65_535).default(8_080),
+  HOST: z.string().default('127.0.0.1'),
+  OPENCLAW_DATA_DIR: z.string().default('.openclaw'),
+  OPENCLAW_API_KEY: z.string().min(16, 'must have at least 16 characters').max(256).optional(),
+  OPENCLAW_SYNC_WAIT_SECONDS: wholeNumber(1, 3_600).default(240),
+  OPENCLAW_RATE_LIMIT_PER_MINUTE: wholeNumber(1, 100_000_000).default(1_000),
+  OPENCLAW_MODELS_FILE: z.string().optional(),
+  OPENCLAW_SECRET_KEY: z.string().min(16, 'must have at least 16 characters').optional(),
+  OPENCLAW_TRUSTED_PROXIES: z
+    .string()
+    .default('')
+    .transform((list) =>
+      list
+        .split(',')
+        .map((entry) => entry.trim())
+        .filter(Boolean),
+    ),
+  OPENCLAW_TEMPORAL_PREVIEWS: z
+    .enum(['true', 'false'])
+    .default('true')
+    .transform((value) => value === 'true'),
+  OPENCLAW_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
+  ANTHROPIC_API_KEY: z.string().optional(),
+  ANTHROPIC_BASE_URL: z.url({ protocol: /^https?$/, error: 'must be an http(s) URL' }).optional(),
+  XDG_CACHE_HOME: z.string().optional(),
+  HOME: z.string().default('.'),
+  PATH: z.string().default(''),
+});
+
+export type Config = ReturnType<typeof readConfig>;
+
+/** A configuration that can't be used; the message names every variable at fault. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+}
+
+/** An empty variable is an unset one. */
+function given(environment: Environment): Environment {
+  return Object.fromEntries(
+    Object.entries(environment).filter(([, value]) => value !== undefined && value !== ''),
+  );
+}
+
+function refuseUnknown(environment: Environment): void {
+  const later: readonly string[] = LATER_NAMES;
+  const unknown = Object.keys(environment).filter(
+    (name) => name.startsWith('OPENCLAW_') && !KNOWN_NAMES.has(name) && !later.includes(name),
+  );
+  if (unknown.length === 0) return;
+  throw new ConfigError(`Unknown variable ${unknown.join(', ')}. Known: ${[...KNOWN_NAMES].join(', ')}`);
+}
+
+/** An existing Temporal server instead of the embedded one, as the official variables and files describe it. */
+function externalTemporal(environment: Environment) {
+  const named = ['TEMPORAL_ADDRESS', 'TEMPORAL_PROFILE', 'TEMPORAL_CONFIG_FILE'];
+  if (!named.some((name) => environment[name])) return null;
+  const overrideEnvVars = environment as Record<string, string>;
+  const { connectionOptions, namespace } = loadClientConnectConfig({ overrideEnvVars });
+  const { address, tls, apiKey, metadata } = connectionOptions;
+  return { connection: { address, tls, apiKey, metadata }, namespace: namespace ?? 'default' };
+}
+
+function parse(environment: Environment) {
+  const result = Variables.safeParse(environment);
+  if (result.success) return result.data;
+  const lines = result.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`);
+  throw new ConfigError(`The environment has mistakes:\n  ${lines.join('\n  ')}`);
+}
+
+/** @throws ConfigError */
+export function readConfig(variables: Environment = process.env) {
+  const environment = given(variables);
+  refuseUnknown(environment);
+  if (environment.DATABASE_URL)
+    throw new ConfigError('DATABASE_URL is set, but this version stores in SQLite only. Unset it to start.');
+  const parsed = parse(environment);
+  return {
+    port: parsed.PORT,
+    host: parsed.HOST,
+    dataDir: parsed.OPENCLAW_DATA_DIR,
+    apiKey: parsed.OPENCLAW_API_KEY ?? null,
+    secretKey: parsed.OPENCLAW_SECRET_KEY ?? null,
+    syncWaitMs: parsed.OPENCLAW_SYNC_WAIT_SECONDS * 1_000,
+    rateLimitPerMinute: parsed.OPENCLAW_RATE_LIMIT_PER_MINUTE,
+    modelsFile: parsed.OPENCLAW_MODELS_FILE ?? null,
+    trustedProxies: parsed.OPENCLAW_TRUSTED_PROXIES,
+    showPreviews: parsed.OPENCLAW_TEMPORAL_PREVIEWS,
+    logLevel: parsed.OPENCLAW_LOG_LEVEL,
+    anthropicApiKey: parsed.ANTHROPIC_API_KEY ?? null,
+    anthropicBaseUrl: parsed.ANTHROPIC_BASE_URL ?? null,
+    /** Binaries are kept here across checkouts and data directories. */
+    cacheDir: `${parsed.XDG_CACHE_HOME ?? `${parsed.HOME}/.cache`}/openclaw`,
+    searchPath: parsed.PATH,
+    externalTemporal: externalTemporal(environment),
+    warnings: LATER_NAMES.filter((name) => environment[name]).map(
+      (name) => `${name} is set, but this version does not use it yet`,
+    ),
+  };
+}

@@ -1,0 +1,89 @@
+// The data directory: one process uses it at a time, and the secrets of this installation lie in it.
+
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import Database from 'better-sqlite3';
+
+export interface DataDirectory {
+  /** Absolute. */
+  path: string;
+  /** Lets another process use the directory. May be called twice. */
+  release(): void;
+}
+
+/**
+ * Makes the directory (mode 0700) when it is missing, and holds it until `release` or the end of this process.
+ * @throws {Error} when another process holds it.
+ */
+export function openDataDirectory(path: string): DataDirectory {
+  const directory = resolve(path);
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const lock = takeLock(directory);
+  return { path: directory, release: () => lock.close() };
+}
+
+/**
+ * SQLite's lock, because Node has none: the kernel frees it even on kill -9, on every system. Nothing else in this process
+ * may open `lock`: closing any other descriptor of a file drops a process's POSIX locks on it.
+ */
+function takeLock(directory: string): Database.Database {
+  // No time-out: whoever holds the lock holds it for as long as it lives.
+  const lock = new Database(join(directory, 'lock'), { timeout: 0 });
+  try {
+    lock.pragma('locking_mode = EXCLUSIVE');
+    lock.exec('BEGIN EXCLUSIVE');
+    return lock;
+  } catch (error) {
+    lock.close();
+    if ((error as { code?: string }).code !== 'SQLITE_BUSY') throw error;
+    throw new Error(inUseMessage(directory), { cause: error });
+  }
+}
+
+function inUseMessage(directory: string): string {
+  return (
+    `The data directory ${directory} is in use by another OpenClaw process. ` +
+    'Is `npm start` running in it already? Stop that one, or set OPENCLAW_DATA_DIR to another directory for this one.'
+  );
+}
+
+/**
+ * The secret in `file`, without its final newline; `make` supplies it when there is no such file yet (mode 0600).
+ * Safe only while this process holds the data directory.
+ */
+export function readOrCreateSecret(file: string, make: () => string): { value: string; created: boolean } {
+  if (!existsSync(file)) {
+    writeSecret(file, make());
+    return { value: readSecret(file), created: true };
+  }
+  return { value: readSecret(file), created: false };
+}
+
+/** @throws {Error} when the file is missing or empty. */
+export function readSecret(file: string): string {
+  const value = readFileSync(file, 'utf8').replace(/\r?\n$/, '');
+  if (!value)
+    throw new Error(
+      `${file} is empty. Put the secret back from a backup, or delete the file to get a new one`,
+    );
+  return value;
+}
+
+/** Synced before and after the rename: what a secret has protected must not outlive it in a power cut. */
+function writeSecret(file: string, value: string): void {
+  const temporary = `${file}.new`;
+  writeFileSync(temporary, `${value}\n`, { mode: 0o600, flush: true });
+  renameSync(temporary, file);
+  const directory = openSync(dirname(file), 'r');
+  fsyncSync(directory);
+  closeSync(directory);
+}

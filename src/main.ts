@@ -1,0 +1,48 @@
+#!/usr/bin/env node
+// The command line: `dev` runs everything in one process, the other commands serve the operator.
+import { Command } from 'commander';
+import { createKey } from './commands/create-key.ts';
+import { dev } from './commands/dev.ts';
+import { doctor } from './commands/doctor.ts';
+import { type Config, ConfigError, readConfig } from './config.ts';
+import { LEVELS } from './contracts/api-keys.ts';
+import { redactText } from './log.ts';
+
+/** Runs a command with the configuration; what it throws is told in one line, for it is the operator's to mend. */
+function run(command: (config: Config, options: Record<string, string>) => Promise<number>) {
+  return async (options: Record<string, string>): Promise<void> => {
+    try {
+      process.exitCode = await command(readConfig(), options);
+    } catch (error) {
+      const cause =
+        error instanceof Error && error.cause instanceof Error ? `\n  ${error.cause.message}` : '';
+      const text = error instanceof Error ? error.message + cause : String(error);
+      process.stderr.write(`${redactText(text)}\n`);
+      process.exitCode = error instanceof ConfigError ? 2 : 1;
+    }
+  };
+}
+
+const program = new Command('openclaw').description(
+  'Durable API server for long-running Claude conversations',
+);
+
+program
+  .command('dev', { isDefault: true })
+  .description('run everything in one process: Temporal, store, worker, API')
+  .action(run((config) => dev(config)));
+
+program
+  .command('doctor')
+  .description('say what this machine lacks and how to get it')
+  .action(run((config) => doctor(config)));
+
+const keys = program.command('keys').description('API keys');
+keys
+  .command('create')
+  .description("print a new key; a new account is made for a name that isn't known")
+  .requiredOption('--account <name>', 'name of the account')
+  .requiredOption('--level <level>', LEVELS.join(', '))
+  .action(run((config, { account = '', level = '' }) => createKey(config, account, level)));
+
+await program.parseAsync();

@@ -1,0 +1,136 @@
+// API keys: shown once, stored as keyed hashes, revoked at once.
+import { createHmac } from 'node:crypto';
+import { crc32 } from 'node:zlib';
+import type { ApiKey, CreatedApiKey, Level } from '../contracts/api-keys.ts';
+import { toTimestamp, toTimestampOrNull } from '../contracts/common.ts';
+import { ApiError, notFound } from '../contracts/errors.ts';
+import { newId, randomText } from '../ids.ts';
+import type { AccessStore } from '../stores/access.ts';
+import type { ApiKeyRow } from '../stores/schema.ts';
+import type { ApiKeysService, Caller } from './ports.ts';
+
+export const KEY_MARK = 'oclaw_live_';
+const SECRET_LENGTH = 30;
+const CHECKSUM_LENGTH = 6;
+/** Operators may bring keys of their own; shorter ones could be guessed. */
+export const FOREIGN_KEY_LENGTH_MIN = 16;
+const KEY_LENGTH_MAX = 256;
+const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789';
+/** How exact `last_used_at` is: one write a minute a key, however busy it is. */
+const TOUCH_INTERVAL_MS = 60_000;
+
+function checksum(secret: string): string {
+  let rest = crc32(secret);
+  let text = '';
+  for (let digit = 0; digit < CHECKSUM_LENGTH; digit += 1) {
+    text = ALPHABET[rest % ALPHABET.length] + text;
+    rest = Math.floor(rest / ALPHABET.length);
+  }
+  return text;
+}
+
+/** A new key: the mark that scanners look for, 30 random characters and their checksum. */
+export function newKey(): string {
+  const secret = randomText(SECRET_LENGTH);
+  return KEY_MARK + secret + checksum(secret);
+}
+
+/** Whether a key could exist at all; only then the store is asked. */
+export function isWellFormed(key: string): boolean {
+  if (!key.startsWith(KEY_MARK)) return key.length >= FOREIGN_KEY_LENGTH_MIN && key.length <= KEY_LENGTH_MAX;
+  const body = key.slice(KEY_MARK.length);
+  const secret = body.slice(0, SECRET_LENGTH);
+  return body.length === SECRET_LENGTH + CHECKSUM_LENGTH && body.slice(SECRET_LENGTH) === checksum(secret);
+}
+
+export interface ApiKeysDeps {
+  access: AccessStore;
+  /** The pepper: without it the stored hashes are of no use to a thief. */
+  secretKey: string;
+  now: () => number;
+}
+
+export type ApiKeys = ReturnType<typeof createApiKeys>;
+
+const view = (row: ApiKeyRow): ApiKey => ({
+  id: row.id,
+  name: row.name,
+  level: row.level,
+  prefix: row.prefix,
+  created_at: toTimestamp(row.created_at),
+  expires_at: toTimestampOrNull(row.expires_at),
+  last_used_at: toTimestampOrNull(row.last_used_at),
+  revoked_at: toTimestampOrNull(row.revoked_at),
+});
+
+/** What lists show of a key: enough to tell it from others. */
+const prefixOf = (key: string): string =>
+  key.startsWith(KEY_MARK) ? key.slice(0, KEY_MARK.length + 4) : key.slice(0, 4);
+
+export function createApiKeys({ access, secretKey, now }: ApiKeysDeps) {
+  const hash = (key: string): string => createHmac('sha256', secretKey).update(key).digest('hex');
+
+  async function store(accountId: string, name: string, level: Level, key: string): Promise<ApiKeyRow> {
+    const row: ApiKeyRow = {
+      id: newId('key'),
+      account_id: accountId,
+      name,
+      level,
+      hash: hash(key),
+      prefix: prefixOf(key),
+      created_at: now(),
+      expires_at: null,
+      last_used_at: null,
+      revoked_at: null,
+    };
+    await access.insertKey(row);
+    return row;
+  }
+
+  async function authenticate(presented: string): Promise<Caller> {
+    const row = isWellFormed(presented) ? await access.findByHash(hash(presented)) : undefined;
+    if (!row || row.revoked_at !== null) throw new ApiError('invalid_api_key', 'This API key is not valid');
+    if (row.expires_at !== null && row.expires_at <= now())
+      throw new ApiError('expired_api_key', 'This API key has expired');
+    if (now() - (row.last_used_at ?? 0) > TOUCH_INTERVAL_MS) await access.touch(row.id, now());
+    return { accountId: row.account_id, keyId: row.id, level: row.level };
+  }
+
+  const service: ApiKeysService = {
+    authenticate,
+    async create(caller, { name, level }): Promise<CreatedApiKey> {
+      const key = newKey();
+      return { ...view(await store(caller.accountId, name, level, key)), key };
+    },
+    async list(caller, page) {
+      const [createdAt, id] = (page.after ?? []) as [number, string];
+      const after = page.after ? { createdAt, id } : null;
+      const query = { accountId: caller.accountId, order: page.order, after, limit: page.limit + 1 };
+      const rows = await access.listKeys(query);
+      const shown = rows.slice(0, page.limit);
+      const last = shown.at(-1);
+      const next = rows.length > shown.length && last ? [last.created_at, last.id] : null;
+      return { data: shown.map(view), next };
+    },
+    async revoke(caller, keyId) {
+      const outcome = await access.revokeKey(caller.accountId, keyId, now());
+      if (outcome === 'unknown') throw notFound('API key');
+      if (outcome === 'last_admin')
+        throw new ApiError(
+          'last_admin_key',
+          'This is the last admin key of the account; create another one first',
+        );
+    },
+  };
+
+  return {
+    ...service,
+    /** For the operator: a key for the account of that name, which is made when it is new. */
+    async createForAccount(accountName: string, level: Level, key = newKey()): Promise<string> {
+      await store(await access.ensureAccount(accountName, now()), level, level, key);
+      return key;
+    },
+    knows: async (key: string): Promise<boolean> => (await access.findByHash(hash(key))) !== undefined,
+    hasKeys: access.hasKeys,
+  };
+}

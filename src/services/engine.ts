@@ -1,0 +1,38 @@
+// What the services need of Temporal: tell a session's workflow something, ask it, know whether it can be reached.
+import type {
+  ConfigureSignal,
+  EndSignal,
+  InterruptSignal,
+  MessageSignal,
+  SessionStateAnswer,
+} from '../../workflows/protocol.ts';
+import type { SessionState } from '../contracts/sessions.ts';
+
+/** Who the workflow is for, if it must be started (again). */
+export interface EngineSession {
+  sessionId: string;
+  accountId: string;
+  model: string;
+}
+
+export interface EngineState {
+  answer: SessionStateAnswer;
+  activity: SessionState['activity'];
+}
+
+export interface Engine {
+  /** @throws ApiError `unavailable` when Temporal is known to be away; nothing was accepted then. */
+  requireAvailable(): void;
+  start(session: EngineSession): Promise<void>;
+  /** Each of these starts the workflow when it is not running: any word revives a session. */
+  message(session: EngineSession, signal: MessageSignal): Promise<void>;
+  interrupt(session: EngineSession, signal: InterruptSignal): Promise<void>;
+  configure(session: EngineSession, signal: ConfigureSignal): Promise<void>;
+  end(session: EngineSession, signal: EndSignal): Promise<void>;
+  /** Undefined when no workflow answers within the time that a client would wait. */
+  state(sessionId: string): Promise<EngineState | undefined>;
+  /** Whether a run is open now. */
+  isRunning(sessionId: string): Promise<boolean>;
+  /** Null when Temporal shows no page for people. */
+  urlOf(sessionId: string): string | null;
+}

@@ -1,0 +1,45 @@
+// Whether this process can serve: each part with its own state, within a second.
+import { type Kysely, sql } from 'kysely';
+import type { Check, Readiness } from '../contracts/health.ts';
+import type { Tables } from '../stores/schema.ts';
+
+export interface PartHealth {
+  ok: boolean;
+  error: string | null;
+}
+
+export interface HealthDeps {
+  db: Kysely<Tables>;
+  temporal: { check(): Promise<PartHealth> };
+  /** Undefined while no worker has been started. */
+  worker: () => PartHealth | undefined;
+}
+
+const NOT_STARTED: PartHealth = { ok: false, error: 'not started' };
+
+const checkOf = ({ ok, error }: PartHealth): Check => ({ status: ok ? 'ok' : 'failed', error });
+
+export function createHealth({ db, temporal, worker }: HealthDeps) {
+  async function store(): Promise<PartHealth> {
+    try {
+      await sql`select 1`.execute(db);
+      return { ok: true, error: null };
+    } catch (error) {
+      return { ok: false, error: error instanceof Error ? error.message : String(error) };
+    }
+  }
+
+  return {
+    async readiness(): Promise<Readiness> {
+      const [engine, rows] = await Promise.all([temporal.check(), store()]);
+      const parts = { temporal: engine, store: rows, workers: worker() ?? NOT_STARTED };
+      const ok = Object.values(parts).every((part) => part.ok);
+      const checks = {
+        temporal: checkOf(parts.temporal),
+        store: checkOf(parts.store),
+        workers: checkOf(parts.workers),
+      };
+      return { status: ok ? 'ok' : 'failed', checks };
+    },
+  };
+}

@@ -1,0 +1,94 @@
+// What the sweep looks for: accepted things that no workflow may know of. Every query is bounded.
+import type { Kysely } from 'kysely';
+import type { MessageRow, SessionRow, Tables } from './schema.ts';
+
+export type SweepStore = ReturnType<typeof createSweepStore>;
+
+/** Rows taken up in one pass; the next pass takes the next ones. */
+const ROWS_MAX = 100;
+
+export function createSweepStore(db: Kysely<Tables>) {
+  /** Accepted messages that nobody was told of, with their sessions. */
+  async function unsignalledMessages(before: number): Promise<{ session: SessionRow; user: MessageRow }[]> {
+    const users = await db
+      .selectFrom('messages')
+      .selectAll()
+      .where('status', '=', 'queued')
+      .where('role', '=', 'user')
+      .where('signalled_at', 'is', null)
+      .where('created_at', '<', before)
+      .orderBy('created_at')
+      .limit(ROWS_MAX)
+      .execute();
+    const sessions = await byIds(users.map((user) => user.session_id));
+    return users.flatMap((user) => {
+      const session = sessions.get(user.session_id);
+      return session ? [{ session, user }] : [];
+    });
+  }
+
+  async function byIds(ids: string[]): Promise<Map<string, SessionRow>> {
+    if (ids.length === 0) return new Map();
+    const rows = await db.selectFrom('sessions').selectAll().where('id', 'in', ids).execute();
+    return new Map(rows.map((row) => [row.id, row]));
+  }
+
+  const unsignalledEnds = (before: number): Promise<SessionRow[]> =>
+    db
+      .selectFrom('sessions')
+      .selectAll()
+      .where('ended_at', 'is not', null)
+      .where('ended_at', '<', before)
+      .where('end_signalled_at', 'is', null)
+      .limit(ROWS_MAX)
+      .execute();
+
+  /** Sessions that owe an answer and have not been looked at lately; they are claimed by moving `check_at`. */
+  async function claimOwing(now: number, nextCheckAt: number): Promise<SessionRow[]> {
+    return db.transaction().execute(async (rows) => {
+      const owing = await rows
+        .selectFrom('sessions')
+        .selectAll()
+        .where('status', '=', 'active')
+        .where('check_at', '<=', now)
+        .where(({ exists, selectFrom }) =>
+          exists(
+            selectFrom('messages')
+              .select('messages.id')
+              .whereRef('messages.session_id', '=', 'sessions.id')
+              .where('messages.status', 'in', ['queued', 'in_progress', 'requires_action']),
+          ),
+        )
+        .orderBy('check_at')
+        .limit(ROWS_MAX)
+        .execute();
+      const ids = owing.map((row) => row.id);
+      if (ids.length > 0)
+        await rows.updateTable('sessions').set({ check_at: nextCheckAt }).where('id', 'in', ids).execute();
+      return owing;
+    });
+  }
+
+  /** Active sessions whose idle deadline has passed a while ago without their workflow ending them. */
+  const overdue = (before: number): Promise<SessionRow[]> =>
+    db
+      .selectFrom('sessions')
+      .selectAll()
+      .where('status', '=', 'active')
+      .where('expires_at', '<', before)
+      .limit(ROWS_MAX)
+      .execute();
+
+  /** Sessions whose deletion was cut short between its two transactions. */
+  const halfDeleted = (before: number): Promise<SessionRow[]> =>
+    db
+      .selectFrom('sessions')
+      .selectAll()
+      .where('ended_reason', '=', 'deleted')
+      .where('deleted_at', 'is', null)
+      .where('updated_at', '<', before)
+      .limit(ROWS_MAX)
+      .execute();
+
+  return { unsignalledMessages, unsignalledEnds, claimOwing, overdue, halfDeleted };
+}

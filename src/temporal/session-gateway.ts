@@ -1,0 +1,175 @@
+// The only place that starts, signals and queries session workflows.
+import {
+  type Client,
+  isGrpcServiceError,
+  WorkflowExecutionAlreadyStartedError,
+  WorkflowNotFoundError,
+} from '@temporalio/client';
+import { defineSearchAttributeKey, TypedSearchAttributes } from '@temporalio/common';
+import {
+  QUERIES,
+  SEARCH_ATTRIBUTES,
+  type SessionInput,
+  type SessionStateAnswer,
+  SIGNALS,
+  WORKFLOW_TYPE,
+  workflowId,
+} from '../../workflows/protocol.ts';
+import { toTimestamp } from '../contracts/common.ts';
+import { ApiError } from '../contracts/errors.ts';
+import type { SessionState } from '../contracts/sessions.ts';
+import type { Engine, EngineSession, EngineState } from '../services/engine.ts';
+import type { TemporalConnection } from './connection.ts';
+
+/** How long a client waits for a workflow's answer about itself; after that the rows must do. */
+const STATE_TIMEOUT_MS = 2_000;
+/** gRPC status codes that mean "no server": DEADLINE_EXCEEDED and UNAVAILABLE. */
+const AWAY_CODES = [4, 14];
+/** Reading of a failure's causes stops here. */
+const CAUSES_MAX = 5;
+
+const ATTRIBUTES = {
+  account: defineSearchAttributeKey(SEARCH_ATTRIBUTES.account, 'KEYWORD'),
+  status: defineSearchAttributeKey(SEARCH_ATTRIBUTES.status, 'KEYWORD'),
+  model: defineSearchAttributeKey(SEARCH_ATTRIBUTES.model, 'KEYWORD'),
+};
+
+export interface GatewayDeps {
+  client: Client;
+  temporal: TemporalConnection;
+  taskQueue: string;
+  namespace: string;
+  /** Address of the Temporal UI, if there is one. */
+  uiUrl: string | null;
+  /** For tests of continue-as-new. */
+  turnsPerRunMax?: number;
+}
+
+interface PendingActivity {
+  activityType?: { name?: string | null } | null;
+  attempt?: number | null;
+  lastFailure?: { message?: string | null; cause?: unknown } | null;
+  nextAttemptScheduleTime?: { seconds?: unknown } | null;
+  scheduledTime?: { seconds?: unknown } | null;
+  state?: number | string | null;
+}
+
+/** The innermost message: the outer ones only say that an activity has failed. */
+function failureWords(failure: PendingActivity['lastFailure']): string | null {
+  let words: string | null = failure?.message ?? null;
+  let cause = failure?.cause as PendingActivity['lastFailure'] | undefined;
+  for (let depth = 0; cause && depth < CAUSES_MAX; depth += 1) {
+    words = cause.message || words;
+    cause = cause.cause as PendingActivity['lastFailure'] | undefined;
+  }
+  return words;
+}
+
+function activityView(pending: PendingActivity | undefined): SessionState['activity'] {
+  if (!pending) return null;
+  const next = pending.nextAttemptScheduleTime?.seconds;
+  return {
+    type: pending.activityType?.name ?? '',
+    attempt: pending.attempt ?? 1,
+    last_failure: failureWords(pending.lastFailure),
+    next_retry_at: next == null ? null : toTimestamp(Number(next) * 1_000),
+  };
+}
+
+export function createSessionGateway(deps: GatewayDeps): Engine {
+  const { client, temporal, taskQueue, namespace, uiUrl } = deps;
+
+  function options({ sessionId, accountId, model }: EngineSession) {
+    const input: SessionInput = {
+      sessionId,
+      ...(deps.turnsPerRunMax ? { turnsPerRunMax: deps.turnsPerRunMax } : {}),
+    };
+    return {
+      workflowId: workflowId(sessionId),
+      taskQueue,
+      args: [input] as [SessionInput],
+      workflowIdReusePolicy: 'ALLOW_DUPLICATE' as const,
+      workflowIdConflictPolicy: 'USE_EXISTING' as const,
+      staticSummary: `Session with ${model}`,
+      staticDetails: `Session \`${sessionId}\` of account \`${accountId}\`.`,
+      typedSearchAttributes: new TypedSearchAttributes([
+        { key: ATTRIBUTES.account, value: accountId },
+        { key: ATTRIBUTES.status, value: 'active' },
+        { key: ATTRIBUTES.model, value: model },
+      ]),
+    };
+  }
+
+  /** Notes at once when a call failed because nobody is there. */
+  async function watched<T>(call: Promise<T>): Promise<T> {
+    try {
+      return await call;
+    } catch (error) {
+      const cause = error instanceof Error && error.cause ? error.cause : error;
+      if (isGrpcServiceError(cause) && AWAY_CODES.includes(cause.code)) temporal.markAway(cause);
+      throw error;
+    }
+  }
+
+  async function signal<T>(session: EngineSession, name: string, argument: T): Promise<void> {
+    const wanted = { ...options(session), signal: name, signalArgs: [argument] as [T] };
+    await watched(client.workflow.signalWithStart(WORKFLOW_TYPE, wanted));
+  }
+
+  async function start(session: EngineSession): Promise<void> {
+    try {
+      await watched(client.workflow.start(WORKFLOW_TYPE, options(session)));
+    } catch (error) {
+      if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+    }
+  }
+
+  async function ask(sessionId: string): Promise<EngineState | undefined> {
+    const handle = client.workflow.getHandle(workflowId(sessionId));
+    const [answer, description] = await Promise.all([
+      handle.query<SessionStateAnswer | null>(QUERIES.state),
+      handle.describe(),
+    ]);
+    if (!answer) return undefined;
+    const [pending] = (description.raw.pendingActivities ?? []) as PendingActivity[];
+    return { answer, activity: activityView(pending) };
+  }
+
+  async function state(sessionId: string): Promise<EngineState | undefined> {
+    if (!temporal.health().ok) return undefined;
+    try {
+      return await client.withDeadline(Date.now() + STATE_TIMEOUT_MS, () => watched(ask(sessionId)));
+    } catch {
+      // No workflow, no worker, no server: each means that the rows must answer.
+      return undefined;
+    }
+  }
+
+  async function isRunning(sessionId: string): Promise<boolean> {
+    try {
+      const description = await watched(client.workflow.getHandle(workflowId(sessionId)).describe());
+      return description.status.name === 'RUNNING';
+    } catch (error) {
+      if (error instanceof WorkflowNotFoundError) return false;
+      throw error;
+    }
+  }
+
+  return {
+    requireAvailable() {
+      const { ok } = temporal.health();
+      if (ok) return;
+      throw new ApiError('unavailable', 'Temporal is away; nothing was accepted, try again', {
+        retryAfterSeconds: 1,
+      });
+    },
+    start,
+    message: (session, argument) => signal(session, SIGNALS.message, argument),
+    interrupt: (session, argument) => signal(session, SIGNALS.interrupt, argument),
+    configure: (session, argument) => signal(session, SIGNALS.configure, argument),
+    end: (session, argument) => signal(session, SIGNALS.end, argument),
+    state,
+    isRunning,
+    urlOf: (sessionId) => (uiUrl === null ? null : `${uiUrl}/namespaces/${namespace}/workflows/${sessionId}`),
+  };
+}

@@ -1,0 +1,121 @@
+// The Temporal worker of this process: kept alive while the process lives, stopped within a bounded time.
+import {
+  DefaultLogger,
+  NativeConnection,
+  Runtime,
+  Worker,
+} from '@temporalio/worker';
+import type { Logger } from 'pino';
+import type { Activities } from '../../activities/index.ts';
+import type { TemporalAddress } from './connection.ts';
+
+/** Model calls under way at once in one worker; more wait in Temporal. */
+const MODEL_CALLS_MAX = 150;
+/** A worker that died is found by its sticky queue's silence; the default of 10 s made recovery 10 s slower. */
+const STICKY_TIMEOUT = '500 milliseconds';
+/** Turns under way are handed over, not finished: the next worker starts them again at once. */
+const SHUTDOWN_GRACE = '0 seconds';
+/** After the activities were told to stop, this bounds how long they may take to say so. */
+const SHUTDOWN_FORCE = '5 seconds';
+/** Heartbeats pass on a cancellation; throttled to this they still come several times before anyone gives up. */
+const HEARTBEAT_THROTTLE = '2 seconds';
+const RESTART_BACKOFF_MS = 500;
+
+export interface SessionWorkerDeps {
+  connection: TemporalAddress;
+  namespace: string;
+  taskQueue: string;
+  bundlePath: string;
+  activities: Activities;
+  log: Logger;
+}
+
+export interface SessionWorker {
+  /** Whether it polls now. */
+  health(): { ok: boolean; error: string | null };
+  stop(): Promise<void>;
+}
+
+let installed = false;
+
+/** Temporal's runtime is one a process: it must leave our signals alone, and its words go to our log. */
+function installRuntime(log: Logger): void {
+  if (installed) return;
+  installed = true;
+  const logger = new DefaultLogger('WARN', ({ level, message, meta }) => {
+    const { error, ...fields } = meta ?? {};
+    log[level === 'ERROR' ? 'error' : 'warn']({ ...fields, err: error }, message);
+  });
+  Runtime.install({ logger, shutdownSignals: [] });
+}
+
+export async function startSessionWorker(deps: SessionWorkerDeps): Promise<SessionWorker> {
+  const { log, namespace, taskQueue } = deps;
+  installRuntime(log);
+  let stopping = false;
+  let worker: Worker | undefined;
+  let health = { ok: false, error: 'starting' as string | null };
+
+  async function create(connection: NativeConnection): Promise<Worker> {
+    return Worker.create({
+      connection,
+      namespace,
+      taskQueue,
+      workflowBundle: { codePath: deps.bundlePath },
+      activities: deps.activities,
+      maxConcurrentActivityTaskExecutions: MODEL_CALLS_MAX,
+      stickyQueueScheduleToStartTimeout: STICKY_TIMEOUT,
+      maxHeartbeatThrottleInterval: HEARTBEAT_THROTTLE,
+      defaultHeartbeatThrottleInterval: HEARTBEAT_THROTTLE,
+      shutdownGraceTime: SHUTDOWN_GRACE,
+      shutdownForceTime: SHUTDOWN_FORCE,
+    });
+  }
+
+  /** One life of a worker: from its connection to its end. */
+  async function live(started?: () => void): Promise<void> {
+    const connection = await NativeConnection.connect(deps.connection);
+    try {
+      worker = await create(connection);
+      const running = worker.run();
+      health = { ok: true, error: null };
+      started?.();
+      await running;
+    } finally {
+      worker = undefined;
+      await connection.close();
+    }
+  }
+
+  async function keepAlive(): Promise<void> {
+    while (!stopping) {
+      await live().catch((error: unknown) => {
+        health = { ok: false, error: error instanceof Error ? error.message : String(error) };
+        log.error({ err: error }, 'The worker has failed; another one is started');
+      });
+      if (!stopping) await new Promise((resolve) => setTimeout(resolve, RESTART_BACKOFF_MS));
+    }
+  }
+
+  let announce: () => void = () => undefined;
+  const ready = new Promise<void>((resolve) => {
+    announce = resolve;
+  });
+  const life = live(announce);
+  // A first life that fails before it polls fails the start.
+  await Promise.race([ready, life]);
+  const died = (error: unknown) => log.error({ err: error }, 'The worker has failed; another one is started');
+  const done = life.catch(died).then(keepAlive);
+
+  return {
+    health: () => health,
+    async stop() {
+      if (!stopping) {
+        stopping = true;
+        health = { ok: false, error: 'stopping' };
+        worker?.shutdown();
+      }
+      await done;
+    },
+  };
+}

@@ -1,0 +1,46 @@
+// Once a run: the pinned Temporal binaries, the workflow bundle of the sources, one dev server for all suites.
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { homedir, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { bundleWorkflowCode } from '@temporalio/worker';
+import { locateBinary, TEMPORAL_CLI, TEMPORAL_TEST_SERVER } from '../../src/temporal/binary.ts';
+import { startEmbeddedTemporal } from '../../src/temporal/embedded-server.ts';
+import { SEARCH_ATTRIBUTES } from '../../workflows/protocol.ts';
+import { writeRunFile } from './run-file.ts';
+
+const silent = { info() {}, warn() {}, error: console.error };
+
+export default async function setup(): Promise<void> {
+  const cacheDir = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'openclaw');
+  const options = {
+    cacheDir,
+    searchPath: process.env.PATH ?? '',
+    onProgress: (line: string) => console.error(line),
+  };
+  const cli = await locateBinary(TEMPORAL_CLI, options);
+  const testServer = await locateBinary(TEMPORAL_TEST_SERVER, options);
+  const directory = mkdtempSync(join(tmpdir(), 'openclaw-test-'));
+  mkdirSync(directory, { recursive: true });
+  const bundlePath = join(directory, 'workflow-bundle.js');
+  const quiet = { log() {}, trace() {}, debug() {}, info() {}, warn: console.warn, error: console.error };
+  const { code } = await bundleWorkflowCode({
+    workflowsPath: require.resolve('../../workflows/index.ts'),
+    logger: quiet,
+  });
+  writeFileSync(bundlePath, code);
+  const server = await startEmbeddedTemporal({
+    dataDir: directory,
+    binaryPath: cli.path,
+    version: TEMPORAL_CLI.version,
+    searchAttributes: Object.fromEntries(Object.values(SEARCH_ATTRIBUTES).map((name) => [name, 'Keyword'])),
+    log: silent,
+  });
+  (globalThis as { temporalServer?: typeof server }).temporalServer = server;
+  writeRunFile({
+    address: server.address,
+    bundlePath,
+    cliPath: cli.path,
+    testServerPath: testServer.path,
+    directory,
+  });
+}
