@@ -49,6 +49,16 @@ export async function listen(app: Express, { host, port }: ListenOptions): Promi
   return { host, port: actual, url: `http://${name}:${actual}`, server, close: () => close(server, app) };
 }
 
+/**
+ * Tries the port and lets it go again, for a start that has slow work before it listens.
+ * @throws Error as `listen` does.
+ */
+export async function assertPortFree({ host, port }: ListenOptions): Promise<void> {
+  const server = createServer();
+  await bind(server, host, port);
+  await new Promise((resolve) => server.close(resolve));
+}
+
 function bind(server: Server, host: string, port: number): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => reject(explained(error, host, port)));
