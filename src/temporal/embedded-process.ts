@@ -1,0 +1,151 @@
+// One run of the dev server: its command line, its process, and the moment from which on it serves.
+
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { closeSync, fstatSync, openSync, readFileSync, renameSync, statSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isServing } from './embedded-health.ts';
+import { type ServerFiles, writeRecord } from './embedded-record.ts';
+import type { ServerPorts } from './free-ports.ts';
+import { endProcess, identifyProcess, type ProcessIdentity } from './process-identity.ts';
+
+// Measured: 0.5 to 1.2 s on two cores. A loaded machine with a big database gets the rest.
+const READY_TIMEOUT_MS = 30_000;
+const READY_POLL_MS = 20;
+
+// At this size the log of earlier runs is set aside, one generation of it; the server itself never cuts it.
+const LOG_SIZE_BYTES_MAX = 1_000_000;
+
+const LOG_LINES_SHOWN = 15;
+
+/** What stays the same when the server is started again. */
+export interface ServerPlan {
+  binaryPath: string;
+  version: string;
+  files: ServerFiles;
+  searchAttributes: Record<string, 'Keyword'>;
+}
+
+export interface RunningServer {
+  identity: ProcessIdentity;
+  ports: ServerPorts;
+  /** Resolves with the reason when the process has ended. */
+  gone: Promise<string>;
+}
+
+/** The server ended before it served, or did not serve in time. */
+export class ServerStartError extends Error {
+  override readonly name = 'ServerStartError';
+  readonly portTaken: boolean;
+
+  constructor(reason: string, log: string, logFile: string) {
+    // What follows this line is a Go stack of a hundred lines that says nothing to an operator.
+    const [beforeStack = ''] = log.split('\ngoroutine ');
+    const lastLines = beforeStack.trim().split('\n').slice(-LOG_LINES_SHOWN).join('\n');
+    super(`The embedded Temporal server did not start: ${reason}. Last lines of ${logFile}:\n${lastLines}`);
+    this.portTaken = log.includes('address already in use');
+  }
+}
+
+export const addressOf = (ports: ServerPorts): string => `127.0.0.1:${ports.grpc}`;
+
+function serverArguments(plan: ServerPlan): string[] {
+  return [
+    ...['server', 'start-dev', '--ip', '127.0.0.1', '--log-level', 'error'],
+    ...['--db-filename', plan.files.databaseFile],
+    // A commit is in the file when it returns, not on the platter: it survives kill -9, and the store is what a power cut spares.
+    ...['--sqlite-pragma', 'journal_mode=WAL', '--sqlite-pragma', 'synchronous=1'],
+    // The defaults are made for many shards; with the dev server's one they hold up each task 50 ms and each timer 1 s.
+    ...['--dynamic-config-value', 'history.transferProcessorMaxPollRPS=2000'],
+    ...['--dynamic-config-value', 'history.timerProcessorMaxPollRPS=2000'],
+    ...['--dynamic-config-value', 'history.timerProcessorMaxTimeShift="20ms"'],
+    // These count only when the database is new (measured: an existing one ignores them without a word);
+    // `ensureSearchAttributes` adds what a later release wants more.
+    ...Object.entries(plan.searchAttributes)
+      .sort()
+      .flatMap(([name, type]) => ['--search-attribute', `${name}=${type}`]),
+  ];
+}
+
+/** Equal for two servers that differ in nothing but their ports. */
+export function fingerprint(plan: ServerPlan): string {
+  return createHash('sha256')
+    .update(JSON.stringify([plan.version, serverArguments(plan)]))
+    .digest('hex');
+}
+
+/**
+ * Starts the server and waits until it serves. When it does not, or when `signal` aborts, no process is left.
+ * @throws {ServerStartError} with the last lines of its log.
+ */
+export async function launchServer(
+  plan: ServerPlan,
+  ports: ServerPorts,
+  signal?: AbortSignal,
+): Promise<RunningServer> {
+  const { identity, gone, readLog } = spawnServer(plan, ports);
+  if (!identity) throw new ServerStartError(await gone, readLog(), plan.files.logFile);
+  const server = { identity, ports, gone };
+  try {
+    await becomeReady(plan, server, readLog, signal);
+    return server;
+  } catch (error) {
+    await endProcess(identity);
+    throw error;
+  }
+}
+
+/** In a process group of its own: Ctrl-C must reach us first, to stop the worker while its server still answers. */
+function spawnServer(plan: ServerPlan, ports: ServerPorts) {
+  const { directory, databaseFile, logFile } = plan.files;
+  const log = openLog(logFile);
+  const logStart = fstatSync(log).size;
+  const args = [...serverArguments(plan), '--port', String(ports.grpc), '--ui-port', String(ports.ui)];
+  // It outlives us when we are killed, so it gets none of our environment and with it none of our secrets.
+  const options = {
+    cwd: directory,
+    detached: true,
+    env: {},
+    stdio: ['ignore', log, log] as ['ignore', number, number],
+  };
+  const child = spawn(plan.binaryPath, args, options);
+  closeSync(log);
+  child.unref();
+  const identity = child.pid === undefined ? null : identifyProcess(child.pid);
+  if (identity)
+    writeRecord(directory, { process: identity, ports, fingerprint: fingerprint(plan), databaseFile });
+  const gone = new Promise<string>((resolve) => {
+    child.once('error', (error) => resolve(error.message));
+    child.once('exit', (code, signal) => resolve(signal ? `ended by ${signal}` : `exit code ${code}`));
+  });
+  return { identity, gone, readLog: () => readFileSync(logFile).subarray(logStart).toString() };
+}
+
+function openLog(path: string): number {
+  const sizeBytes = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+  if (sizeBytes > LOG_SIZE_BYTES_MAX) renameSync(path, `${path}.1`);
+  return openSync(path, 'a', 0o600);
+}
+
+/**
+ * An answer on the port is no proof: when two servers race for it, the loser's starter would be talking to the winner.
+ * The loser never prints where its UI is, which the server does last.
+ */
+async function becomeReady(
+  plan: ServerPlan,
+  server: RunningServer,
+  readLog: () => string,
+  signal?: AbortSignal,
+): Promise<void> {
+  const fail = (reason: string) => new ServerStartError(reason, readLog(), plan.files.logFile);
+  let end: string | null = null;
+  void server.gone.then((reason) => {
+    end = reason;
+  });
+  const deadline = Date.now() + READY_TIMEOUT_MS;
+  while (!readLog().includes('Temporal UI:') || !(await isServing(addressOf(server.ports)))) {
+    if (end !== null) throw fail(end);
+    if (Date.now() > deadline) throw fail(`not ready after ${READY_TIMEOUT_MS / 1000} s`);
+    await sleep(READY_POLL_MS, undefined, { signal });
+  }
+}

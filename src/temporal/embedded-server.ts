@@ -1,0 +1,233 @@
+// The embedded Temporal server: a child process that is started or adopted, kept alive while we live, and ended by `stop`.
+// A kill -9 of this process leaves it running on purpose; the next start of the same data directory takes it over.
+
+import { mkdirSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isServing } from './embedded-health.ts';
+import {
+  addressOf,
+  fingerprint,
+  launchServer,
+  type RunningServer,
+  type ServerPlan,
+  ServerStartError,
+} from './embedded-process.ts';
+import { otherVersions, readRecord, type ServerRecord, serverFiles, writeRecord } from './embedded-record.ts';
+import { choosePorts, type ServerPorts } from './free-ports.ts';
+import { endProcess, isRunning, type ProcessIdentity } from './process-identity.ts';
+
+// What `temporal` commands and people's bookmarks expect.
+const PREFERRED_PORTS: ServerPorts = { grpc: 7233, ui: 8233 };
+
+// Ports are lost only to somebody who takes them in the half second between our look and the server's own.
+const PORT_ATTEMPTS_MAX = 5;
+
+// A left-over may have been started just before its parent was killed; a start takes about a second.
+const ADOPTION_TIMEOUT_MS = 3_000;
+const ADOPTION_POLL_MS = 50;
+
+// An adopted server is not our child, so nobody tells us of its end. It is a promise of seconds, not of milliseconds.
+const ADOPTED_POLL_MS = 500;
+
+// The first restart comes at once, for turns wait for it; a server that cannot start is tried each 5 s without filling the log.
+const RESTART_BACKOFF_FIRST_MS = 100;
+const RESTART_BACKOFF_MAX_MS = 5_000;
+
+type LogMethod = (details: Record<string, unknown>, message: string) => void;
+
+export interface EmbeddedTemporalOptions {
+  dataDir: string;
+  binaryPath: string;
+  /** Of the binary. Each version has its own database. */
+  version: string;
+  searchAttributes: Record<string, 'Keyword'>;
+  log: { info: LogMethod; warn: LogMethod; error: LogMethod };
+  preferredPort?: number;
+  preferredUiPort?: number;
+}
+
+export interface EmbeddedTemporal {
+  address: string;
+  uiUrl: string;
+  /** Of the current process; another one after a restart. */
+  pid(): number;
+  /** Whether this start took over the server of a killed run. */
+  adopted: boolean;
+  /** Resolves when the process is gone. Stop the worker first: the server waits for its pollers. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Resolves when the server answers. The caller holds the data directory's lock: two of these on one directory would fight.
+ * @throws {ServerStartError} with the last lines of the server's log.
+ */
+export async function startEmbeddedTemporal(options: EmbeddedTemporalOptions): Promise<EmbeddedTemporal> {
+  const plan = planServer(options);
+  mkdirSync(plan.files.directory, { recursive: true, mode: 0o700 });
+  await endOtherVersions(options);
+  const record = readRecord(plan.files);
+  const leftOver = await adoptOrEnd(plan, record, options);
+  const server = leftOver ?? (await startOnFreePorts(plan, record?.ports ?? null, options));
+  const details = { pid: server.identity.pid, address: addressOf(server.ports), version: plan.version };
+  options.log.info(
+    details,
+    leftOver ? 'adopted the embedded Temporal server of a killed run' : 'embedded Temporal server started',
+  );
+  return supervise(plan, server, leftOver !== null, options);
+}
+
+function planServer({ dataDir, binaryPath, version, searchAttributes }: EmbeddedTemporalOptions): ServerPlan {
+  // Absolute, because the server runs in its own directory.
+  return {
+    binaryPath: resolve(binaryPath),
+    version,
+    files: serverFiles(resolve(dataDir), version),
+    searchAttributes,
+  };
+}
+
+async function endOtherVersions({ dataDir, version, log }: EmbeddedTemporalOptions): Promise<void> {
+  for (const other of otherVersions(resolve(dataDir), version)) {
+    const files = serverFiles(resolve(dataDir), other);
+    const record = readRecord(files);
+    if (!record?.process || !isRunning(record.process)) continue;
+    log.warn(
+      { pid: record.process.pid, version: other },
+      'ending the embedded Temporal server of another version',
+    );
+    await endProcess(record.process);
+    writeRecord(files.directory, { ...record, process: null });
+  }
+}
+
+async function adoptOrEnd(
+  plan: ServerPlan,
+  record: ServerRecord | null,
+  { log }: EmbeddedTemporalOptions,
+): Promise<RunningServer | null> {
+  if (!record?.process || !isRunning(record.process)) return null;
+  const { process: identity, ports } = record;
+  const isSame = record.fingerprint === fingerprint(plan);
+  if (isSame && (await servesSoon(identity, ports))) return { identity, ports, gone: untilGone(identity) };
+  const reason = isSame ? 'it does not answer' : 'its options have changed';
+  log.warn({ pid: identity.pid, reason }, 'replacing the embedded Temporal server of a killed run');
+  await endProcess(identity);
+  return null;
+}
+
+async function servesSoon(identity: ProcessIdentity, ports: ServerPorts): Promise<boolean> {
+  const deadline = Date.now() + ADOPTION_TIMEOUT_MS;
+  while (isRunning(identity) && Date.now() < deadline) {
+    if (await isServing(addressOf(ports))) return isRunning(identity);
+    await sleep(ADOPTION_POLL_MS);
+  }
+  return false;
+}
+
+async function untilGone(identity: ProcessIdentity): Promise<string> {
+  while (isRunning(identity)) await sleep(ADOPTED_POLL_MS, undefined, { ref: false });
+  return 'the adopted process is gone';
+}
+
+async function startOnFreePorts(
+  plan: ServerPlan,
+  remembered: ServerPorts | null,
+  options: EmbeddedTemporalOptions,
+): Promise<RunningServer> {
+  const preferred = {
+    grpc: options.preferredPort ?? PREFERRED_PORTS.grpc,
+    ui: options.preferredUiPort ?? PREFERRED_PORTS.ui,
+  };
+  const lost = new Set<number>();
+  for (let attempt = 1; ; attempt++) {
+    const ports = await choosePorts({ remembered, preferred, lost });
+    try {
+      return await launchServer(plan, ports);
+    } catch (error) {
+      const isRace = error instanceof ServerStartError && error.portTaken;
+      if (!isRace || attempt === PORT_ATTEMPTS_MAX) throw error;
+      options.log.warn(
+        { ports },
+        'a port of the embedded Temporal server was taken meanwhile, trying others',
+      );
+      lost.add(ports.grpc).add(ports.ui);
+    }
+  }
+}
+
+function supervise(
+  plan: ServerPlan,
+  first: RunningServer,
+  adopted: boolean,
+  { log }: EmbeddedTemporalOptions,
+): EmbeddedTemporal {
+  let current = first;
+  let stopped: Promise<void> | undefined;
+  const stopping = new AbortController();
+  const whenStopping = new Promise<null>((resolve) => {
+    stopping.signal.addEventListener('abort', () => resolve(null), { once: true });
+  });
+  const keptAlive = keepAlive();
+
+  async function keepAlive(): Promise<void> {
+    while (!stopping.signal.aborted) {
+      const reason = await Promise.race([current.gone, whenStopping]);
+      if (reason === null) return;
+      log.warn({ pid: current.identity.pid, reason }, 'the embedded Temporal server died, starting it again');
+      current = (await restart(plan, current.ports, log, stopping.signal)) ?? current;
+    }
+  }
+
+  async function stopNow(): Promise<void> {
+    stopping.abort();
+    await keptAlive;
+    await endProcess(current.identity);
+    const { databaseFile, directory } = plan.files;
+    writeRecord(directory, {
+      process: null,
+      ports: current.ports,
+      fingerprint: fingerprint(plan),
+      databaseFile,
+    });
+    log.info({ pid: current.identity.pid }, 'embedded Temporal server stopped');
+  }
+
+  return {
+    address: addressOf(first.ports),
+    uiUrl: `http://127.0.0.1:${first.ports.ui}`,
+    pid: () => current.identity.pid,
+    adopted,
+    stop: () => {
+      stopped ??= stopNow();
+      return stopped;
+    },
+  };
+}
+
+/** Tries for ever, on the same ports, because every client knows them. @returns null when it is no longer wanted. */
+async function restart(
+  plan: ServerPlan,
+  ports: ServerPorts,
+  log: EmbeddedTemporalOptions['log'],
+  signal: AbortSignal,
+): Promise<RunningServer | null> {
+  for (
+    let backoffMs = RESTART_BACKOFF_FIRST_MS;
+    ;
+    backoffMs = Math.min(backoffMs * 2, RESTART_BACKOFF_MAX_MS)
+  ) {
+    try {
+      await sleep(backoffMs, undefined, { signal, ref: false });
+      const server = await launchServer(plan, ports, signal);
+      log.info(
+        { pid: server.identity.pid, address: addressOf(ports) },
+        'embedded Temporal server started again',
+      );
+      return server;
+    } catch (error) {
+      if (signal.aborted) return null;
+      log.error({ err: error }, 'the embedded Temporal server could not be started again');
+    }
+  }
+}

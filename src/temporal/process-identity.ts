@@ -1,0 +1,78 @@
+// Names a process so that it can be told from a later one with the same pid, and ends it. All of it is synchronous but the
+// ending: a server is written down in the same turn of the event loop that started it, so that a kill -9 finds no gap.
+
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+// The dev server does not end on SIGTERM while pollers are attached; ours have been stopped by then, other people's not.
+const SIGTERM_GRACE_MS = 3_000;
+
+// The kernel ends a killed process at once, unless it hangs in a disk that does not answer.
+const SIGKILL_GRACE_MS = 10_000;
+
+const GONE_POLL_MS = 20;
+
+export interface ProcessIdentity {
+  pid: number;
+  /** Opaque, only to be compared: when the process started, in the words of this system. */
+  startTime: string;
+}
+
+/** @returns null when there is no such process, or only its zombie. */
+export function identifyProcess(pid: number): ProcessIdentity | null {
+  const startTime = existsSync('/proc/self/stat') ? startTimeFromProc(pid) : startTimeFromPs(pid);
+  return startTime ? { pid, startTime } : null;
+}
+
+export function isRunning(identity: ProcessIdentity): boolean {
+  return identifyProcess(identity.pid)?.startTime === identity.startTime;
+}
+
+function startTimeFromProc(pid: number): string | null {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    // The name, in parentheses, may hold blanks and parentheses itself. After it come fields 3 (state) to 22 (start time).
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return fields[0] === 'Z' || fields[0] === 'X' ? null : (fields[19] ?? null);
+  } catch {
+    return null;
+  }
+}
+
+function startTimeFromPs(pid: number): string | null {
+  try {
+    const args = ['-o', 'stat=,lstart=', '-p', String(pid)];
+    const line = execFileSync('ps', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
+    return !line || line.startsWith('Z') ? null : line.replace(/^\S+\s+/, '');
+  } catch {
+    return null;
+  }
+}
+
+/** Resolves when the process is gone: SIGTERM, then SIGKILL after 3 s. */
+export async function endProcess(identity: ProcessIdentity): Promise<void> {
+  send(identity, 'SIGTERM');
+  if (await isGoneWithin(identity, SIGTERM_GRACE_MS)) return;
+  send(identity, 'SIGKILL');
+  if (await isGoneWithin(identity, SIGKILL_GRACE_MS)) return;
+  throw new Error(`Process ${identity.pid} is still there ${SIGKILL_GRACE_MS / 1000} s after SIGKILL`);
+}
+
+function send(identity: ProcessIdentity, signal: 'SIGTERM' | 'SIGKILL'): void {
+  if (!isRunning(identity)) return;
+  try {
+    process.kill(identity.pid, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+}
+
+async function isGoneWithin(identity: ProcessIdentity, timeoutMs: number): Promise<boolean> {
+  const deadline = Date.now() + timeoutMs;
+  while (isRunning(identity)) {
+    if (Date.now() > deadline) return false;
+    await sleep(GONE_POLL_MS);
+  }
+  return true;
+}
