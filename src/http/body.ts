@@ -76,7 +76,10 @@ function collect(req: IncomingMessage, stream: Readable): Promise<Buffer> {
     });
     stream.on('end', () => resolve(Buffer.concat(chunks)));
     stream.on('error', (cause) => fail(badBody('The request body cannot be decoded', cause)));
-    req.on('close', () => reject(badBody('The request body was cut off')));
+    // A whole request closes too, while its last bytes are still being inflated.
+    req.on('close', () => {
+      if (!req.complete) reject(badBody('The request body was cut off'));
+    });
   });
 }
 
@@ -105,25 +108,22 @@ function parseJson(text: string): unknown {
   }
 }
 
-const CODE = {
-  quote: 0x22,
-  backslash: 0x5c,
-  openList: 0x5b,
-  openObject: 0x7b,
-  closeList: 0x5d,
-  closeObject: 0x7d,
-};
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+/** What brackets and braces, opening and closing, do to the depth. */
+const DEPTH_CHANGE = Int8Array.from({ length: 256 }, (_, code) => {
+  if (code === 0x5b || code === 0x7b) return 1;
+  return code === 0x5d || code === 0x7d ? -1 : 0;
+});
 
 function refuseExtremeNesting(bytes: Buffer): void {
   let depth = 0;
   let inText = false;
   for (let index = 0; index < bytes.length; index++) {
-    const code = bytes[index];
-    if (inText && code === CODE.backslash) index++;
-    else if (code === CODE.quote) inText = !inText;
-    else if (inText) continue;
-    else if (code === CODE.openList || code === CODE.openObject) depth++;
-    else if (code === CODE.closeList || code === CODE.closeObject) depth--;
+    const code = bytes[index] as number;
+    if (code === QUOTE) inText = !inText;
+    else if (code === BACKSLASH) index++;
+    else if (!inText) depth += DEPTH_CHANGE[code] as number;
     if (depth > NESTING_PARSED_MAX) throw badBody('The request body is nested deeper than 64 levels');
   }
 }

@@ -30,7 +30,8 @@ function refuseUndecodable(text: string): void {
   try {
     decodeURIComponent(text);
   } catch (cause) {
-    throw new ApiError('invalid_request', 'The query string is not percent-encoded UTF-8', { cause });
+    const message = 'The query string is not percent-encoded UTF-8';
+    throw new ApiError('invalid_request', message, { cause });
   }
 }
 

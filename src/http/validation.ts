@@ -37,10 +37,11 @@ function describe(issue: Issue, root: unknown, kind: InputKind): ApiError {
 const segments = (issue: { path: PropertyKey[] }): PathSegment[] =>
   issue.path.map((segment) => (typeof segment === 'number' ? segment : String(segment)));
 
+/** A path may go on inside a text (a comma list): the text is then what was received. */
 function valueAt(root: unknown, path: readonly PathSegment[]): unknown {
   let value = root;
   for (const segment of path) {
-    if (typeof value !== 'object' || value === null) return undefined;
+    if (typeof value !== 'object' || value === null) return value;
     value = (value as Record<PathSegment, unknown>)[segment];
   }
   return value;

@@ -10,7 +10,6 @@ export interface Answer {
   status: number;
   headers: Headers;
   text: string;
-  // biome-ignore lint/suspicious/noExplicitAny: tests look into answers of every shape.
   body: any;
 }
 
@@ -77,7 +76,7 @@ const collect = (logs: Record<string, unknown>[]): Writable =>
 
 function request(url: string, method: string, path: string, options: CallOptions): Promise<Response> {
   const { key = 'a-admin', body, headers = {} } = options;
-  const isRaw = typeof body === 'string' || body instanceof Uint8Array;
+  const isRaw = typeof body === 'string' || ArrayBuffer.isView(body);
   return fetch(url + path, {
     method,
     headers: {
