@@ -84,7 +84,8 @@ function inWords(
 ): string {
   const question = turn.preview === '' ? turn.messageId : turn.preview;
   const answer = result.preview === '' ? result.replyId : result.preview;
-  return `${n}. **user** ${question}\n   **assistant**${SIGNS[result.status]} ${answer}`;
+  // Not a numbered list: Markdown would count the shown turns anew.
+  return `- **turn ${n}** · **user** ${question}  \n  **assistant**${SIGNS[result.status]} ${answer}`;
 }
 
 /**

@@ -1,5 +1,10 @@
-// The client's connection to Temporal, and a watch on whether it answers.
-import { Connection } from '@temporalio/client';
+// The client's connection to Temporal: every call goes through `call`, which learns from it whether Temporal answers.
+import {
+  Connection,
+  defaultGrpcRetryOptions,
+  isGrpcServiceError,
+  makeGrpcRetryInterceptor,
+} from '@temporalio/client';
 import type { NativeConnectionOptions } from '@temporalio/worker';
 import type { Logger } from 'pino';
 
@@ -7,6 +12,10 @@ import type { Logger } from 'pino';
 const CHECK_INTERVAL_MS = 1_000;
 /** A healthy server answers in milliseconds; one that needs longer than this can't take work now. */
 const CHECK_TIMEOUT_MS = 900;
+/** Tries of one call, over about a second: longer outages are the sweep's business, not a waiting client's. */
+const ATTEMPTS_MAX = 4;
+/** gRPC status codes that mean "no server": DEADLINE_EXCEEDED and UNAVAILABLE. */
+const AWAY_CODES = [4, 14];
 
 /** After a restart of the server the client is back within a second, not after gRPC's default of up to two minutes. */
 const RECONNECT = { 'grpc.initial_reconnect_backoff_ms': 100, 'grpc.max_reconnect_backoff_ms': 1_000 };
@@ -23,29 +32,52 @@ export type TemporalConnection = Awaited<ReturnType<typeof connectTemporal>>;
 
 const words = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
+/** Whether a call failed because nobody was there. The client wraps gRPC's error in one of its own. */
+function isAway(error: unknown): boolean {
+  const inner = error instanceof Error && error.cause ? error.cause : error;
+  return isGrpcServiceError(inner) && AWAY_CODES.includes(inner.code);
+}
+
 /** @throws when the server does not answer at the first try. */
 export async function connectTemporal(options: TemporalAddress, log: Logger) {
-  const connection = await Connection.connect({
-    ...options,
-    channelArgs: RECONNECT,
+  let closing = false;
+  const { retryableDecider, delayFunction } = defaultGrpcRetryOptions({ maxAttempts: ATTEMPTS_MAX });
+  const retry = makeGrpcRetryInterceptor({
+    delayFunction,
+    retryableDecider: (attempt, status) => !closing && retryableDecider(attempt, status),
   });
+  const connection = await Connection.connect({ ...options, channelArgs: RECONNECT, interceptors: [retry] });
+  const underWay = new Set<Promise<unknown>>();
   let health: TemporalHealth = { ok: true, error: null };
-  let closed = false;
   let timer: NodeJS.Timeout | undefined;
 
   function set(next: TemporalHealth): void {
-    if (next.ok !== health.ok && !closed)
+    if (next.ok !== health.ok && !closing)
       log[next.ok ? 'info' : 'warn'](
-        { error: next.error },
+        { reason: next.error },
         next.ok ? 'Temporal answers again' : 'Temporal is away',
       );
     health = next;
   }
 
+  async function call<T>(work: () => Promise<T>): Promise<T> {
+    const promise = work();
+    underWay.add(promise);
+    try {
+      return await promise;
+    } catch (error) {
+      // No need to wait for the next check.
+      if (isAway(error)) set({ ok: false, error: words(error) });
+      throw error;
+    } finally {
+      underWay.delete(promise);
+    }
+  }
+
   async function check(): Promise<TemporalHealth> {
     try {
       const deadline = Date.now() + CHECK_TIMEOUT_MS;
-      await connection.withDeadline(deadline, () => connection.workflowService.getSystemInfo({}));
+      await call(() => connection.withDeadline(deadline, () => connection.workflowService.getSystemInfo({})));
       set({ ok: true, error: null });
     } catch (error) {
       set({ ok: false, error: words(error) });
@@ -54,7 +86,7 @@ export async function connectTemporal(options: TemporalAddress, log: Logger) {
   }
 
   function watch(): void {
-    if (closed) return;
+    if (closing) return;
     timer = setTimeout(() => check().finally(watch), CHECK_INTERVAL_MS);
     timer.unref();
   }
@@ -64,11 +96,12 @@ export async function connectTemporal(options: TemporalAddress, log: Logger) {
     connection,
     health: () => health,
     check,
-    /** A call has just failed for want of a server: no need to wait for the next check. */
-    markAway: (error: unknown) => set({ ok: false, error: words(error) }),
+    call,
+    /** Waits for calls under way: one that tries again on a closed channel would end the process. */
     async close() {
-      closed = true;
+      closing = true;
       clearTimeout(timer);
+      await Promise.allSettled([...underWay]);
       await connection.close();
     },
   };

@@ -1,10 +1,5 @@
 // The only place that starts, signals and queries session workflows.
-import {
-  type Client,
-  isGrpcServiceError,
-  WorkflowExecutionAlreadyStartedError,
-  WorkflowNotFoundError,
-} from '@temporalio/client';
+import { type Client, WorkflowExecutionAlreadyStartedError, WorkflowNotFoundError } from '@temporalio/client';
 import { defineSearchAttributeKey, TypedSearchAttributes } from '@temporalio/common';
 import {
   QUERIES,
@@ -23,8 +18,6 @@ import type { TemporalConnection } from './connection.ts';
 
 /** How long a client waits for a workflow's answer about itself; after that the rows must do. */
 const STATE_TIMEOUT_MS = 2_000;
-/** gRPC status codes that mean "no server": DEADLINE_EXCEEDED and UNAVAILABLE. */
-const AWAY_CODES = [4, 14];
 /** Reading of a failure's causes stops here. */
 const CAUSES_MAX = 5;
 
@@ -100,25 +93,14 @@ export function createSessionGateway(deps: GatewayDeps): Engine {
     };
   }
 
-  /** Notes at once when a call failed because nobody is there. */
-  async function watched<T>(call: Promise<T>): Promise<T> {
-    try {
-      return await call;
-    } catch (error) {
-      const cause = error instanceof Error && error.cause ? error.cause : error;
-      if (isGrpcServiceError(cause) && AWAY_CODES.includes(cause.code)) temporal.markAway(cause);
-      throw error;
-    }
-  }
-
   async function signal<T>(session: EngineSession, name: string, argument: T): Promise<void> {
     const wanted = { ...options(session), signal: name, signalArgs: [argument] as [T] };
-    await watched(client.workflow.signalWithStart(WORKFLOW_TYPE, wanted));
+    await temporal.call(() => client.workflow.signalWithStart(WORKFLOW_TYPE, wanted));
   }
 
   async function start(session: EngineSession): Promise<void> {
     try {
-      await watched(client.workflow.start(WORKFLOW_TYPE, options(session)));
+      await temporal.call(() => client.workflow.start(WORKFLOW_TYPE, options(session)));
     } catch (error) {
       if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
     }
@@ -138,7 +120,9 @@ export function createSessionGateway(deps: GatewayDeps): Engine {
   async function state(sessionId: string): Promise<EngineState | undefined> {
     if (!temporal.health().ok) return undefined;
     try {
-      return await client.withDeadline(Date.now() + STATE_TIMEOUT_MS, () => watched(ask(sessionId)));
+      return await client.withDeadline(Date.now() + STATE_TIMEOUT_MS, () =>
+        temporal.call(() => ask(sessionId)),
+      );
     } catch {
       // No workflow, no worker, no server: each means that the rows must answer.
       return undefined;
@@ -147,7 +131,9 @@ export function createSessionGateway(deps: GatewayDeps): Engine {
 
   async function isRunning(sessionId: string): Promise<boolean> {
     try {
-      const description = await watched(client.workflow.getHandle(workflowId(sessionId)).describe());
+      const description = await temporal.call(() =>
+        client.workflow.getHandle(workflowId(sessionId)).describe(),
+      );
       return description.status.name === 'RUNNING';
     } catch (error) {
       if (error instanceof WorkflowNotFoundError) return false;

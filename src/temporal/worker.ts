@@ -46,7 +46,9 @@ function installRuntime(log: Logger): void {
     const { error, ...fields } = meta ?? {};
     log[level === 'ERROR' ? 'error' : 'warn']({ ...fields, err: error }, message);
   });
-  Runtime.install({ logger, shutdownSignals: [] });
+  // Forwarded, the native core's lines are JSON lines of our log too.
+  const telemetryOptions = { logging: { filter: { core: 'WARN', other: 'WARN' } as const, forward: {} } };
+  Runtime.install({ logger, telemetryOptions, shutdownSignals: [] });
 }
 
 export async function startSessionWorker(deps: SessionWorkerDeps): Promise<SessionWorker> {
