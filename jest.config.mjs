@@ -2,6 +2,10 @@
 export default {
   rootDir: '.',
   testMatch: ['<rootDir>/test/**/*.test.ts'],
+  // dist/ has the same package.json names and compiled copies; nothing in it is a test or is imported by one.
+  modulePathIgnorePatterns: ['<rootDir>/dist/'],
+  // Not in TMPDIR, which scripts/test.mjs gives each suite anew.
+  cacheDirectory: '<rootDir>/node_modules/.cache/jest',
   testEnvironment: 'node',
   maxWorkers: 1,
   testTimeout: 30_000,

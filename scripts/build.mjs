@@ -5,8 +5,13 @@ import { createRequire } from 'node:module';
 import { bundleWorkflowCode } from '@temporalio/worker';
 
 const require = createRequire(import.meta.url);
-execFileSync(process.execPath, [require.resolve('typescript/bin/tsc'), '-p', 'tsconfig.build.json'], { stdio: 'inherit' });
+execFileSync(process.execPath, [require.resolve('typescript/bin/tsc'), '-p', 'tsconfig.build.json'], {
+  stdio: 'inherit',
+});
 
 const quiet = { log() {}, trace() {}, debug() {}, info() {}, warn: console.warn, error: console.error };
-const { code } = await bundleWorkflowCode({ workflowsPath: require.resolve('../dist/workflows/index.js'), logger: quiet });
+const { code } = await bundleWorkflowCode({
+  workflowsPath: require.resolve('../dist/workflows/index.js'),
+  logger: quiet,
+});
 writeFileSync('dist/workflow-bundle.js', code);

@@ -11,6 +11,8 @@ import { writeRunFile } from './run-file.ts';
 const silent = { info() {}, warn() {}, error: console.error };
 
 export default async function setup(): Promise<void> {
+  // Set by scripts/test.mjs for suites that need no Temporal server.
+  if (process.env.TEST_TEMPORAL === 'none') return;
   const cacheDir = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'openclaw');
   const options = {
     cacheDir,

@@ -5,6 +5,7 @@ import { readRunFile } from './run-file.ts';
 
 export default async function teardown(): Promise<void> {
   const { temporalServer } = globalThis as { temporalServer?: EmbeddedTemporal };
-  await temporalServer?.stop();
+  if (!temporalServer) return;
+  await temporalServer.stop();
   rmSync(readRunFile().directory, { recursive: true, force: true });
 }
