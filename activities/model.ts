@@ -5,6 +5,7 @@ import { type Model, ModelCallError, type ModelReply } from '../src/models/port.
 import type { MessageRows } from '../src/stores/message-rows.ts';
 import type { Begun } from '../src/turns/begin.ts';
 import type { Turns } from '../src/turns/index.ts';
+import { pending } from '../src/turns/snapshot.ts';
 import type { StepWriter } from '../src/turns/write.ts';
 import type { ModelStepInput, ModelStepResult } from '../workflows/protocol.ts';
 import { createConversation } from './conversation.ts';
@@ -70,14 +71,14 @@ export function createModelStep({ model, turns, messages, catalogue, showPreview
   async function complete(open: Open, writer: StepWriter, done: { answer: ModelReply; rest: string }) {
     const closed = await turns.complete(writer, done.rest, done.answer);
     if (!closed) throw new Superseded();
-    return settled(closed.session, open.user.id, closed.reply, showPreviews);
+    return settled(closed.session, closed.reply, showPreviews);
   }
 
   async function fail(open: Open, writer: StepWriter, failure: ModelCallError): Promise<ModelStepResult> {
     const outcome = await turns.failStep(writer, failure);
     if (!outcome) throw new Superseded();
     if (!outcome.final) throw retry(failure);
-    return settled(outcome.session, open.user.id, outcome.reply, showPreviews);
+    return settled(outcome.session, outcome.reply, showPreviews);
   }
 
   /**
@@ -86,7 +87,7 @@ export function createModelStep({ model, turns, messages, catalogue, showPreview
    */
   async function afterTakeover(input: ModelStepInput, open: Open): Promise<ModelStepResult> {
     const row = await messages.get(open.reply.id);
-    if (row && row.completed_at !== null) return settled(open.session, open.user.id, row, showPreviews);
+    if (row && row.completed_at !== null) return settled(open.session, row, showPreviews);
     throw ApplicationFailure.retryable(`Another attempt writes ${input.messageId}`, 'superseded');
   }
 
@@ -114,7 +115,9 @@ export function createModelStep({ model, turns, messages, catalogue, showPreview
     try {
       const begun = await turns.begin(input);
       if (begun.kind === 'gone') return begun;
-      if (begun.kind === 'settled') return settled(begun.session, begun.user.id, begun.reply, showPreviews);
+      if (begun.kind === 'settled') return settled(begun.session, begun.reply, showPreviews, begun.head);
+      if (begun.kind === 'instead')
+        return { kind: 'instead', message: pending(begun.user, showPreviews), again: begun.again };
       return await step(input, begun, context.cancellationSignal);
     } finally {
       stop();

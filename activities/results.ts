@@ -3,20 +3,19 @@ import type { MessageRow, SessionRow } from '../src/stores/schema.ts';
 import { preview } from '../src/turns/snapshot.ts';
 import type { ModelStepResult, TurnStatus } from '../workflows/protocol.ts';
 
-/** The result of a reply that has ended. */
+/** The result of a reply that has ended; the branch goes on from `head`. */
 export function settled(
   session: Pick<SessionRow, 'expires_at'>,
-  messageId: string,
   reply: MessageRow,
   showPreviews: boolean,
+  head: string | null = reply.depth === null ? reply.parent_id : reply.id,
 ): ModelStepResult {
   const failure = reply.error === null ? null : (JSON.parse(reply.error) as { message: string }).message;
   return {
     kind: 'settled',
-    messageId,
     replyId: reply.id,
     status: reply.status as TurnStatus,
-    head: reply.depth === null ? reply.parent_id : reply.id,
+    head,
     preview: showPreviews ? preview(failure ?? reply.text) : '',
     expiresAtMs: session.expires_at,
   };

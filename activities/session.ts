@@ -33,12 +33,8 @@ const GONE: SessionSnapshot = {
 export function createSessionActivities({ turns, log, showPreviews }: SessionActivityDeps) {
   async function result(sessionId: string, reply: MessageRow | undefined): Promise<ModelStepResult> {
     if (!reply) return { kind: 'gone' };
-    const found = await log.write(sessionId, async (tx) => ({
-      session: tx.session,
-      user: await tx.messages.userOf(reply.id),
-    }));
-    if (!found?.user) return { kind: 'gone' };
-    return settled(found.session, found.user.id, reply, showPreviews);
+    const session = await log.write(sessionId, async (tx) => tx.session);
+    return session ? settled(session, reply, showPreviews) : { kind: 'gone' };
   }
 
   return {

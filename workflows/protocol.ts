@@ -120,8 +120,6 @@ export type TurnStatus = 'completed' | 'interrupted' | 'failed';
 export type ModelStepResult =
   | {
       kind: 'settled';
-      /** The user message that was answered: not always the one asked for (a lower position goes first). */
-      messageId: string;
       replyId: string;
       status: TurnStatus;
       head: string | null;
@@ -129,6 +127,11 @@ export type ModelStepResult =
       preview: string;
       expiresAtMs: number | null;
     }
+  /**
+   * The store has decided that another message has its turn now: one that was accepted earlier, or the copy of
+   * the one asked for that belongs to this head. With `again` the one asked for has its own turn after that.
+   */
+  | { kind: 'instead'; message: PendingMessage; again: boolean }
   | { kind: 'gone' };
 
 export interface ReplyInput {

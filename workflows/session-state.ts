@@ -88,28 +88,35 @@ function inWords(
   return `- **turn ${n}** · **user** ${question}  \n  **assistant**${SIGNS[result.status]} ${answer}`;
 }
 
-/**
- * The turn that ran is over. Its result may answer another message than the one asked for, when a lower
- * position was still queued in the store: then the one asked for goes back to the queue.
- */
+/** The store put another message first: it is next, and with `again` the one that ran goes back to the queue. */
+function turnPutOff(
+  state: SessionState,
+  turn: RunningTurn,
+  { message, again }: Extract<ModelStepResult, { kind: 'instead' }>,
+): SessionState {
+  const { messageId, replyId, position, preview } = turn;
+  const others = state.queue.filter((each) => each.messageId !== message.messageId);
+  const back = again ? [{ messageId, replyId, position, preview }] : [];
+  const handled = again ? state.handled : remember(state.handled, messageId);
+  return { ...state, running: null, queue: inOrder([message, ...others, ...back]), handled };
+}
+
+/** The turn that ran is over, or was put off. */
 export function turnFinished(state: SessionState, result: ModelStepResult): SessionState {
   const turn = state.running;
   if (!turn) return state;
-  if (result.kind === 'gone')
-    return { ...state, running: null, handled: remember(state.handled, turn.messageId) };
-  const other = result.messageId !== turn.messageId;
-  const known = state.queue.filter((message) => message.messageId !== result.messageId);
-  const { messageId, replyId, position, preview } = turn;
+  if (result.kind === 'instead') return turnPutOff(state, turn, result);
+  const handled = remember(state.handled, turn.messageId);
+  if (result.kind === 'gone') return { ...state, running: null, handled };
   const turns = state.turns + 1;
   return {
     ...state,
     running: null,
     head: result.head,
-    queue: other ? inOrder([...known, { messageId, replyId, position, preview }]) : known,
     expiresAtMs: result.expiresAtMs,
     turns,
-    handled: remember(state.handled, result.messageId),
-    outline: shorten([...state.outline, inWords(other ? { ...turn, preview: '' } : turn, result, turns)]),
+    handled,
+    outline: shorten([...state.outline, inWords(turn, result, turns)]),
   };
 }
 

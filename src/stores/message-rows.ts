@@ -83,6 +83,24 @@ export function createMessageRows(db: Kysely<Tables>) {
     return found;
   }
 
+  /** Whether the branch that ends in `head` holds the message. */
+  async function isOnBranch(message: MessageRow, head: string | null): Promise<boolean> {
+    const last = head === null ? undefined : await get(head);
+    if (!last || last.depth === null || message.depth === null) return false;
+    const levels = last.depth - message.depth + 1;
+    return levels > 0 && (await branch(head, levels)).at(-1)?.id === message.id;
+  }
+
+  /** The copy of a message that waits for its turn, or has had it on this head. */
+  const copyOf = (message: MessageRow, head: string | null): Promise<MessageRow | undefined> =>
+    db
+      .selectFrom('messages')
+      .selectAll()
+      .where('session_id', '=', message.session_id)
+      .where('copy_of', '=', message.id)
+      .where((eb) => eb.or([eb('status', '=', 'queued'), eb('parent_id', head === null ? 'is' : '=', head)]))
+      .executeTakeFirst();
+
   const insertStep = async (row: StepRow): Promise<void> => {
     await db.insertInto('steps').values(row).execute();
   };
@@ -92,5 +110,8 @@ export function createMessageRows(db: Kysely<Tables>) {
       ? Promise.resolve([])
       : db.selectFrom('steps').selectAll().where('reply_id', 'in', replyIds).orderBy('n').execute();
 
-  return { get, insert, update, queued, countQueued, unattached, userOf, branch, insertStep, steps };
+  return {
+    ...{ get, insert, update, queued, countQueued, unattached, userOf },
+    ...{ branch, isOnBranch, copyOf, insertStep, steps },
+  };
 }

@@ -5,8 +5,9 @@ import { newId } from '../ids.ts';
 import type { Catalogue } from '../models/catalogue.ts';
 import { type SessionLog, type SessionTransaction, stepHasStreamed } from '../stores/log.ts';
 import { type MessageRow, NO_USAGE, type SessionRow } from '../stores/schema.ts';
+import { messageView } from '../views/messages.ts';
 import { attach } from './attach.ts';
-import { closeReply } from './close.ts';
+import { closeForgotten, closeReply } from './close.ts';
 
 export interface BeginInput {
   sessionId: string;
@@ -18,13 +19,21 @@ export interface BeginInput {
 
 export type Begun =
   | { kind: 'open'; session: SessionRow; user: MessageRow; reply: MessageRow; step: number; fence: number }
-  | { kind: 'settled'; session: SessionRow; user: MessageRow; reply: MessageRow }
+  | { kind: 'settled'; session: SessionRow; user: MessageRow; reply: MessageRow; head: string | null }
+  /** Another message has its turn now; with `again` the one asked for has its own after that. */
+  | { kind: 'instead'; user: MessageRow; again: boolean }
   | { kind: 'gone' };
 
+interface Turn {
+  user: MessageRow;
+  reply: MessageRow;
+}
+
 /** Same message, new place in the tree: what was written on the other head stays untouched. */
-async function copyTurn(tx: SessionTransaction, user: MessageRow, reply: MessageRow) {
+async function insertCopy(tx: SessionTransaction, { user, reply }: Turn): Promise<MessageRow> {
   const ids = { user: newId('msg'), reply: newId('msg') };
-  const fresh = { depth: null, parent_id: null, status: 'queued', completed_at: null } as const;
+  const unattached = { depth: null, parent_id: null, status: 'queued', completed_at: null } as const;
+  const fresh = { ...unattached, created_at: tx.now, signalled_at: null };
   const userCopy: MessageRow = { ...user, ...fresh, id: ids.user, reply_id: ids.reply, copy_of: user.id };
   const replyCopy: MessageRow = {
     ...reply,
@@ -38,7 +47,9 @@ async function copyTurn(tx: SessionTransaction, user: MessageRow, reply: Message
     error: null,
   };
   await tx.messages.insert(userCopy, replyCopy);
-  return { user: userCopy, reply: replyCopy };
+  tx.patch({ message_count: tx.session.message_count + 1 });
+  tx.append('message.created', userCopy.id, { message: messageView(userCopy) });
+  return userCopy;
 }
 
 export function createBegin({ log, catalogue }: { log: SessionLog; catalogue: Catalogue }) {
@@ -48,11 +59,12 @@ export function createBegin({ log, catalogue }: { log: SessionLog; catalogue: Ca
     return fence;
   }
 
-  async function openNew(
-    tx: SessionTransaction,
-    turn: { user: MessageRow; reply: MessageRow },
-    input: BeginInput,
-  ): Promise<Begun> {
+  /** Signals may be lost or late; the order of acceptance is in the rows. */
+  async function openNew(tx: SessionTransaction, turn: Turn, input: BeginInput): Promise<Begun> {
+    const [first] = await tx.messages.queued(tx.session.id);
+    // Its own turn, not this one under another name: a retry of this step must find what it has begun.
+    if (first && first.id !== turn.user.id) return { kind: 'instead', user: first, again: true };
+    await closeForgotten(tx, turn.reply.id);
     const fence = takeFence(tx);
     const reply = await attach(tx, catalogue, { ...turn, head: input.head });
     tx.append('message.content_started', reply.id, { step: input.step });
@@ -60,43 +72,42 @@ export function createBegin({ log, catalogue }: { log: SessionLog; catalogue: Ca
   }
 
   /** Another try of the same step: what the last one had sent is void, and readers are told so. */
-  async function reopen(
-    tx: SessionTransaction,
-    turn: { user: MessageRow; reply: MessageRow },
-    step: number,
-  ): Promise<Begun> {
+  async function reopen(tx: SessionTransaction, turn: Turn, step: number): Promise<Begun> {
     const fence = takeFence(tx);
     if (await stepHasStreamed(tx.rows, turn.reply.id, step))
       tx.append('message.reset', turn.reply.id, { step });
     return { kind: 'open', session: tx.session, ...turn, step, fence };
   }
 
-  /** Signals may be lost or late; the order of acceptance is in the rows. */
-  async function firstQueued(tx: SessionTransaction, asked: MessageRow): Promise<MessageRow> {
-    const [lowest] = await tx.messages.queued(tx.session.id);
-    return lowest ?? asked;
+  /** The message's place on the head: the one that an earlier try made, or a new one. */
+  async function copyOnto(tx: SessionTransaction, turn: Turn, head: string | null): Promise<Begun> {
+    const made = await tx.messages.copyOf(turn.user, head);
+    if (made) return { kind: 'instead', user: made, again: false };
+    if (!isTerminal(turn.reply.status)) await closeReply(tx, turn.reply, { status: 'interrupted' });
+    return { kind: 'instead', user: await insertCopy(tx, turn), again: false };
   }
 
   async function decide(tx: SessionTransaction, input: BeginInput): Promise<Begun> {
-    if (tx.session.status !== 'active' || tx.session.deleted_at !== null) return { kind: 'gone' };
-    const asked = await tx.messages.get(input.messageId);
-    if (!asked) return { kind: 'gone' };
-    const user = asked.status === 'queued' ? await firstQueued(tx, asked) : asked;
-    const reply = user.reply_id === null ? undefined : await tx.messages.get(user.reply_id);
-    if (!reply) return { kind: 'gone' };
+    const { session } = tx;
+    if (session.status !== 'active' || session.deleted_at !== null) return { kind: 'gone' };
+    const user = await tx.messages.get(input.messageId);
+    const reply = user?.reply_id == null ? undefined : await tx.messages.get(user.reply_id);
+    if (!user || !reply) return { kind: 'gone' };
     const turn = { user, reply };
     if (user.status === 'queued') return openNew(tx, turn, input);
-    if (user.parent_id !== input.head) {
-      if (!isTerminal(reply.status)) await closeReply(tx, reply, { status: 'interrupted' });
-      return openNew(tx, await copyTurn(tx, user, reply), input);
-    }
-    if (isTerminal(reply.status)) return { kind: 'settled', session: tx.session, ...turn };
-    return reopen(tx, turn, input.step);
+    const isOver = isTerminal(reply.status);
+    if (user.parent_id === input.head)
+      return isOver ? { kind: 'settled', session, ...turn, head: reply.id } : reopen(tx, turn, input.step);
+    // A word that came twice, long after its turn: the conversation has gone on from there.
+    if (isOver && (await tx.messages.isOnBranch(user, input.head)))
+      return { kind: 'settled', session, ...turn, head: input.head };
+    return copyOnto(tx, turn, input.head);
   }
 
   /**
-   * One transaction: attaches a queued message to the head, adopts a recorded reply, copies a message that was
-   * answered on another head, or opens another try. Whoever holds an older fence can't write any more.
+   * One transaction: attaches a queued message to the head, adopts a recorded reply, names the message that goes
+   * first (a lower position, or the copy of one that was answered on another head), or opens another try.
+   * Whoever holds an older fence can't write any more.
    */
   return async function begin(input: BeginInput): Promise<Begun> {
     return (await log.write(input.sessionId, (tx) => decide(tx, input))) ?? { kind: 'gone' };

@@ -42,6 +42,14 @@ export async function closeReply(
   return closed;
 }
 
+/** A reply still open when another turn begins lies on a branch that the workflow has forgotten (a Temporal reset). */
+export async function closeForgotten(tx: SessionTransaction, replyId: string): Promise<void> {
+  const { open_reply_id } = tx.session;
+  if (open_reply_id === null || open_reply_id === replyId) return;
+  const open = await tx.messages.get(open_reply_id);
+  if (open && !isTerminal(open.status)) await closeReply(tx, open, { status: 'interrupted' });
+}
+
 export interface ReplyRef {
   sessionId: string;
   head: string | null;
@@ -72,9 +80,10 @@ export function createClose({ log, catalogue, sessionView }: CloseDeps) {
     const reply = await tx.messages.get(ref.replyId);
     if (!reply || isTerminal(reply.status)) return undefined;
     if (reply.status !== 'queued') return reply;
-    if (tx.session.open_reply_id !== null) return undefined;
     const user = await tx.messages.userOf(reply.id);
-    return user && attach(tx, catalogue, { user, reply, head: ref.head });
+    if (!user) return undefined;
+    await closeForgotten(tx, reply.id);
+    return attach(tx, catalogue, { user, reply, head: ref.head });
   }
 
   async function close(ref: ReplyRef, closing: Closing): Promise<MessageRow | undefined> {

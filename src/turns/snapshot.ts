@@ -15,7 +15,8 @@ export function preview(text: string): string {
   return line.length > PREVIEW_LENGTH ? `${line.slice(0, PREVIEW_LENGTH - 1).toWellFormed()}…` : line;
 }
 
-const pending = (user: MessageRow, showPreviews: boolean): PendingMessage => ({
+/** What a workflow knows of a message. */
+export const pending = (user: MessageRow, showPreviews: boolean): PendingMessage => ({
   messageId: user.id,
   replyId: user.reply_id ?? '',
   position: user.position ?? 0,

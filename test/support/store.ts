@@ -1,0 +1,178 @@
+// The rules and the store over a real SQLite file, without HTTP and without Temporal.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import type { SessionEvent } from '../../src/contracts/events.ts';
+import type { CreateMessage } from '../../src/contracts/messages.ts';
+import type { CreateSession } from '../../src/contracts/sessions.ts';
+import { createEventFeed } from '../../src/events/event-feed.ts';
+import { createLiveChannel } from '../../src/events/live-channel.ts';
+import { createCatalogue } from '../../src/models/catalogue.ts';
+import { ModelCallError, type ModelReply } from '../../src/models/port.ts';
+import type { Engine } from '../../src/services/engine.ts';
+import { createMessageReader, createMessages } from '../../src/services/messages.ts';
+import type { AcceptedMessage, Caller } from '../../src/services/ports.ts';
+import { createSessions } from '../../src/services/sessions.ts';
+import { createSignals } from '../../src/services/signals.ts';
+import { createSweep } from '../../src/services/sweep.ts';
+import { createAccessStore } from '../../src/stores/access.ts';
+import { createSessionLog } from '../../src/stores/log.ts';
+import { createMessageRows } from '../../src/stores/message-rows.ts';
+import { migrate } from '../../src/stores/migrate.ts';
+import type { MessageRow, SessionRow } from '../../src/stores/schema.ts';
+import { createSessionsStore } from '../../src/stores/sessions.ts';
+import { openSqlite } from '../../src/stores/sqlite.ts';
+import { createToolRegistry } from '../../src/tools/registry.ts';
+import type { Begun } from '../../src/turns/begin.ts';
+import { createTurns } from '../../src/turns/index.ts';
+import type { StepWriter } from '../../src/turns/write.ts';
+import { createSessionView } from '../../src/views/sessions.ts';
+import { databaseFileIn } from './files.ts';
+
+export type TestStore = Awaited<ReturnType<typeof openTestStore>>;
+export type OpenStep = Extract<Begun, { kind: 'open' }>;
+
+export interface TestStoreOptions {
+  /** An existing database; without it a new one in a directory of its own. */
+  file?: string;
+  now?: () => number;
+  engine?: Partial<Engine>;
+  account?: string;
+}
+
+const quiet = async () => undefined;
+
+/** Temporal is there and takes everything, and nothing comes of it. */
+const silentEngine: Engine = {
+  requireAvailable: () => undefined,
+  start: quiet,
+  message: quiet,
+  interrupt: quiet,
+  configure: quiet,
+  end: quiet,
+  state: quiet,
+  isRunning: async () => true,
+  urlOf: () => null,
+};
+
+const NO_TOKENS = { inputTokens: 0, outputTokens: 0, cacheCreationInputTokens: 0, cacheReadInputTokens: 0 };
+
+/** What a model said, as its adapter gives it. */
+export const replyOf = (text: string, usage: Partial<ModelReply['usage']> = {}): ModelReply => ({
+  blocks: text === '' ? [] : [{ type: 'text', text }],
+  stopReason: 'end_turn',
+  model: 'claude-haiku-4-5',
+  usage: { ...NO_TOKENS, ...usage },
+});
+
+/** A failed model call: one that may be tried again, unless said otherwise. */
+export const failureOf = (
+  details: Partial<ConstructorParameters<typeof ModelCallError>[1]> = {},
+): ModelCallError =>
+  new ModelCallError('The model answered 529 overloaded_error: Overloaded', {
+    code: 'model_overloaded',
+    retryable: true,
+    status: 529,
+    retryAfterMs: null,
+    usage: NO_TOKENS,
+    ...details,
+  });
+
+/** The right to write that `begin` gave. */
+export const writerOf = (open: OpenStep): StepWriter => ({
+  sessionId: open.session.id,
+  replyId: open.reply.id,
+  step: open.step,
+  fence: open.fence,
+  model: open.reply.model ?? open.session.model,
+});
+
+export async function openTestStore(options: TestStoreOptions = {}) {
+  const { now = Date.now, account = 'test' } = options;
+  const directory = options.file ? null : mkdtempSync(join(tmpdir(), 'openclaw-store-'));
+  const file = options.file ?? databaseFileIn(directory ?? '');
+  const db = openSqlite(file);
+  await migrate(db);
+  const logger = pino({ level: process.env.TEST_LOG ?? 'silent' });
+  const catalogue = createCatalogue();
+  const channel = createLiveChannel();
+  const log = createSessionLog({ db, now, committed: channel.publish });
+  const feed = createEventFeed({ log, channel });
+  const sessionView = createSessionView({ catalogue, tools: createToolRegistry() });
+  const turns = createTurns({ log, catalogue, sessionView });
+  const engine = { ...silentEngine, ...options.engine };
+  const signals = createSignals({ engine, db, log: logger, now });
+  const accept = { catalogue, showPreviews: true };
+  const shared = { db, log, sessions: createSessionsStore(db), engine, signals, now, ...accept };
+  const messages = createMessages({ ...shared, channel, feed, syncWaitMs: 10_000 });
+  const sessions = createSessions({
+    ...shared,
+    messages,
+    reader: createMessageReader(db),
+    turns,
+    sessionView,
+  });
+  const sweep = createSweep({ ...shared, logger });
+  const rows = createMessageRows(db);
+  const accountId = await createAccessStore(db).ensureAccount(account, now());
+  const caller: Caller = { accountId, keyId: 'key_test', level: 'admin' };
+
+  const sessionRow = (id: string): Promise<SessionRow> =>
+    db.selectFrom('sessions').selectAll().where('id', '=', id).executeTakeFirstOrThrow();
+
+  async function messageRow(id: string): Promise<MessageRow> {
+    const row = await rows.get(id);
+    if (!row) throw new Error(`No message ${id}`);
+    return row;
+  }
+
+  return {
+    ...{ file, db, log, channel, feed, turns, sessions, messages, sweep, rows, catalogue, caller },
+    ...{ sessionRow, messageRow },
+
+    async createSession(fields: Partial<CreateSession> = {}): Promise<string> {
+      const { session } = await sessions.create(caller, { model: 'claude-haiku', ...fields }, null);
+      return session.id;
+    },
+
+    /** Accepts a message, as a POST does; nobody works on it. */
+    send: (sessionId: string, content = 'Hello', fields: Partial<CreateMessage> = {}) =>
+      messages.accept(caller, sessionId, { content, ...fields }, null),
+
+    /** Opens the model step of an accepted message. @throws when the store decides otherwise. */
+    async open(message: AcceptedMessage, head: string | null): Promise<OpenStep> {
+      const { sessionId, userMessageId: messageId } = message;
+      const begun = await turns.begin({ sessionId, head, messageId, step: 1 });
+      if (begun.kind !== 'open') throw new Error(`Not opened but ${begun.kind}`);
+      return begun;
+    },
+
+    /** A whole turn. @returns the reply's id, which is the new head. */
+    async answer(message: AcceptedMessage, head: string | null, text = 'Hi'): Promise<string> {
+      const writer = writerOf(await this.open(message, head));
+      if (!(await turns.complete(writer, text, replyOf(text)))) throw new Error('The writer was refused');
+      return message.replyId;
+    },
+
+    async events(sessionId: string): Promise<SessionEvent[]> {
+      return log.read({ sessionId, after: 0, limit: 100_000 });
+    },
+
+    /** Log types of one message, in order. */
+    async story(sessionId: string, messageId: string): Promise<string[]> {
+      const events = await log.read({ sessionId, after: 0, limit: 100_000, messageId });
+      return events.map((event) => event.type.replace(/^message\./, ''));
+    },
+
+    async close(): Promise<void> {
+      await sweep.stop();
+      await db.destroy();
+      if (directory) rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+/** One row for each number, gap-free from 1: what every log must be. */
+export const isGapFree = (events: SessionEvent[]): boolean =>
+  events.every((event, index) => event.seq === index + 1);
