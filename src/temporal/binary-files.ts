@@ -99,6 +99,26 @@ async function removeAbandonedFetches(cacheDir: string): Promise<void> {
   }
 }
 
+/**
+ * Runs a command; at the time-out or at `signal` it is killed, and only settles when it is gone. execFile's own `signal`
+ * sends a mere SIGTERM, which the SDK's runtime catches (measured: the process stayed), and does not wait.
+ */
+export async function runToEnd(
+  file: string,
+  args: string[],
+  { cwd, timeoutMs, signal }: { cwd: string; timeoutMs: number; signal?: AbortSignal },
+): Promise<void> {
+  signal?.throwIfAborted();
+  const running = run(file, args, { cwd, timeout: timeoutMs, killSignal: 'SIGKILL' });
+  const kill = () => running.child.kill('SIGKILL');
+  signal?.addEventListener('abort', kill, { once: true });
+  try {
+    await running;
+  } finally {
+    signal?.removeEventListener('abort', kill);
+  }
+}
+
 /** Addresses stay out of our messages: a private package index carries its password in the URL. */
 export function withoutAddresses(text: string): string {
   return text.replace(/\b[a-z][a-z+.-]*:\/\/[^\s)]+/gi, '<address>');

