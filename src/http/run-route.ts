@@ -21,7 +21,7 @@ export function runRoute(route: Route): RequestHandler {
     const caller = callerOf(route, state);
     const answer = await route.handler({ ...(await readInput(route, req)), caller, signal: state.signal });
     if (answer.kind === 'stream') await sendEventStream(res, answer, state.signal);
-    else sendJson(route, res, answer);
+    else sendJson(route, req, res, answer);
   };
 }
 
@@ -63,16 +63,25 @@ function checked(route: Route, body: unknown): unknown {
   throw new Error(`The answer of ${route.operationId} does not fit its schema`, { cause: result.error });
 }
 
-function sendJson(route: Route, res: Response, answer: JsonAnswer<unknown>): void {
+function sendJson(route: Route, req: Request, res: Response, answer: JsonAnswer<unknown>): void {
   const body = checked(route, answer.body);
   res.set(answer.headers ?? {}).status(answer.status ?? route.status);
   // A client may keep one resource and ask whether it changed; nothing else is worth keeping.
   res.set('Cache-Control', route.etag ? 'private, no-cache' : 'no-store');
-  if (route.etag) res.set('ETag', weakEtag(body));
-  res.json(body);
+  if (!route.etag) return void res.json(body);
+  const etag = weakEtag(body);
+  res.set('ETag', etag);
+  if (matches(req.get('if-none-match'), etag)) res.status(304).end();
+  else res.json(body);
 }
 
 function weakEtag(body: unknown): string {
   const digest = createHash('sha256').update(JSON.stringify(body)).digest('base64url');
   return `W/"${digest.slice(0, 27)}"`;
+}
+
+/** Express would not answer 304 to the `Cache-Control: no-cache` that fetch adds by itself; it is meant for caches. */
+function matches(ifNoneMatch: string | undefined, etag: string): boolean {
+  const asked = (ifNoneMatch ?? '').split(',').map((tag) => tag.trim().replace(/^W\//, ''));
+  return asked.includes('*') || asked.includes(etag.replace(/^W\//, ''));
 }

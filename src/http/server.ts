@@ -2,6 +2,7 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Express } from 'express';
+import { type Connections, trackConnections } from './connections.ts';
 import type { OpenCalls } from './open-calls.ts';
 import { answerClientError } from './socket-errors.ts';
 
@@ -40,13 +41,20 @@ export interface ListenOptions {
 export async function listen(app: Express, { host, port }: ListenOptions): Promise<HttpServer> {
   // `requireHostHeader` would answer without our envelope; the app checks it.
   const server = createServer({ ...LIMITS, requireHostHeader: false }, app);
+  const connections = trackConnections(server);
   server.on('clientError', answerClientError);
   // An expectation that we do not know is no reason to refuse, and Node's own refusal has no envelope.
   server.on('checkExpectation', app);
   await bind(server, host, port);
   const actual = (server.address() as AddressInfo).port;
   const name = host.includes(':') ? `[${host}]` : host;
-  return { host, port: actual, url: `http://${name}:${actual}`, server, close: () => close(server, app) };
+  return {
+    host,
+    port: actual,
+    url: `http://${name}:${actual}`,
+    server,
+    close: () => close(server, connections, app),
+  };
 }
 
 /**
@@ -77,16 +85,14 @@ function explained(error: NodeJS.ErrnoException, host: string, port: number): Er
   });
 }
 
-function close(server: Server, app: Express): Promise<void> {
+function close(server: Server, connections: Connections, app: Express): Promise<void> {
   return new Promise((resolve) => {
     const cutOff = setTimeout(() => server.closeAllConnections(), CLOSE_GRACE_MS);
-    // A connection that becomes idle after its last answer would stay for the whole keep-alive time.
-    const idle = setInterval(() => server.closeIdleConnections(), 50);
     server.close(() => {
       clearTimeout(cutOff);
-      clearInterval(idle);
       resolve();
     });
     (app.locals.openCalls as OpenCalls).abortAll();
+    connections.release();
   });
 }
