@@ -1,32 +1,46 @@
-// Run after `npm install`: adds the optional packages of other platforms that npm left out of package-lock.json because
-// the registry at hand does not serve them. Without them `npm ci` refuses the file, on every machine.
+// Adds to package-lock.json the native packages of other platforms that npm has left out, so that `npm ci` works everywhere.
+// npm writes an optional package only when the registry serves it, and a mirror may serve its own platform's only; `npm ci`
+// then refuses the file: "Missing: ... from lock file". `--check` changes nothing and fails when something is missing.
 import { readFileSync, writeFileSync } from 'node:fs';
 
 const FILE = 'package-lock.json';
 const SYSTEMS = ['android', 'darwin', 'freebsd', 'linux', 'openharmony', 'win32'];
-const PROCESSORS = ['arm', 'arm64', 'ia32', 'loong64', 'ppc64', 'riscv64', 's390x', 'x64'];
+const PROCESSORS = ['arm64', 'arm', 'ia32', 'loong64', 'ppc64', 'riscv64', 's390x', 'x64'];
+const EXACT_VERSION = /^\d+\.\d+\.\d+(-[\w.]+)?$/;
+
+/** As the package's own package.json would say it; without it npm would install every platform's. */
+function platformOf(name) {
+  const words = name.split('/').at(-1).split('-');
+  const os = SYSTEMS.find((system) => words.includes(system));
+  const cpu = PROCESSORS.find((processor) => words.includes(processor));
+  if (!os || !cpu) throw new Error(`${name}: cannot tell for which platform it is`);
+  const libc = words.some((word) => word.startsWith('musl')) ? 'musl' : 'glibc';
+  return { cpu: [cpu], ...(os === 'linux' ? { libc: [libc] } : {}), os: [os] };
+}
+
+function missingFrom(packages) {
+  const missing = {};
+  for (const parent of Object.values(packages))
+    for (const [name, version] of Object.entries(parent.optionalDependencies ?? {})) {
+      const path = `node_modules/${name}`;
+      if (packages[path] || !EXACT_VERSION.test(version)) continue;
+      const { dev } = parent;
+      missing[path] = { version, ...(dev ? { dev } : {}), optional: true, ...platformOf(name) };
+    }
+  return missing;
+}
 
 const lock = JSON.parse(readFileSync(FILE, 'utf8'));
-
-/** Platform packages name their system and processor; those keep npm from ever fetching them elsewhere. */
-function entryOf(name, version, parent) {
-  const words = name.split(/[-/]/);
-  const os = words.filter((word) => SYSTEMS.includes(word));
-  const cpu = words.filter((word) => PROCESSORS.includes(word));
-  if (os.length === 0 || cpu.length === 0) throw new Error(`${name} names no platform: add it to ${FILE} by hand`);
-  return { version, ...(parent.dev ? { dev: true } : {}), optional: true, os, cpu };
+const missing = missingFrom(lock.packages);
+const count = Object.keys(missing).length;
+if (process.argv.includes('--check')) {
+  if (count > 0)
+    console.error(`${FILE} lacks ${count} packages of other platforms: run \`npm run complete-lockfile\``);
+  process.exitCode = count > 0 ? 1 : 0;
+} else {
+  const [root, ...others] = Object.entries({ ...lock.packages, ...missing });
+  others.sort(([one], [other]) => one.localeCompare(other, 'en'));
+  lock.packages = Object.fromEntries([root, ...others]);
+  writeFileSync(FILE, `${JSON.stringify(lock, null, 2)}\n`);
+  console.log(`${count} packages of other platforms added to ${FILE}`);
 }
-
-let added = 0;
-for (const [path, parent] of Object.entries(lock.packages)) {
-  for (const [name, version] of Object.entries(parent.optionalDependencies ?? {})) {
-    const isThere = [`node_modules/${name}`, `${path}/node_modules/${name}`].some((each) => lock.packages[each]);
-    if (isThere) continue;
-    lock.packages[`node_modules/${name}`] = entryOf(name, version, parent);
-    added += 1;
-  }
-}
-const { '': root, ...rest } = lock.packages;
-lock.packages = { '': root, ...Object.fromEntries(Object.entries(rest).sort(([a], [b]) => (a < b ? -1 : 1))) };
-writeFileSync(FILE, `${JSON.stringify(lock, null, 2)}\n`);
-console.log(`${added} optional packages added to ${FILE}`);
