@@ -135,3 +135,18 @@ export function readConfig(variables: Environment = process.env) {
     ),
   };
 }
+
+const SECRETS = ['apiKey', 'secretKey', 'anthropicApiKey'] as const;
+
+/** The configuration as it may be logged: of secrets, and of what gets into Temporal, only whether they are set. */
+export function describeConfig(config: Config): Record<string, unknown> {
+  const { warnings, searchPath, externalTemporal, ...shown } = config;
+  const hidden = SECRETS.map((name) => [name, config[name] === null ? 'unset' : 'set'] as const);
+  const temporal = externalTemporal && {
+    address: externalTemporal.connection.address,
+    namespace: externalTemporal.namespace,
+    tls: Boolean(externalTemporal.connection.tls),
+    apiKey: externalTemporal.connection.apiKey ? 'set' : 'unset',
+  };
+  return { ...shown, ...Object.fromEntries(hidden), temporal: temporal ?? 'embedded' };
+}

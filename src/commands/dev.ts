@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { SEARCH_ATTRIBUTES } from '../../workflows/protocol.ts';
-import type { Config } from '../config.ts';
+import { type Config, describeConfig } from '../config.ts';
 import { type DataDirectory, openDataDirectory, readOrCreateSecret } from '../data-directory.ts';
 import { assertPortFree, listen } from '../http/server.ts';
 import { randomText } from '../ids.ts';
@@ -25,13 +25,14 @@ const SECRET_LENGTH = 48;
 
 type Cleanup = ReturnType<typeof createCleanup>;
 
-async function startTemporal(config: Config, log: Logger, cleanup: Cleanup) {
+async function startTemporal(config: Config, log: Logger, cleanup: Cleanup, signal: AbortSignal) {
   if (config.externalTemporal) return { ...config.externalTemporal, uiUrl: null };
   const onProgress = (line: string) => process.stderr.write(`${line}\n`);
   const { path } = await locateBinary(TEMPORAL_CLI, {
     cacheDir: config.cacheDir,
     searchPath: config.searchPath,
     onProgress,
+    signal,
   });
   const attributes = Object.values(SEARCH_ATTRIBUTES).map((name) => [name, 'Keyword'] as const);
   const server = await startEmbeddedTemporal({
@@ -94,13 +95,13 @@ function secretKey(config: Config, directory: DataDirectory): string {
   return readOrCreateSecret(secretKeyFile(directory.path), () => randomText(SECRET_LENGTH)).value;
 }
 
-async function start(config: Config, log: Logger, cleanup: Cleanup): Promise<string> {
+async function start(config: Config, log: Logger, cleanup: Cleanup, signal: AbortSignal): Promise<string> {
   const catalogue = createCatalogue(readModelsFile(config));
   const directory = openDataDirectory(config.dataDir);
   cleanup.add('the data directory', async () => directory.release());
   // Before the slow parts, so that a taken port is told at once.
   await assertPortFree(config);
-  const temporal = await startTemporal(config, log, cleanup);
+  const temporal = await startTemporal(config, log, cleanup, signal);
   const { model, name: modelName } = await startModel(config, cleanup);
   const system = await createSystem({
     databaseFile: databaseFile(config.dataDir),
@@ -133,11 +134,15 @@ function stopSignal(): Promise<NodeJS.Signals> {
 /** @returns the exit code, when the server has stopped. */
 export async function dev(config: Config): Promise<number> {
   const log = createLog(config.logLevel);
+  log.info(describeConfig(config), 'Configuration');
   for (const warning of config.warnings) log.warn(warning);
   const cleanup = createCleanup(log);
   const stopped = stopSignal();
   try {
-    const started = start(config, log, cleanup);
+    // A first start may be fetching Temporal, which takes long: it gives up at once.
+    const abort = new AbortController();
+    stopped.then(() => abort.abort());
+    const started = start(config, log, cleanup, abort.signal);
     const first = await Promise.race([started, stopped.then(() => null)]);
     if (first === null) await started.catch(() => undefined);
     else {

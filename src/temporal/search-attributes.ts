@@ -1,4 +1,5 @@
-// Makes sure that the server knows our search attributes; the embedded one is told at its start.
+// Makes sure that the server knows our search attributes: somebody else's server, or an embedded one whose database
+// is older than an attribute (its command line only counts for a new database).
 import { type Connection, isGrpcServiceError } from '@temporalio/client';
 import { SEARCH_ATTRIBUTES } from '../../workflows/protocol.ts';
 
