@@ -14,7 +14,7 @@ import { stateOf } from './request-state.ts';
 import { createRoutes } from './routes/index.ts';
 import { runRoute } from './run-route.ts';
 
-export interface AppSettings {
+interface AppSettings {
   rateLimitPerMinute: number;
   /** Addresses or CIDRs whose X-Forwarded-For counts. */
   trustedProxies: string[];
@@ -25,7 +25,7 @@ export interface AppSettings {
   syncWaitSeconds: number;
 }
 
-export interface AppDeps {
+interface AppDeps {
   services: Services;
   log: Logger;
   settings: AppSettings;
@@ -39,8 +39,8 @@ export function createApp({ services, log, settings }: AppDeps): Express {
   app.locals.openCalls = openCalls satisfies OpenCalls;
   app.use(createRequestId(log, openCalls));
   app.use(securityHeaders());
-  app.use(requireHost);
   app.use(identify(services.apiKeys, createRateLimit(settings.rateLimitPerMinute)));
+  app.use(requireHost);
   app.use(routerOf(createRoutes({ services, settings })));
   app.use(() => {
     throw noSuchRoute();

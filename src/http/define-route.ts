@@ -8,7 +8,7 @@ import type { Caller, Idempotency } from '../services/ports.ts';
 export type Method = 'get' | 'post' | 'patch' | 'delete';
 
 /** The names after colons in a path pattern. */
-export type PathParams<Path extends string> = Path extends `${string}:${infer Name}/${infer Rest}`
+type PathParams<Path extends string> = Path extends `${string}:${infer Name}/${infer Rest}`
   ? { [key in Name]: string } & PathParams<`/${Rest}`>
   : Path extends `${string}:${infer Name}`
     ? { [key in Name]: string }
@@ -56,7 +56,7 @@ export const stream = (
 });
 
 /** What the checks and the documentation need of a route, whatever its types. */
-export interface RouteFacts {
+interface RouteFacts {
   method: Method;
   path: string;
   level: 'none' | Level;

@@ -12,14 +12,14 @@ const isUndecodablePath = (thrown: unknown): boolean =>
   thrown instanceof URIError && (thrown as { status?: unknown }).status === 400;
 
 /** @returns null for a value that no request can explain: a bug. A `status` alone proves nothing: clients of other APIs throw it too. */
-export function toApiError(thrown: unknown): ApiError | null {
+function toApiError(thrown: unknown): ApiError | null {
   if (thrown instanceof ApiError) return thrown;
   return isUndecodablePath(thrown) ? noSuchRoute() : null;
 }
 
 export const noSuchRoute = () => new ApiError('not_found', 'No such route');
 
-export const internalError = () =>
+const internalError = () =>
   new ApiError('internal_error', 'Something went wrong on our side; the request-id helps to find it');
 
 export function sendError(res: Response, error: ApiError): void {

@@ -4,8 +4,8 @@ import { ApiError } from '../contracts/errors.ts';
 import type { Idempotency } from '../services/ports.ts';
 import { canonicalJson } from './canonical-json.ts';
 
-export const IDEMPOTENCY_HEADER = 'Idempotency-Key';
-export const REPLAYED_HEADER = 'Idempotent-Replayed';
+const IDEMPOTENCY_HEADER = 'Idempotency-Key';
+const REPLAYED_HEADER = 'Idempotent-Replayed';
 
 const PRINTABLE = /^[\x20-\x7e]{1,255}$/;
 /** A string of RFC 8941: in it only `"` and `\` are escaped. */
@@ -14,7 +14,7 @@ const QUOTED = /^"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"$/;
 const refused = (message: string) => new ApiError('invalid_request', message, { param: IDEMPOTENCY_HEADER });
 
 /** The same key bare and quoted is one key. */
-export function parseIdempotencyKey(header: string): string {
+function parseIdempotencyKey(header: string): string {
   const quoted = QUOTED.exec(header)?.[1];
   if (quoted === undefined && header.startsWith('"'))
     throw refused(`The '${IDEMPOTENCY_HEADER}' header starts with a quote and is not a quoted string`);

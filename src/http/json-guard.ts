@@ -44,7 +44,7 @@ function faultOf(key: PathSegment, value: unknown, depth: number): string | null
   return null;
 }
 
-export interface GuardNames {
+interface GuardNames {
   noun: 'field' | 'parameter';
   path: PathFormat;
 }

@@ -41,7 +41,7 @@ export function openApiRoute(others: readonly Route[], settings: DocumentSetting
   return self;
 }
 
-export function createOpenApi(routes: readonly Route[], settings: DocumentSettings): Document {
+function createOpenApi(routes: readonly Route[], settings: DocumentSettings): Document {
   return createDocument(
     {
       openapi: '3.1.0',

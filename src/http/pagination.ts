@@ -12,13 +12,13 @@ const MAC_BYTES = 16;
 const PositionShape = z.array(z.union([z.string(), z.number()]));
 
 /** What a cursor is bound to. */
-export interface CursorScope {
+interface CursorScope {
   accountId: string;
   path: string;
   filter: Record<string, unknown>;
 }
 
-export interface Cursors {
+interface Cursors {
   encode(position: Position, scope: CursorScope): string;
   /** @throws ApiError `invalid_request` with param `cursor` */
   decode(cursor: string, scope: CursorScope): Position;
@@ -53,13 +53,13 @@ export function createCursors(secret: Buffer): Cursors {
   };
 }
 
-export interface ListCall {
+interface ListCall {
   caller: Caller;
   path: string;
   query: PageQuery & Record<string, unknown>;
 }
 
-export interface OpenPage {
+interface OpenPage {
   request: PageRequest;
   answer<T>(slice: Slice<T>): Page<T>;
 }

@@ -1,5 +1,6 @@
 // Kinds of query parameters that several lists share. Each comes as text and leaves as what the services take.
 import { z } from 'zod';
+import { PAGE_LIMIT_DEFAULT, PageQuery } from '../contracts/common.ts';
 
 const RFC3339 = z.iso.datetime({ offset: true });
 const DATE = z.iso.date();
@@ -12,7 +13,12 @@ export const timeMs = z
     abort: true,
   })
   .transform((text) => Date.parse(text))
-  .meta({ description: 'RFC 3339 time, or a date: its first instant in UTC' });
+  .meta({ description: 'RFC 3339 time, or a date: its first instant in UTC', format: 'date-time' });
+
+const patternOf = (values: readonly string[]): string => {
+  const one = `(${values.map((value) => value.replaceAll('.', '\\.')).join('|')})`;
+  return `^${one}(,${one})*$`;
+};
 
 /** One or several of the values, separated by commas. */
 export const commaList = <const Values extends readonly [string, ...string[]]>(values: Values) =>
@@ -20,4 +26,25 @@ export const commaList = <const Values extends readonly [string, ...string[]]>(v
     .string()
     .transform((text) => text.split(','))
     .pipe(z.array(z.enum(values)))
-    .meta({ description: `Comma list of: ${values.join(', ')}` });
+    .meta({
+      description: `Comma list of: ${values.join(', ')}`,
+      pattern: patternOf(values),
+    });
+
+/** A parameter that comes as digits is documented as the number that it means. */
+export const documentedAsInteger = (facts: { minimum: number; maximum?: number; default?: number }) => ({
+  override: ({ jsonSchema }: { jsonSchema: Record<string, unknown> }) => {
+    delete jsonSchema.pattern;
+    Object.assign(jsonSchema, { type: 'integer', ...facts });
+  },
+});
+
+/** What every list takes. */
+export const pageParameters = {
+  ...PageQuery.shape,
+  limit: PageQuery.shape.limit.meta(
+    documentedAsInteger({ minimum: 1, maximum: 100, default: PAGE_LIMIT_DEFAULT }),
+  ),
+};
+
+export const ListQuery = z.strictObject(pageParameters);

@@ -32,7 +32,7 @@ export interface HttpServer {
   close(): Promise<void>;
 }
 
-export interface ListenOptions {
+interface ListenOptions {
   host: string;
   port: number;
 }

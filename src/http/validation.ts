@@ -5,7 +5,7 @@ import { bodyPath, type PathFormat, type PathSegment, queryPath } from './field-
 
 type Issue = z.core.$ZodIssue;
 
-export interface InputKind {
+interface InputKind {
   noun: 'field' | 'parameter';
   unknown: string;
   path: PathFormat;

@@ -38,6 +38,14 @@ describe('requests that are not well-formed HTTP', () => {
     expect(body.error.code).toBe('invalid_request');
   });
 
+  it('takes a target with its host, as proxies send it', async () => {
+    const received = await app.raw(
+      'GET http://openclaw.example/v1/models?limit=1 HTTP/1.1\r\nHost: x\r\n' +
+        'Authorization: Bearer a-admin\r\nConnection: close\r\n\r\n',
+    );
+    expect(received).toMatch(/^HTTP\/1.1 200 /);
+  });
+
   it('ignores an expectation that it does not know', async () => {
     const received = await app.raw(
       'GET /healthz HTTP/1.1\r\nHost: x\r\nExpect: miracles\r\nConnection: close\r\n\r\n',

@@ -1,8 +1,9 @@
 // API keys of the caller's account.
 import { ApiKey, CreateApiKey, CreatedApiKey } from '../../contracts/api-keys.ts';
-import { Deleted, PageQuery, pageOf } from '../../contracts/common.ts';
+import { Deleted, pageOf } from '../../contracts/common.ts';
 import { defineRoute, json, type Route } from '../define-route.ts';
 import { CREATE_API_KEY, CREATED_API_KEY } from '../examples.ts';
+import { ListQuery } from '../query-types.ts';
 import type { RouteDeps } from './deps.ts';
 
 const tag = 'API keys';
@@ -31,7 +32,7 @@ const listApiKeys = ({ services: { apiKeys }, openPage }: RouteDeps) =>
     operationId: 'listApiKeys',
     summary: 'List API keys, newest first',
     tag,
-    query: PageQuery,
+    query: ListQuery,
     response: pageOf(ApiKey),
     status: 200,
     errors: [],

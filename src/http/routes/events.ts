@@ -1,23 +1,24 @@
 // The session's log in pages: from the start, or after a seq that the reader has.
 import { z } from 'zod';
-import { PageQuery, pageOf } from '../../contracts/common.ts';
+import { pageOf } from '../../contracts/common.ts';
 import { ApiError } from '../../contracts/errors.ts';
 import { EVENT_TYPES, Event, type SessionEvent } from '../../contracts/events.ts';
 import type { Position } from '../../services/ports.ts';
 import { defineRoute, json, type Route } from '../define-route.ts';
-import { commaList } from '../query-types.ts';
+import { commaList, documentedAsInteger, pageParameters } from '../query-types.ts';
 import { eventBody } from '../streams/frame.ts';
 import type { RouteDeps } from './deps.ts';
 
 const ListEventsQuery = z.strictObject({
-  ...PageQuery.shape,
+  ...pageParameters,
   // The log is read forwards only: a reader that goes back has already seen it.
   order: z.literal('asc').optional(),
   after: z
     .string()
     .regex(/^\d{1,15}$/, 'must be the seq of an event, or 0 for the start')
     .transform(Number)
-    .optional(),
+    .optional()
+    .meta(documentedAsInteger({ minimum: 0 })),
   types: commaList(EVENT_TYPES).optional(),
   message_id: z.string().min(1).max(100).optional(),
 });

@@ -12,7 +12,7 @@ import { probeRoutes } from './probes.ts';
 import { sessionActionRoutes } from './session-actions.ts';
 import { sessionRoutes } from './sessions.ts';
 
-export interface RoutesOptions {
+interface RoutesOptions {
   services: Services;
   settings: DocumentSettings & { cursorSecret: Buffer };
 }

@@ -1,5 +1,5 @@
 // Messages: one POST is one turn, answered at its end, as a stream, or later.
-import { PageQuery, pageOf } from '../../contracts/common.ts';
+import { pageOf } from '../../contracts/common.ts';
 import { ApiError } from '../../contracts/errors.ts';
 import {
   type CreateMessage,
@@ -10,6 +10,7 @@ import type { AcceptedMessage, Caller, MessagesService } from '../../services/po
 import { defineRoute, json, type Route, stream } from '../define-route.ts';
 import { CREATE_MESSAGE, MESSAGE } from '../examples.ts';
 import { replayHeaders } from '../idempotency.ts';
+import { ListQuery } from '../query-types.ts';
 import type { RouteDeps } from './deps.ts';
 
 const tag = 'Messages';
@@ -95,7 +96,7 @@ const listMessages = ({ services: { messages }, openPage }: RouteDeps) =>
     operationId: 'listMessages',
     summary: 'List the messages of a session, oldest first',
     tag,
-    query: PageQuery,
+    query: ListQuery,
     response: pageOf(Message),
     status: 200,
     errors: ['not_found'],

@@ -1,8 +1,9 @@
 // The models that a session may name.
-import { PageQuery, pageOf } from '../../contracts/common.ts';
+import { pageOf } from '../../contracts/common.ts';
 import { ModelEntry } from '../../contracts/models.ts';
 import type { PageRequest, Slice } from '../../services/ports.ts';
 import { defineRoute, json, type Route } from '../define-route.ts';
+import { ListQuery } from '../query-types.ts';
 import type { RouteDeps } from './deps.ts';
 
 /** The catalogue is a short list in memory; its position is an index. */
@@ -21,7 +22,7 @@ const listModels = ({ services: { models }, openPage }: RouteDeps) =>
     operationId: 'listModels',
     summary: 'List the models that a session may name',
     tag: 'Models',
-    query: PageQuery,
+    query: ListQuery,
     response: pageOf(ModelEntry),
     status: 200,
     errors: [],

@@ -1,13 +1,6 @@
 // Sessions: create, list, read, change, delete.
 import { z } from 'zod';
-import {
-  Deleted,
-  METADATA_KEYS_MAX,
-  MetadataKey,
-  MetadataValue,
-  PageQuery,
-  pageOf,
-} from '../../contracts/common.ts';
+import { Deleted, METADATA_KEYS_MAX, MetadataKey, MetadataValue, pageOf } from '../../contracts/common.ts';
 import {
   CreateSession,
   SESSION_STATUSES,
@@ -19,7 +12,7 @@ import type { SessionFilter } from '../../services/ports.ts';
 import { defineRoute, json, type Route } from '../define-route.ts';
 import { CREATE_SESSION, SESSION } from '../examples.ts';
 import { replayHeaders } from '../idempotency.ts';
-import { commaList, timeMs } from '../query-types.ts';
+import { commaList, pageParameters, timeMs } from '../query-types.ts';
 import type { RouteDeps } from './deps.ts';
 
 const tag = 'Sessions';
@@ -33,7 +26,7 @@ const metadataFilter = z
   });
 
 const ListSessionsQuery = z.strictObject({
-  ...PageQuery.shape,
+  ...pageParameters,
   status: commaList(SESSION_STATUSES).optional(),
   model: z.string().min(1).max(200).optional(),
   created_after: timeMs.optional(),

@@ -1,11 +1,5 @@
 // One log event as one server-sent event.
-import {
-  EVENT_DATA,
-  type EventType,
-  FINAL_EVENTS,
-  type SessionEvent,
-  STREAM_NAMES,
-} from '../../contracts/events.ts';
+import { EVENT_DATA, type SessionEvent, STREAM_NAMES } from '../../contracts/events.ts';
 
 /** Readers that do not buffer lose a frame that two reads share; up to this size none was lost. */
 export const FRAME_BYTES_MAX = 16 * 1024;
@@ -72,5 +66,3 @@ function urlOf({ type, session_id, message_id }: SessionEvent): string {
   const session = `/v1/sessions/${session_id}`;
   return type.startsWith('session.') || message_id === null ? session : `${session}/messages/${message_id}`;
 }
-
-export const isFinal = (type: EventType): boolean => FINAL_EVENTS.includes(type);
