@@ -12,7 +12,9 @@ export function preview(text: string): string {
     .slice(0, PREVIEW_LENGTH * 2)
     .replace(/\s+/g, ' ')
     .trim();
-  return line.length > PREVIEW_LENGTH ? `${line.slice(0, PREVIEW_LENGTH - 1).toWellFormed()}…` : line;
+  const shown = line.length > PREVIEW_LENGTH ? `${line.slice(0, PREVIEW_LENGTH - 1)}…` : line;
+  // Either cut may have gone through a pair of surrogates.
+  return shown.toWellFormed();
 }
 
 /** What a workflow knows of a message. */
