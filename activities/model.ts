@@ -68,13 +68,13 @@ export function createModelStep({ model, turns, messages, catalogue, showPreview
     }
   }
 
-  async function complete(open: Open, writer: StepWriter, done: { answer: ModelReply; rest: string }) {
+  async function complete(writer: StepWriter, done: { answer: ModelReply; rest: string }) {
     const closed = await turns.complete(writer, done.rest, done.answer);
     if (!closed) throw new Superseded();
     return settled(closed.session, closed.reply, showPreviews);
   }
 
-  async function fail(open: Open, writer: StepWriter, failure: ModelCallError): Promise<ModelStepResult> {
+  async function fail(writer: StepWriter, failure: ModelCallError): Promise<ModelStepResult> {
     const outcome = await turns.failStep(writer, failure);
     if (!outcome) throw new Superseded();
     if (!outcome.final) throw retry(failure);
@@ -100,11 +100,11 @@ export function createModelStep({ model, turns, messages, catalogue, showPreview
       model: open.reply.model ?? open.session.model,
     };
     try {
-      return await complete(open, writer, await speak(open, writer, cancelled));
+      return await complete(writer, await speak(open, writer, cancelled));
     } catch (error) {
       if (error instanceof Superseded) return afterTakeover(input, open);
       if (cancelled.aborted) throw new CancelledFailure('The model call was cancelled');
-      if (error instanceof ModelCallError) return fail(open, writer, error);
+      if (error instanceof ModelCallError) return fail(writer, error);
       throw error;
     }
   }

@@ -4,7 +4,7 @@ import { isTerminal } from '../contracts/messages.ts';
 import { newId } from '../ids.ts';
 import type { Catalogue } from '../models/catalogue.ts';
 import { type SessionLog, type SessionTransaction, stepHasStreamed } from '../stores/log.ts';
-import { type MessageRow, NO_USAGE, type SessionRow } from '../stores/schema.ts';
+import { type LeaseColumns, type MessageRow, NO_LEASE, NO_USAGE, type SessionRow } from '../stores/schema.ts';
 import { messageView } from '../views/messages.ts';
 import { attach } from './attach.ts';
 import { closeForgotten, closeReply } from './close.ts';
@@ -15,6 +15,15 @@ export interface BeginInput {
   head: string | null;
   messageId: string;
   step: number;
+  /** Who writes: the attempt that another worker may end when this one's worker is gone. */
+  attempt?: Attempt;
+}
+
+export interface Attempt {
+  worker: string;
+  runId: string;
+  activityId: string;
+  attempt: number;
 }
 
 export type Begun =
@@ -52,10 +61,21 @@ async function insertCopy(tx: SessionTransaction, { user, reply }: Turn): Promis
   return userCopy;
 }
 
+const leaseOf = (attempt: Attempt | undefined, now: number): LeaseColumns =>
+  attempt
+    ? {
+        lease_worker: attempt.worker,
+        lease_run_id: attempt.runId,
+        lease_activity_id: attempt.activityId,
+        lease_attempt: attempt.attempt,
+        lease_renewed_at: now,
+      }
+    : NO_LEASE;
+
 export function createBegin({ log, catalogue }: { log: SessionLog; catalogue: Catalogue }) {
-  function takeFence(tx: SessionTransaction): number {
+  function takeFence(tx: SessionTransaction, attempt: Attempt | undefined): number {
     const fence = tx.session.fence + 1;
-    tx.patch({ fence });
+    tx.patch({ fence, ...leaseOf(attempt, tx.now) });
     return fence;
   }
 
@@ -65,15 +85,16 @@ export function createBegin({ log, catalogue }: { log: SessionLog; catalogue: Ca
     // Its own turn, not this one under another name: a retry of this step must find what it has begun.
     if (first && first.id !== turn.user.id) return { kind: 'instead', user: first, again: true };
     await closeForgotten(tx, turn.reply.id);
-    const fence = takeFence(tx);
+    const fence = takeFence(tx, input.attempt);
     const reply = await attach(tx, catalogue, { ...turn, head: input.head });
     tx.append('message.content_started', reply.id, { step: input.step });
     return { kind: 'open', session: tx.session, user: turn.user, reply, step: input.step, fence };
   }
 
   /** Another try of the same step: what the last one had sent is void, and readers are told so. */
-  async function reopen(tx: SessionTransaction, turn: Turn, step: number): Promise<Begun> {
-    const fence = takeFence(tx);
+  async function reopen(tx: SessionTransaction, turn: Turn, input: BeginInput): Promise<Begun> {
+    const { step } = input;
+    const fence = takeFence(tx, input.attempt);
     if (await stepHasStreamed(tx.rows, turn.reply.id, step))
       tx.append('message.reset', turn.reply.id, { step });
     return { kind: 'open', session: tx.session, ...turn, step, fence };
@@ -87,6 +108,19 @@ export function createBegin({ log, catalogue }: { log: SessionLog; catalogue: Ca
     return { kind: 'instead', user: await insertCopy(tx, turn), again: false };
   }
 
+  /** The message has been attached before: its reply is recorded, still open, or on another branch. */
+  async function continueTurn(tx: SessionTransaction, turn: Turn, input: BeginInput): Promise<Begun> {
+    const { session } = tx;
+    const { user, reply } = turn;
+    const isOver = isTerminal(reply.status);
+    if (user.parent_id === input.head)
+      return isOver ? { kind: 'settled', session, ...turn, head: reply.id } : reopen(tx, turn, input);
+    // A word that came twice, long after its turn: the conversation has gone on from there.
+    if (isOver && (await tx.messages.isOnBranch(user, input.head)))
+      return { kind: 'settled', session, ...turn, head: input.head };
+    return copyOnto(tx, turn, input.head);
+  }
+
   async function decide(tx: SessionTransaction, input: BeginInput): Promise<Begun> {
     const { session } = tx;
     if (session.status !== 'active' || session.deleted_at !== null) return { kind: 'gone' };
@@ -94,14 +128,7 @@ export function createBegin({ log, catalogue }: { log: SessionLog; catalogue: Ca
     const reply = user?.reply_id == null ? undefined : await tx.messages.get(user.reply_id);
     if (!user || !reply) return { kind: 'gone' };
     const turn = { user, reply };
-    if (user.status === 'queued') return openNew(tx, turn, input);
-    const isOver = isTerminal(reply.status);
-    if (user.parent_id === input.head)
-      return isOver ? { kind: 'settled', session, ...turn, head: reply.id } : reopen(tx, turn, input.step);
-    // A word that came twice, long after its turn: the conversation has gone on from there.
-    if (isOver && (await tx.messages.isOnBranch(user, input.head)))
-      return { kind: 'settled', session, ...turn, head: input.head };
-    return copyOnto(tx, turn, input.head);
+    return user.status === 'queued' ? openNew(tx, turn, input) : continueTurn(tx, turn, input);
   }
 
   /**
