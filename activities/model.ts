@@ -3,7 +3,7 @@ import { ApplicationFailure, CancelledFailure, Context } from '@temporalio/activ
 import type { Catalogue } from '../src/models/catalogue.ts';
 import { type Model, ModelCallError, type ModelReply } from '../src/models/port.ts';
 import type { MessageRows } from '../src/stores/message-rows.ts';
-import type { Begun } from '../src/turns/begin.ts';
+import type { Attempt, Begun } from '../src/turns/begin.ts';
 import type { Turns } from '../src/turns/index.ts';
 import { pending } from '../src/turns/snapshot.ts';
 import type { StepWriter } from '../src/turns/write.ts';
@@ -12,7 +12,10 @@ import { createConversation } from './conversation.ts';
 import { createDeltaWriter } from './delta-writer.ts';
 import { settled } from './results.ts';
 
-/** Far below the 20 s after which Temporal gives the attempt up; on a timer, for a thinking model may be silent. */
+/**
+ * For Temporal far below the 20 s after which it gives an attempt up, for the lease a third of its 6 s; on a timer,
+ * for a thinking model may be silent.
+ */
 const HEARTBEAT_INTERVAL_MS = 2_000;
 
 /** Thrown inside the step when another writer holds the fence: the work goes on elsewhere. */
@@ -26,6 +29,8 @@ export interface ModelStepDeps {
   messages: MessageRows;
   catalogue: Catalogue;
   showPreviews: boolean;
+  /** Identity of this process's worker, for the leases of its attempts. */
+  worker: string;
 }
 
 type Open = Extract<Begun, { kind: 'open' }>;
@@ -39,14 +44,22 @@ const retry = (failure: ModelCallError): ApplicationFailure =>
     ...(failure.retryAfterMs === null ? {} : { nextRetryDelay: failure.retryAfterMs }),
   });
 
-/** Heartbeats on a timer until stopped. The context is captured first: a listener has none of its own. */
-function keepAlive(context: Context): () => void {
-  context.heartbeat();
-  const timer = setInterval(() => context.heartbeat(), HEARTBEAT_INTERVAL_MS);
+/** Calls `beat` now and on a timer until stopped. */
+function keepAlive(beat: () => void): () => void {
+  beat();
+  const timer = setInterval(beat, HEARTBEAT_INTERVAL_MS);
   return () => clearInterval(timer);
 }
 
-export function createModelStep({ model, turns, messages, catalogue, showPreviews }: ModelStepDeps) {
+const attemptOf = ({ info }: Context, worker: string): Attempt => ({
+  worker,
+  runId: info.workflowExecution?.runId ?? '',
+  activityId: info.activityId,
+  attempt: info.attempt,
+});
+
+export function createModelStep(deps: ModelStepDeps) {
+  const { model, turns, messages, catalogue, showPreviews, worker } = deps;
   const conversation = createConversation({ messages, catalogue });
 
   /** Streams the answer into the log. @returns the answer and the text that the log does not have yet. */
@@ -99,21 +112,26 @@ export function createModelStep({ model, turns, messages, catalogue, showPreview
       fence: open.fence,
       model: open.reply.model ?? open.session.model,
     };
+    // A renewal that fails is made up for by the next; if none comes through, another worker may take over.
+    const stop = keepAlive(() => void turns.renewLease(writer).catch(() => undefined));
     try {
       return await complete(writer, await speak(open, writer, cancelled));
     } catch (error) {
       if (error instanceof Superseded) return afterTakeover(input, open);
       if (cancelled.aborted) throw new CancelledFailure('The model call was cancelled');
-      if (error instanceof ModelCallError) return fail(writer, error);
+      if (error instanceof ModelCallError) return await fail(writer, error);
       throw error;
+    } finally {
+      stop();
     }
   }
 
   return async function modelStep(input: ModelStepInput): Promise<ModelStepResult> {
     const context = Context.current();
-    const stop = keepAlive(context);
+    // The context is captured first: a timer has none of its own.
+    const stop = keepAlive(() => context.heartbeat());
     try {
-      const begun = await turns.begin(input);
+      const begun = await turns.begin({ ...input, attempt: attemptOf(context, worker) });
       if (begun.kind === 'gone') return begun;
       if (begun.kind === 'settled') return settled(begun.session, begun.reply, showPreviews, begun.head);
       if (begun.kind === 'instead')

@@ -6,6 +6,7 @@ import { createActivities } from '../activities/index.ts';
 import { createEventFeed } from './events/event-feed.ts';
 import { createLiveChannel } from './events/live-channel.ts';
 import { createApp } from './http/app.ts';
+import { randomText } from './ids.ts';
 import type { Catalogue } from './models/catalogue.ts';
 import type { Model } from './models/port.ts';
 import { type ApiKeys, createApiKeys } from './services/api-keys.ts';
@@ -47,6 +48,8 @@ export interface SystemOptions {
   /** Pepper of key hashes, and what cursors are signed with. */
   secretKey: string;
   version: string;
+  /** No other process works on this data: what an earlier one had under way is taken over at once. */
+  isOnlyWorker: boolean;
   settings: {
     syncWaitMs: number;
     rateLimitPerMinute: number;
@@ -111,7 +114,14 @@ export async function createSystem(options: SystemOptions): Promise<System> {
       syncWaitSeconds: syncWaitMs / 1_000,
     },
   });
-  const sweep = createSweep({ ...shared, logger, ...withInterval(settings.sweepIntervalMs) });
+  const identity = `worker-${randomText(12)}`;
+  const sweep = createSweep({
+    ...shared,
+    logger,
+    worker: identity,
+    isOnlyWorker: options.isOnlyWorker,
+    ...withInterval(settings.sweepIntervalMs),
+  });
   const activities = createActivities({
     model,
     turns,
@@ -119,6 +129,7 @@ export async function createSystem(options: SystemOptions): Promise<System> {
     messages: createMessageRows(db),
     catalogue,
     showPreviews,
+    worker: identity,
   });
 
   return {
@@ -126,7 +137,7 @@ export async function createSystem(options: SystemOptions): Promise<System> {
     services,
     apiKeys,
     async start() {
-      worker = await startSessionWorker({ ...where, activities, log: logger });
+      worker = await startSessionWorker({ ...where, identity, activities, log: logger });
       sweep.start();
     },
     async stop() {

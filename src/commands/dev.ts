@@ -110,6 +110,7 @@ async function start(config: Config, log: Logger, cleanup: Cleanup, signal: Abor
     catalogue,
     secretKey: secretKey(config, directory),
     version: packageVersion(),
+    isOnlyWorker: true,
     settings: config,
     log,
   });

@@ -20,6 +20,15 @@ export interface EngineState {
   activity: SessionState['activity'];
 }
 
+/** One attempt of the activity that writes a session's open reply. */
+export interface Attempt {
+  sessionId: string;
+  worker: string;
+  runId: string;
+  activityId: string;
+  attempt: number;
+}
+
 export interface Engine {
   /** @throws ApiError `unavailable` when Temporal is known to be away; nothing was accepted then. */
   requireAvailable(): void;
@@ -33,6 +42,8 @@ export interface Engine {
   state(sessionId: string): Promise<EngineState | undefined>;
   /** Whether a run is open now. */
   isRunning(sessionId: string): Promise<boolean>;
+  /** Ends an attempt whose worker is gone, so that the next one starts now. @returns false when it is not under way. */
+  failAttempt(attempt: Attempt): Promise<boolean>;
   /** Null when Temporal shows no page for people. */
   urlOf(sessionId: string): string | null;
 }

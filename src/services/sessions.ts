@@ -11,7 +11,7 @@ import type {
 } from '../contracts/sessions.ts';
 import { newId } from '../ids.ts';
 import type { SessionLog, SessionTransaction } from '../stores/log.ts';
-import { NO_USAGE, type SessionRow, type Tables } from '../stores/schema.ts';
+import { NO_LEASE, NO_USAGE, type SessionRow, type Tables } from '../stores/schema.ts';
 import { indexMetadata, removeContents, type SessionsStore } from '../stores/sessions.ts';
 import { idleDeadline } from '../turns/attach.ts';
 import type { Turns } from '../turns/index.ts';
@@ -128,6 +128,7 @@ export function createSessions(deps: SessionsDeps): SessionsService {
       deleted_at: null,
       end_signalled_at: null,
       check_at: 0,
+      ...NO_LEASE,
       ...NO_USAGE,
     };
   }

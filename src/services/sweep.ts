@@ -22,6 +22,10 @@ export interface SweepDeps {
   catalogue: Catalogue;
   showPreviews: boolean;
   now: () => number;
+  /** This process's worker. */
+  worker: string;
+  /** Whether every other worker is known to be gone: this process alone owns the data directory. */
+  isOnlyWorker: boolean;
   intervalMs?: number;
 }
 
@@ -32,6 +36,8 @@ const CHECK_EVERY_MS = 30_000;
 /** The workflow's own timer ends an idle session; this long after it the sweep wakes the workflow. */
 const OVERDUE_AFTER_MS = 60_000;
 const INTERVAL_MS = 5_000;
+/** A lease is renewed each 2 s; after three missed renewals its worker counts as gone. An error costs a model call. */
+const LEASE_LOST_AFTER_MS = 6_000;
 
 export function createSweep(deps: SweepDeps) {
   const { db, engine, signals, logger, now, showPreviews } = deps;
@@ -48,6 +54,23 @@ export function createSweep(deps: SweepDeps) {
     preview: showPreviews ? preview(user.text) : '',
     expiresAtMs: session.expires_at,
   });
+
+  /** Attempts whose worker died are ended by name: Temporal alone would notice by its heartbeat time-out only. */
+  async function attemptsLost(): Promise<void> {
+    const before = deps.isOnlyWorker ? Number.MAX_SAFE_INTEGER : now() - LEASE_LOST_AFTER_MS;
+    for (const row of await store.lostLeases(deps.worker, before)) {
+      const { id: sessionId, lease_worker, lease_run_id, lease_activity_id, lease_attempt } = row;
+      if (!lease_worker || !lease_run_id || !lease_activity_id || !lease_attempt) continue;
+      const lost = {
+        worker: lease_worker,
+        runId: lease_run_id,
+        activityId: lease_activity_id,
+        attempt: lease_attempt,
+      };
+      if (await engine.failAttempt({ sessionId, ...lost }))
+        logger.info({ sessionId, ...lost }, 'A lost attempt was ended');
+    }
+  }
 
   async function messagesLost(): Promise<void> {
     for (const { session, user } of await store.unsignalledMessages(now() - LOST_AFTER_MS))
@@ -106,7 +129,15 @@ export function createSweep(deps: SweepDeps) {
 
   /** One pass over everything. `everything` also asks after sessions that were looked at lately. */
   async function run(everything = false): Promise<void> {
-    for (const look of [messagesLost, endsLost, () => answersOwed(everything), expiriesMissed, remains]) {
+    const looks = [
+      attemptsLost,
+      messagesLost,
+      endsLost,
+      () => answersOwed(everything),
+      expiriesMissed,
+      remains,
+    ];
+    for (const look of looks) {
       if (stopped) return;
       await look().catch((error: unknown) =>
         logger.warn({ err: error }, 'The sweep could not finish a pass'),

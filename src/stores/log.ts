@@ -147,7 +147,18 @@ export function createSessionLog({ db, now, committed }: SessionLogOptions) {
     return rows.map(toEvent);
   }
 
-  return { write, create, read };
+  /** Says that the holder of this fence still lives. No event: readers have no interest in it. */
+  async function renewLease(sessionId: string, fence: number): Promise<void> {
+    const renewed = { lease_renewed_at: now() };
+    await db
+      .updateTable('sessions')
+      .set(renewed)
+      .where('id', '=', sessionId)
+      .where('fence', '=', fence)
+      .execute();
+  }
+
+  return { write, create, read, renewLease };
 }
 
 /** The text of a reply as its readers have it: all deltas, without what a reset withdrew from its step. */

@@ -35,7 +35,17 @@ export interface UsageColumns {
   cost_nano_usd: number;
 }
 
-export interface SessionsTable extends UsageColumns {
+/** Which attempt of which activity writes the open reply, renewed while it lives. */
+export interface LeaseColumns {
+  /** Identity of the worker, one a process. */
+  lease_worker: string | null;
+  lease_run_id: string | null;
+  lease_activity_id: string | null;
+  lease_attempt: number | null;
+  lease_renewed_at: number | null;
+}
+
+export interface SessionsTable extends UsageColumns, LeaseColumns {
   id: string;
   account_id: string;
   parent_session_id: string | null;
@@ -173,6 +183,14 @@ export type StepRow = Selectable<StepsTable>;
 export type EventRow = Selectable<EventsTable>;
 export type ModelCallRow = Selectable<ModelCallsTable>;
 export type IdempotencyRow = Selectable<IdempotencyKeysTable>;
+
+export const NO_LEASE: LeaseColumns = {
+  lease_worker: null,
+  lease_run_id: null,
+  lease_activity_id: null,
+  lease_attempt: null,
+  lease_renewed_at: null,
+};
 
 export const NO_USAGE: UsageColumns = {
   input_tokens: 0,

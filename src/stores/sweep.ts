@@ -90,5 +90,16 @@ export function createSweepStore(db: Kysely<Tables>) {
       .limit(ROWS_MAX)
       .execute();
 
-  return { unsignalledMessages, unsignalledEnds, claimOwing, overdue, halfDeleted };
+  /** Replies under way in other workers whose lease nobody has renewed since `before`. */
+  const lostLeases = (worker: string, before: number): Promise<SessionRow[]> =>
+    db
+      .selectFrom('sessions')
+      .selectAll()
+      .where('lease_renewed_at', '<', before)
+      .where('open_reply_id', 'is not', null)
+      .where('lease_worker', '<>', worker)
+      .limit(ROWS_MAX)
+      .execute();
+
+  return { lostLeases, unsignalledMessages, unsignalledEnds, claimOwing, overdue, halfDeleted };
 }

@@ -1,6 +1,6 @@
 // The only place that starts, signals and queries session workflows.
 import { type Client, WorkflowExecutionAlreadyStartedError, WorkflowNotFoundError } from '@temporalio/client';
-import { defineSearchAttributeKey, TypedSearchAttributes } from '@temporalio/common';
+import { ApplicationFailure, defineSearchAttributeKey, TypedSearchAttributes } from '@temporalio/common';
 import {
   QUERIES,
   SEARCH_ATTRIBUTES,
@@ -13,11 +13,15 @@ import {
 import { toTimestamp } from '../contracts/common.ts';
 import { ApiError } from '../contracts/errors.ts';
 import type { SessionState } from '../contracts/sessions.ts';
-import type { Engine, EngineSession, EngineState } from '../services/engine.ts';
+import type { Attempt, Engine, EngineSession, EngineState } from '../services/engine.ts';
 import type { TemporalConnection } from './connection.ts';
 
 /** How long a client waits for a workflow's answer about itself; after that the rows must do. */
 const STATE_TIMEOUT_MS = 2_000;
+/** Temporal's number for a pending activity that a worker has taken (PendingActivityState). */
+const ACTIVITY_STARTED = 2;
+/** Nothing has failed but the worker: there is nothing to wait for. */
+const RETRY_AT_ONCE = '1 millisecond';
 /** Reading of a failure's causes stops here. */
 const CAUSES_MAX = 5;
 
@@ -141,7 +145,32 @@ export function createSessionGateway(deps: GatewayDeps): Engine {
     }
   }
 
+  async function failAttempt(lost: Attempt): Promise<boolean> {
+    const { raw } = await temporal.call(() =>
+      client.workflow.getHandle(workflowId(lost.sessionId)).describe(),
+    );
+    const isUnderWay = (raw.pendingActivities ?? []).some(
+      (pending) =>
+        pending.activityId === lost.activityId &&
+        pending.attempt === lost.attempt &&
+        pending.lastWorkerIdentity === lost.worker &&
+        pending.state === ACTIVITY_STARTED,
+    );
+    if (!isUnderWay) return false;
+    const { runId, activityId } = lost;
+    const failure = ApplicationFailure.create({
+      type: 'worker_lost',
+      message: 'The worker of this attempt is gone',
+      nextRetryDelay: RETRY_AT_ONCE,
+    });
+    await temporal.call(() =>
+      client.activity.fail({ workflowId: workflowId(lost.sessionId), runId, activityId }, failure),
+    );
+    return true;
+  }
+
   return {
+    failAttempt,
     requireAvailable() {
       const { ok } = temporal.health();
       if (ok) return;

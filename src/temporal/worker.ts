@@ -1,10 +1,5 @@
 // The Temporal worker of this process: kept alive while the process lives, stopped within a bounded time.
-import {
-  DefaultLogger,
-  NativeConnection,
-  Runtime,
-  Worker,
-} from '@temporalio/worker';
+import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import type { Activities } from '../../activities/index.ts';
 import type { TemporalAddress } from './connection.ts';
@@ -25,6 +20,8 @@ export interface SessionWorkerDeps {
   connection: TemporalAddress;
   namespace: string;
   taskQueue: string;
+  /** Names this worker in Temporal and in the leases of its attempts; never the same in two processes. */
+  identity: string;
   bundlePath: string;
   activities: Activities;
   log: Logger;
@@ -63,6 +60,7 @@ export async function startSessionWorker(deps: SessionWorkerDeps): Promise<Sessi
       connection,
       namespace,
       taskQueue,
+      identity: deps.identity,
       workflowBundle: { codePath: deps.bundlePath },
       activities: deps.activities,
       maxConcurrentActivityTaskExecutions: MODEL_CALLS_MAX,

@@ -8,12 +8,13 @@ export type Turns = ReturnType<typeof createTurns>;
 export type { BeginInput };
 
 export function createTurns(deps: CloseDeps) {
-  const { appendText, complete, failStep } = createWrite(deps);
+  const { appendText, complete, failStep, renewLease } = createWrite(deps);
   return {
     begin: createBegin(deps),
     appendText,
     complete,
     failStep,
+    renewLease,
     ...createClose(deps),
     snapshot: createSnapshot(deps),
   };

@@ -178,5 +178,7 @@ export function createWrite({ log, catalogue }: { log: SessionLog; catalogue: Ca
     });
   }
 
-  return { appendText, complete, failStep };
+  const renewLease = (writer: StepWriter): Promise<void> => log.renewLease(writer.sessionId, writer.fence);
+
+  return { appendText, complete, failStep, renewLease };
 }

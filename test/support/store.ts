@@ -39,6 +39,7 @@ export interface TestStoreOptions {
   now?: () => number;
   engine?: Partial<Engine>;
   account?: string;
+  showPreviews?: boolean;
 }
 
 const quiet = async () => undefined;
@@ -53,6 +54,7 @@ const silentEngine: Engine = {
   end: quiet,
   state: quiet,
   isRunning: async () => true,
+  failAttempt: async () => false,
   urlOf: () => null,
 };
 
@@ -89,7 +91,7 @@ export const writerOf = (open: OpenStep): StepWriter => ({
 });
 
 export async function openTestStore(options: TestStoreOptions = {}) {
-  const { now = Date.now, account = 'test' } = options;
+  const { now = Date.now, account = 'test', showPreviews = true } = options;
   const directory = options.file ? null : mkdtempSync(join(tmpdir(), 'openclaw-store-'));
   const file = options.file ?? databaseFileIn(directory ?? '');
   const db = openSqlite(file);
@@ -103,7 +105,7 @@ export async function openTestStore(options: TestStoreOptions = {}) {
   const turns = createTurns({ log, catalogue, sessionView });
   const engine = { ...silentEngine, ...options.engine };
   const signals = createSignals({ engine, db, log: logger, now });
-  const accept = { catalogue, showPreviews: true };
+  const accept = { catalogue, showPreviews };
   const shared = { db, log, sessions: createSessionsStore(db), engine, signals, now, ...accept };
   const messages = createMessages({ ...shared, channel, feed, syncWaitMs: 10_000 });
   const sessions = createSessions({
@@ -113,7 +115,7 @@ export async function openTestStore(options: TestStoreOptions = {}) {
     turns,
     sessionView,
   });
-  const sweep = createSweep({ ...shared, logger });
+  const sweep = createSweep({ ...shared, logger, worker: 'test', isOnlyWorker: false });
   const rows = createMessageRows(db);
   const accountId = await createAccessStore(db).ensureAccount(account, now());
   const caller: Caller = { accountId, keyId: 'key_test', level: 'admin' };

@@ -63,6 +63,7 @@ export async function startTestSystem(options: TestSystemOptions = {}): Promise<
       catalogue: createCatalogue(),
       secretKey,
       version: 'test',
+      isOnlyWorker: true,
       settings: {
         syncWaitMs: 20_000,
         rateLimitPerMinute: 1_000_000,

@@ -79,6 +79,11 @@ async function createSessions(db: Kysely<unknown>): Promise<void> {
     .addColumn('deleted_at', 'bigint')
     .addColumn('end_signalled_at', 'bigint')
     .addColumn('check_at', 'bigint', (column) => column.notNull())
+    .addColumn('lease_worker', 'text')
+    .addColumn('lease_run_id', 'text')
+    .addColumn('lease_activity_id', 'text')
+    .addColumn('lease_attempt', 'bigint')
+    .addColumn('lease_renewed_at', 'bigint')
     .execute();
   await db.schema
     .createIndex('sessions_by_account')
