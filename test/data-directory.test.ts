@@ -22,7 +22,8 @@ async function holdElsewhere(path: string): Promise<ChildProcess> {
   const parent = join(__dirname, 'temporal', 'run-typescript.cjs');
   const script = `require(${JSON.stringify(parent)});
     const { openDataDirectory } = require(${JSON.stringify(join(__dirname, '../src/data-directory.ts'))});
-    openDataDirectory(${JSON.stringify(path)});
+    // Kept in reach: a collected handle would let go of the lock.
+    globalThis.held = openDataDirectory(${JSON.stringify(path)});
     process.stdout.write('held');
     setInterval(() => {}, 1000);`;
   const child = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'inherit'] });

@@ -7,7 +7,7 @@
 //   temperature: platform.claude.com/docs/en/models/<model>/migration-guide (refused from Opus 4.7 and Claude 5 on).
 // UNVERIFIED marks numbers that no page of Anthropic's could be found for.
 
-import type { CatalogueEntry, ModelPrices, TokenPrices } from './catalogue.ts';
+import type { CatalogueEntry, ModelPrices, TokenPrices } from './catalogue-entry.ts';
 
 const FLAGSHIP = { contextTokens: 1_000_000, maxOutputTokens: 128_000 };
 const CLAUDE_4_5 = { contextTokens: 200_000, maxOutputTokens: 64_000 };

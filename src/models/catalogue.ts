@@ -1,36 +1,9 @@
 // Which models a session may name, what the provider is asked for instead, how much fits in and what it costs.
 
 import { BUILT_IN_MODELS } from './catalogue-data.ts';
+import type { CatalogueEntry, ModelPrices } from './catalogue-entry.ts';
 import { parseModelsFile } from './models-file.ts';
 import type { ModelUsage } from './port.ts';
-
-/** USD per million tokens, as plain decimal strings: `"0.125"`. */
-export interface TokenPrices {
-  inputUsdPerMtok: string;
-  outputUsdPerMtok: string;
-  /** Of the five-minute cache, the only one we write. */
-  cacheWriteUsdPerMtok: string;
-  cacheReadUsdPerMtok: string;
-}
-
-export interface ModelPrices extends TokenPrices {
-  /** Prices of all tokens of a call whose prompt, cached parts included, has more than `aboveTokens` tokens. */
-  longPrompt?: TokenPrices & { aboveTokens: number };
-}
-
-export interface CatalogueEntry {
-  /** The name people ask for. */
-  id: string;
-  /** The name the provider is asked for; the same as `id` for most. */
-  resolvesTo: string;
-  contextTokens: number;
-  maxOutputTokens: number;
-  prices: ModelPrices;
-  /** Whether the provider takes `temperature` on this model; newer ones refuse any but the default with a 400. */
-  acceptsTemperature: boolean;
-  /** The provider has retired the name or set a date for it. */
-  deprecated: boolean;
-}
 
 export interface Catalogue {
   find(name: string): CatalogueEntry | undefined;

@@ -1,7 +1,7 @@
 // The operator's own models: OPENCLAW_MODELS_FILE, checked so that a typo stops the start and not a conversation.
 
 import { z } from 'zod';
-import type { CatalogueEntry, TokenPrices } from './catalogue.ts';
+import type { CatalogueEntry, TokenPrices } from './catalogue-entry.ts';
 
 /** Both "0.125" and 0.125 are taken; JSON's numbers keep their digits as text. Nine decimals are a nano-dollar. */
 const Price = z

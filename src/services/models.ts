@@ -1,6 +1,7 @@
 // The model catalogue, as the API lists it.
 import type { ModelEntry } from '../contracts/models.ts';
-import type { Catalogue, CatalogueEntry } from '../models/catalogue.ts';
+import type { Catalogue } from '../models/catalogue.ts';
+import type { CatalogueEntry } from '../models/catalogue-entry.ts';
 
 const view = (entry: CatalogueEntry): ModelEntry => ({
   id: entry.id,

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
-import { costNanoUsd, createCatalogue, formatUsd, type ModelPrices } from '../../src/models/catalogue.ts';
+import { costNanoUsd, createCatalogue, formatUsd } from '../../src/models/catalogue.ts';
+import type { ModelPrices } from '../../src/models/catalogue-entry.ts';
 
 const usage = (
   inputTokens = 0,
