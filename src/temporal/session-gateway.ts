@@ -116,7 +116,8 @@ export function createSessionGateway(deps: GatewayDeps): Engine {
       handle.query<SessionStateAnswer | null>(QUERIES.state),
       handle.describe(),
     ]);
-    if (!answer) return undefined;
+    // A closed run answers queries as well: with what it was about to do when it ended.
+    if (!answer || description.status.name !== 'RUNNING') return undefined;
     const [pending] = (description.raw.pendingActivities ?? []) as PendingActivity[];
     return { answer, activity: activityView(pending) };
   }

@@ -1,0 +1,149 @@
+// The store, a real Temporal worker and the simulator in this process, without HTTP: every part is in the test's hands.
+import { Client } from '@temporalio/client';
+import { pino } from 'pino';
+import { createActivities } from '../../activities/index.ts';
+import { randomText } from '../../src/ids.ts';
+import { createAnthropicModel } from '../../src/models/anthropic.ts';
+import type { Model } from '../../src/models/port.ts';
+import { startSimulator } from '../../src/models/simulator.ts';
+import type { Engine } from '../../src/services/engine.ts';
+import type { AcceptedMessage } from '../../src/services/ports.ts';
+import { engineSession } from '../../src/services/signals.ts';
+import { connectTemporal } from '../../src/temporal/connection.ts';
+import { createSessionGateway } from '../../src/temporal/session-gateway.ts';
+import { type SessionWorker, startSessionWorker } from '../../src/temporal/worker.ts';
+import type { MessageSignal, SessionState } from '../../workflows/protocol.ts';
+import { rebuild, rebuildable } from '../../workflows/session-state.ts';
+import { eventually } from './api-client.ts';
+import { readRunFile } from './run-file.ts';
+import { openTestStore } from './store.ts';
+
+export type TestEngine = Awaited<ReturnType<typeof startTestEngine>>;
+
+export interface TestEngineOptions {
+  /** Another Temporal server than the run's. */
+  address?: string;
+  turnsPerRunMax?: number;
+  showPreviews?: boolean;
+  /** Instead of the simulator behind the real adapter. */
+  model?: Model;
+  /** The worker is started by the test. */
+  idle?: boolean;
+  now?: () => number;
+}
+
+type Told = Extract<keyof Engine, 'start' | 'message' | 'interrupt' | 'configure' | 'end'>;
+const TOLD: Told[] = ['start', 'message', 'interrupt', 'configure', 'end'];
+
+/** Passes on what the services tell workflows, unless the test lets it get lost. */
+function lossy(engine: Engine, lost: Set<Told>): Engine {
+  const told = Object.fromEntries(
+    TOLD.map((name) => [
+      name,
+      async (...words: [never, never]) => {
+        if (lost.has(name)) throw new Error(`The test loses every '${name}'`);
+        return engine[name](...words);
+      },
+    ]),
+  );
+  return { ...engine, ...told };
+}
+
+export async function startTestEngine(options: TestEngineOptions = {}) {
+  const run = readRunFile();
+  const { showPreviews = true, turnsPerRunMax } = options;
+  const logger = pino({ level: process.env.TEST_LOG ?? 'silent' });
+  const taskQueue = `test-${randomText(12)}`;
+  const identity = `test-${randomText(12)}`;
+  const where = { connection: { address: options.address ?? run.address }, namespace: 'default', taskQueue };
+  const temporal = await connectTemporal(where.connection, logger);
+  const client = new Client({ connection: temporal.connection, namespace: where.namespace });
+  const gateway = createSessionGateway({
+    ...{ client, temporal, taskQueue, namespace: where.namespace, uiUrl: null },
+    ...(turnsPerRunMax ? { turnsPerRunMax } : {}),
+  });
+  const lost = new Set<Told>();
+  const clock = { aheadMs: 0 };
+  const now = options.now ?? (() => Date.now() + clock.aheadMs);
+  const store = await openTestStore({ now, engine: lossy(gateway, lost), showPreviews });
+  const simulator = await startSimulator({ echoOnly: true, tokenMs: 0 });
+  const adapter = createAnthropicModel({ apiKey: 'test', baseUrl: simulator.url });
+  const { turns, log, rows: messages, catalogue } = store;
+  const activities = createActivities({
+    ...{ model: options.model ?? adapter, turns, log, messages, catalogue, showPreviews, worker: identity },
+  });
+  let worker: SessionWorker | undefined;
+
+  async function startWorker(): Promise<void> {
+    const { bundlePath } = run;
+    worker = await startSessionWorker({ ...where, bundlePath, activities, identity, log: logger });
+  }
+  if (!options.idle) await startWorker();
+
+  const state = async (sessionId: string): Promise<SessionState | undefined> =>
+    (await gateway.state(sessionId))?.answer.state;
+
+  const isOver = (status: string) => ['completed', 'interrupted', 'failed'].includes(status);
+
+  return {
+    ...store,
+    ...{ client, gateway, simulator, taskQueue, state, startWorker },
+    /** What is told to workflows while it is in here never arrives. */
+    lost,
+    /** How far the store's and the sweep's clock is ahead; the workflows' is not. */
+    clock,
+    handle: (sessionId: string) => client.workflow.getHandle(sessionId),
+    stopWorker: async () => worker?.stop(),
+
+    /** The reply, when its turn is over. */
+    settled: ({ replyId }: Pick<AcceptedMessage, 'replyId'>, timeoutMs?: number) =>
+      eventually(
+        () => store.messageRow(replyId),
+        (row) => isOver(row.status),
+        timeoutMs,
+      ),
+
+    /** The reply, when its readers have been sent some text. */
+    speaking: (message: AcceptedMessage) =>
+      eventually(
+        () => store.story(message.sessionId, message.replyId),
+        (story) => story.includes('delta'),
+      ),
+
+    /** What the services would tell the workflow of a message. */
+    async signalOf(message: AcceptedMessage): Promise<MessageSignal> {
+      const row = await store.messageRow(message.userMessageId);
+      const { expires_at } = await store.sessionRow(message.sessionId);
+      const ids = { messageId: row.id, replyId: message.replyId, position: row.position ?? 0 };
+      return { ...ids, preview: row.text, expiresAtMs: expires_at };
+    },
+
+    engineSession: async (sessionId: string) => engineSession(await store.sessionRow(sessionId)),
+
+    /** The workflow's state when it satisfies and the store would rebuild the very same. */
+    async rebuiltState(
+      sessionId: string,
+      satisfied: (state: SessionState) => boolean,
+    ): Promise<SessionState> {
+      const both = async () => {
+        const carried = await state(sessionId);
+        const snapshot = await store.turns.snapshot(sessionId, showPreviews);
+        return { carried, rebuilt: snapshot && rebuild(snapshot) };
+      };
+      const same = ({ carried, rebuilt }: Awaited<ReturnType<typeof both>>) =>
+        !!carried &&
+        !!rebuilt &&
+        satisfied(carried) &&
+        JSON.stringify(rebuildable(carried)) === JSON.stringify(rebuildable(rebuilt));
+      return (await eventually(both, same)).carried as SessionState;
+    },
+
+    async stop(): Promise<void> {
+      await worker?.stop();
+      await temporal.close();
+      await store.close();
+      await adapter.close();
+      await simulator.close();
+    },
+  };
+}
