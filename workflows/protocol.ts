@@ -83,6 +83,8 @@ export interface SessionState {
   turns: number;
   /** A bounded shortcut against signals that come twice; the row's status is the dedupe of record. */
   handled: string[];
+  /** Replies to stop, by name: their turn may not have begun yet. Bounded. */
+  interrupts: string[];
   /** The last turns in words, for the Temporal UI. */
   outline: string[];
 }

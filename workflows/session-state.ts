@@ -12,6 +12,8 @@ import type {
 
 /** Message ids remembered against signals that come twice; older ones are caught by their rows. */
 export const HANDLED_MAX = 200;
+/** Interrupts that are remembered; one that came too late for its reply is never used, and pushed out some day. */
+export const INTERRUPTS_MAX = 100;
 /** Turns that the Temporal UI shows in words. */
 export const OUTLINE_MAX = 20;
 
@@ -30,6 +32,7 @@ export function rebuild(snapshot: SessionSnapshot): SessionState {
     account: snapshot.account,
     turns: 0,
     handled: [],
+    interrupts: [],
     outline: [],
   };
 }
@@ -47,6 +50,11 @@ export function messageArrived(state: SessionState, signal: MessageSignal): Sess
     queue: inOrder([...state.queue, { messageId, replyId, position, preview }]),
     expiresAtMs: signal.expiresAtMs,
   };
+}
+
+export function interruptAsked(state: SessionState, replyId: string): SessionState {
+  if (state.interrupts.includes(replyId)) return state;
+  return { ...state, interrupts: [...state.interrupts, replyId].slice(-INTERRUPTS_MAX) };
 }
 
 export const configured = (state: SessionState, signal: ConfigureSignal): SessionState => ({
@@ -113,6 +121,7 @@ export function turnFinished(state: SessionState, result: ModelStepResult): Sess
     ...state,
     running: null,
     head: result.head,
+    interrupts: state.interrupts.filter((replyId) => replyId !== turn.replyId),
     expiresAtMs: result.expiresAtMs,
     turns,
     handled,

@@ -19,6 +19,7 @@ import {
   configured,
   currentDetails,
   hasEnded,
+  interruptAsked,
   messageArrived,
   rebuild,
   turnFinished,
@@ -41,7 +42,6 @@ interface Run {
   /** Undefined until the store has answered; signals that come earlier wait in `early`. */
   state: SessionState | undefined;
   early: ((state: SessionState) => SessionState)[];
-  interrupts: string[];
   /** Resolved when the running turn is to stop. One a turn: a condition left behind would be asked for ever. */
   stop: wf.Trigger<'interrupted' | 'ended'> | undefined;
   sinceMs: number;
@@ -67,7 +67,7 @@ function checkStop(run: Run): void {
   const running = run.state?.running;
   if (!running || !run.stop) return;
   if (run.state?.ended) run.stop.resolve('ended');
-  else if (run.interrupts.includes(running.replyId)) run.stop.resolve('interrupted');
+  else if (run.state?.interrupts.includes(running.replyId)) run.stop.resolve('interrupted');
 }
 
 function answer(run: Run): SessionStateAnswer | null {
@@ -90,10 +90,9 @@ function listen(run: Run): void {
   wf.setHandler(wf.defineSignal<[EndSignal]>(SIGNALS.end), (signal) =>
     transition(run, (state) => hasEnded(state, signal.reason)),
   );
-  wf.setHandler(wf.defineSignal<[InterruptSignal]>(SIGNALS.interrupt), ({ replyId }) => {
-    run.interrupts.push(replyId);
-    checkStop(run);
-  });
+  wf.setHandler(wf.defineSignal<[InterruptSignal]>(SIGNALS.interrupt), ({ replyId }) =>
+    transition(run, (state) => interruptAsked(state, replyId)),
+  );
   wf.setHandler(wf.defineQuery<SessionStateAnswer | null>(QUERIES.state), () => answer(run));
 }
 
@@ -130,7 +129,6 @@ async function turn(run: Run): Promise<void> {
   const summary = running.preview === '' ? running.messageId : running.preview;
   const result = await runTurn(running, context, effectsOf(stop, summary));
   run.stop = undefined;
-  run.interrupts = [];
   run.turnsInRun += 1;
   transition(run, (state) => turnFinished(state, result));
 }
@@ -165,7 +163,6 @@ export async function session(input: SessionInput): Promise<{ ended: string }> {
     input,
     state: undefined,
     early: [],
-    interrupts: [],
     stop: undefined,
     sinceMs: Date.now(),
     turnsInRun: 0,
