@@ -1,0 +1,114 @@
+// The operator's commands, against a server that runs meanwhile.
+import { join } from 'node:path';
+import { type Simulator, startSimulator } from '../../src/models/simulator.ts';
+import { createApiClient } from '../support/api-client.ts';
+import {
+  cleanUp,
+  freePort,
+  newDirectory,
+  openclaw,
+  type ServerProcess,
+  startServer,
+} from '../support/process.ts';
+
+let server: ServerProcess;
+let simulator: Simulator;
+beforeAll(async () => {
+  simulator = await startSimulator({ echoOnly: true });
+  server = await startServer({ env: { ANTHROPIC_BASE_URL: simulator.url } });
+});
+afterAll(async () => {
+  await cleanUp();
+  await simulator.close();
+});
+
+describe('keys create', () => {
+  const create = (account: string, level: string) =>
+    openclaw(['keys', 'create', '--account', account, '--level', level], {
+      OPENCLAW_DATA_DIR: server.dataDir,
+    });
+  const clientOf = async (account: string, level: string) =>
+    createApiClient(server.url, (await create(account, level)).stdout.trim());
+
+  it('prints a key and nothing else', async () => {
+    const { code, stdout, stderr } = await create('acme', 'standard');
+    expect(stderr).toBe('');
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^oclaw_live_[A-Za-z0-9]{36}\n$/);
+  });
+
+  it('makes a key that works at once in the running server, with its level', async () => {
+    const reader = await clientOf('acme', 'read-only');
+    expect((await reader.get('/v1/sessions')).status).toBe(200);
+    expect((await reader.post('/v1/sessions', { model: 'claude-haiku' })).status).toBe(403);
+    const writer = await clientOf('acme', 'standard');
+    expect(await writer.session()).toMatchObject({ status: 'active' });
+    expect((await writer.get('/v1/api-keys')).status).toBe(403);
+    expect((await (await clientOf('acme', 'admin')).get('/v1/api-keys')).status).toBe(200);
+  });
+
+  it('puts a known name in the same account, and a new name in an account that sees nothing of the others', async () => {
+    const session = await server.api.session();
+    const stranger = await clientOf('stranger', 'admin');
+    const colleague = await clientOf('stranger', 'standard');
+    expect((await stranger.get('/v1/sessions')).body.data).toEqual([]);
+    expect((await stranger.get('/v1/api-keys')).body.data).toHaveLength(2);
+    expect((await stranger.get(`/v1/sessions/${session.id}`)).status).toBe(404);
+    expect((await stranger.post(`/v1/sessions/${session.id}/messages`, { content: 'Hi' })).status).toBe(404);
+    const own = await stranger.session();
+    expect((await colleague.get(`/v1/sessions/${own.id}`)).status).toBe(200);
+    expect((await server.api.get(`/v1/sessions/${own.id}`)).status).toBe(404);
+  });
+
+  it('refuses a level that does not exist, naming those that do', async () => {
+    const { code, stdout, stderr } = await create('acme', 'root');
+    expect(code).toBe(1);
+    expect(stdout).toBe('');
+    expect(stderr).toMatch(/read-only, standard, admin, not 'root'/);
+  });
+
+  it('refuses a data directory without data', async () => {
+    const dataDir = newDirectory();
+    const args = ['keys', 'create', '--account', 'acme', '--level', 'admin'];
+    const { code, stderr } = await openclaw(args, { OPENCLAW_DATA_DIR: dataDir });
+    expect(code).toBe(1);
+    expect(stderr).toContain(dataDir);
+  });
+});
+
+describe('doctor', () => {
+  it('says what is there, line by line, and exits with 0 when nothing is missing', async () => {
+    const env = { OPENCLAW_DATA_DIR: newDirectory(), PORT: String(await freePort()) };
+    const { code, stdout, stderr } = await openclaw(['doctor'], env);
+    expect(stderr).toBe('');
+    for (const what of ['Node', 'Build', 'Data directory', 'Port', 'Temporal', 'Model'])
+      expect(stdout).toMatch(new RegExp(`^ok +${what} `, 'm'));
+    expect(code).toBe(0);
+  });
+
+  it('names what is missing and exits with 1', async () => {
+    const env = { OPENCLAW_DATA_DIR: newDirectory(), PORT: String(server.port) };
+    const { code, stdout } = await openclaw(['doctor'], env);
+    expect(code).toBe(1);
+    expect(stdout).toMatch(new RegExp(`^MISSING +Port .*${server.port}`, 'm'));
+  });
+
+  it('makes nothing', async () => {
+    const dataDir = join(newDirectory(), 'not', 'yet');
+    await openclaw(['doctor'], { OPENCLAW_DATA_DIR: dataDir, PORT: String(await freePort()) });
+    const { stderr } = await openclaw(['keys', 'create', '--account', 'a', '--level', 'admin'], {
+      OPENCLAW_DATA_DIR: dataDir,
+    });
+    expect(stderr).toMatch(/holds no data yet/);
+  });
+});
+
+describe('ANTHROPIC_BASE_URL', () => {
+  it('is where the model is called, and the start says so', async () => {
+    expect(server.stdout()).toContain(simulator.url);
+    const session = await server.api.session();
+    const message = await server.api.send(session.id, 'Asked of the server of the test');
+    expect(message.content).toContain('Asked of the server of the test');
+    expect(simulator.calls.map(({ text }) => text)).toContain('Asked of the server of the test');
+  });
+});
