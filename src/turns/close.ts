@@ -137,8 +137,11 @@ export function createClose({ log, catalogue, sessionView }: CloseDeps) {
         const { status, expires_at, open_reply_id } = tx.session;
         const due =
           status === 'active' && expires_at !== null && expires_at <= nowMs && open_reply_id === null;
-        if (due && (await tx.messages.countQueued(sessionId)) === 0)
+        if (due && (await tx.messages.countQueued(sessionId)) === 0) {
           await endSession(tx, { reason: 'expired' });
+          // It is the workflow that asks: nobody need tell it.
+          tx.patch({ end_signalled_at: tx.now });
+        }
         return tx.session;
       }),
   };
