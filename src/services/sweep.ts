@@ -55,12 +55,23 @@ export function createSweep(deps: SweepDeps) {
     expiresAtMs: session.expires_at,
   });
 
+  /** One row that can't be helped keeps no other from being looked at; with Temporal away none of them can be. */
+  async function each<T>(rows: T[], look: (row: T) => Promise<void>): Promise<void> {
+    for (const row of rows) {
+      if (stopped) return;
+      await look(row).catch((error: unknown) => {
+        engine.requireAvailable();
+        logger.warn({ err: error }, 'The sweep could not help a session; it looks again later');
+      });
+    }
+  }
+
   /** Attempts whose worker died are ended by name: Temporal alone would notice by its heartbeat time-out only. */
   async function attemptsLost(): Promise<void> {
     const before = deps.isOnlyWorker ? Number.MAX_SAFE_INTEGER : now() - LEASE_LOST_AFTER_MS;
-    for (const row of await store.lostLeases(deps.worker, before)) {
+    await each(await store.lostLeases(deps.worker, before), async (row) => {
       const { id: sessionId, lease_worker, lease_run_id, lease_activity_id, lease_attempt } = row;
-      if (!lease_worker || !lease_run_id || !lease_activity_id || !lease_attempt) continue;
+      if (!lease_worker || !lease_run_id || !lease_activity_id || !lease_attempt) return;
       const lost = {
         worker: lease_worker,
         runId: lease_run_id,
@@ -69,18 +80,19 @@ export function createSweep(deps: SweepDeps) {
       };
       if (await engine.failAttempt({ sessionId, ...lost }))
         logger.info({ sessionId, ...lost }, 'A lost attempt was ended');
-    }
+    });
   }
 
   async function messagesLost(): Promise<void> {
-    for (const { session, user } of await store.unsignalledMessages(now() - LOST_AFTER_MS))
-      await signals.message(session, signalOf(session, user));
+    await each(await store.unsignalledMessages(now() - LOST_AFTER_MS), ({ session, user }) =>
+      signals.message(session, signalOf(session, user)),
+    );
   }
 
   async function endsLost(): Promise<void> {
-    for (const session of await store.unsignalledEnds(now() - LOST_AFTER_MS)) {
+    await each(await store.unsignalledEnds(now() - LOST_AFTER_MS), async (session) => {
       if (session.ended_reason) await signals.end(session, session.ended_reason);
-    }
+    });
   }
 
   /** The message that the workflow should be busy with: the one being answered, else the first that waits. */
@@ -107,23 +119,19 @@ export function createSweep(deps: SweepDeps) {
 
   async function answersOwed(everything: boolean): Promise<void> {
     const at = now();
-    for (const session of await store.claimOwing(
-      everything ? Number.MAX_SAFE_INTEGER : at,
-      at + CHECK_EVERY_MS,
-    ))
-      await revive(session);
+    const before = everything ? Number.MAX_SAFE_INTEGER : at;
+    await each(await store.claimOwing(before, at + CHECK_EVERY_MS), revive);
   }
 
   async function expiriesMissed(): Promise<void> {
-    for (const session of await store.overdue(now() - OVERDUE_AFTER_MS))
-      await engine.configure(engineSession(session), {
-        model: session.model,
-        expiresAtMs: session.expires_at,
-      });
+    const at = now();
+    await each(await store.claimOverdue(at - OVERDUE_AFTER_MS, at, at + CHECK_EVERY_MS), (session) =>
+      engine.configure(engineSession(session), { model: session.model, expiresAtMs: session.expires_at }),
+    );
   }
 
   async function remains(): Promise<void> {
-    for (const session of await store.halfDeleted(now() - LOST_AFTER_MS)) await purge(deps.log, session.id);
+    await each(await store.halfDeleted(now() - LOST_AFTER_MS), (session) => purge(deps.log, session.id));
     await purgeIdempotency(db, now());
   }
 

@@ -1,5 +1,5 @@
 // What the sweep looks for: accepted things that no workflow may know of. Every query is bounded.
-import type { Kysely } from 'kysely';
+import type { Expression, ExpressionBuilder, Kysely, SqlBool } from 'kysely';
 import type { MessageRow, SessionRow, Tables } from './schema.ts';
 
 export type SweepStore = ReturnType<typeof createSweepStore>;
@@ -43,41 +43,43 @@ export function createSweepStore(db: Kysely<Tables>) {
       .limit(ROWS_MAX)
       .execute();
 
-  /** Sessions that owe an answer and have not been looked at lately; they are claimed by moving `check_at`. */
-  async function claimOwing(now: number, nextCheckAt: number): Promise<SessionRow[]> {
+  /** Active sessions that have not been looked at lately; they are claimed by moving `check_at`. */
+  function claim(
+    now: number,
+    nextCheckAt: number,
+    which: (sessions: ExpressionBuilder<Tables, 'sessions'>) => Expression<SqlBool>,
+  ): Promise<SessionRow[]> {
     return db.transaction().execute(async (rows) => {
-      const owing = await rows
+      const claimed = await rows
         .selectFrom('sessions')
         .selectAll()
         .where('status', '=', 'active')
         .where('check_at', '<=', now)
-        .where(({ exists, selectFrom }) =>
-          exists(
-            selectFrom('messages')
-              .select('messages.id')
-              .whereRef('messages.session_id', '=', 'sessions.id')
-              .where('messages.status', 'in', ['queued', 'in_progress', 'requires_action']),
-          ),
-        )
+        .where(which)
         .orderBy('check_at')
         .limit(ROWS_MAX)
         .execute();
-      const ids = owing.map((row) => row.id);
+      const ids = claimed.map((row) => row.id);
       if (ids.length > 0)
         await rows.updateTable('sessions').set({ check_at: nextCheckAt }).where('id', 'in', ids).execute();
-      return owing;
+      return claimed;
     });
   }
 
-  /** Active sessions whose idle deadline has passed a while ago without their workflow ending them. */
-  const overdue = (before: number): Promise<SessionRow[]> =>
-    db
-      .selectFrom('sessions')
-      .selectAll()
-      .where('status', '=', 'active')
-      .where('expires_at', '<', before)
-      .limit(ROWS_MAX)
-      .execute();
+  /** Sessions that owe an answer. */
+  const claimOwing = (now: number, nextCheckAt: number): Promise<SessionRow[]> =>
+    claim(now, nextCheckAt, ({ exists, selectFrom }) =>
+      exists(
+        selectFrom('messages')
+          .select('messages.id')
+          .whereRef('messages.session_id', '=', 'sessions.id')
+          .where('messages.status', 'in', ['queued', 'in_progress', 'requires_action']),
+      ),
+    );
+
+  /** Sessions whose idle deadline has passed a while ago without their workflow ending them. */
+  const claimOverdue = (before: number, now: number, nextCheckAt: number): Promise<SessionRow[]> =>
+    claim(now, nextCheckAt, (sessions) => sessions('expires_at', '<', before));
 
   /** Sessions whose deletion was cut short between its two transactions. */
   const halfDeleted = (before: number): Promise<SessionRow[]> =>
@@ -101,5 +103,5 @@ export function createSweepStore(db: Kysely<Tables>) {
       .limit(ROWS_MAX)
       .execute();
 
-  return { lostLeases, unsignalledMessages, unsignalledEnds, claimOwing, overdue, halfDeleted };
+  return { lostLeases, unsignalledMessages, unsignalledEnds, claimOwing, claimOverdue, halfDeleted };
 }

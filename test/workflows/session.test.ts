@@ -1,4 +1,6 @@
 // The session workflow on a real Temporal server, with the real store and activities.
+
+import type { AcceptedMessage } from '../../src/services/ports.ts';
 import { streamedText } from '../../src/stores/log.ts';
 import { eventually } from '../support/api-client.ts';
 import { startTestEngine, type TestEngine } from '../support/engine.ts';
@@ -34,7 +36,7 @@ const newText = (text: string) => {
 describe('messages', () => {
   test('are answered in the order of acceptance, one after the other', async () => {
     const session = await engine.createSession();
-    const sent = [];
+    const sent: AcceptedMessage[] = [];
     for (const n of [1, 2, 3, 4]) sent.push(await engine.send(session, `Message ${n} [[tokens=5]]`));
     await Promise.all(sent.map((message) => engine.settled(message)));
     expect((await texts(session)).filter((_, n) => n % 2 === 0)).toEqual(
@@ -47,7 +49,7 @@ describe('messages', () => {
   test('whose signals overtake each other are answered in the order of acceptance', async () => {
     const session = await engine.createSession();
     engine.lost.add('message');
-    const sent = [];
+    const sent: AcceptedMessage[] = [];
     for (const n of [1, 2, 3]) sent.push(await engine.send(session, `Message ${n}`));
     engine.lost.clear();
     const to = await engine.engineSession(session);
@@ -92,7 +94,7 @@ describe('messages', () => {
   test('that were signalled before there was a worker are all there when its first run begins', async () => {
     const late = await startTestEngine({ idle: true });
     const session = await late.createSession();
-    const sent = [];
+    const sent: AcceptedMessage[] = [];
     for (const n of [1, 2, 3, 4, 5]) sent.push(await late.send(session, `Message ${n}`));
     await eventually(
       () => Promise.all(sent.map((message) => late.messageRow(message.userMessageId))),

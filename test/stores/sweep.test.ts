@@ -1,0 +1,193 @@
+// What the sweep finds in the rows, and what it makes of it, with a Temporal that only keeps count (design 2a.8).
+import type { Engine } from '../../src/services/engine.ts';
+import { createSweepStore } from '../../src/stores/sweep.ts';
+import { openTestStore, type TestStore, writerOf } from '../support/store.ts';
+
+const START_MS = Date.parse('2026-03-01T12:00:00Z');
+let nowMs = START_MS;
+let told: string[] = [];
+/** Sessions whose workflow refuses every word. */
+const deaf = new Set<string>();
+/** What is lost on its way, by its name. */
+const lost = new Set<string>();
+
+const tell = (what: string) => async (session: { sessionId: string }) => {
+  if (lost.has(what)) throw new Error('lost');
+  if (deaf.has(session.sessionId)) throw new Error('deaf');
+  told.push(`${what} ${session.sessionId}`);
+};
+
+const engine: Partial<Engine> = {
+  ...{ start: tell('start'), message: tell('message'), configure: tell('configure'), end: tell('end') },
+  isRunning: async () => false,
+};
+
+let store: TestStore;
+beforeEach(async () => {
+  nowMs = START_MS;
+  told = [];
+  deaf.clear();
+  lost.clear();
+  store = await openTestStore({ now: () => nowMs, engine });
+});
+afterEach(() => store.close());
+
+/** One pass, and what it told whom. */
+async function sweep(aheadMs: number): Promise<string[]> {
+  told = [];
+  nowMs += aheadMs;
+  await store.sweep.run();
+  return told.sort();
+}
+
+async function sendUnheard(session: string) {
+  lost.add('message');
+  const message = await store.send(session);
+  lost.clear();
+  return message;
+}
+
+describe('a message whose signal was lost', () => {
+  test('is signalled after five seconds, once', async () => {
+    const session = await store.createSession();
+    await sendUnheard(session);
+    expect(await sweep(4_999)).toEqual([]);
+    expect(await sweep(2)).toEqual([`message ${session}`]);
+    expect(await sweep(5_000)).toEqual([]);
+  });
+
+  test('is none when its turn has begun, or its session has ended', async () => {
+    const begun = await store.createSession();
+    await store.open(await sendUnheard(begun), null);
+    const ended = await store.createSession();
+    await sendUnheard(ended);
+    await store.sessions.complete(store.caller, ended);
+    expect(await sweep(6_000)).toEqual([]);
+  });
+
+  test('does not wait for a session that can not be told', async () => {
+    const sessions = [await store.createSession(), await store.createSession(), await store.createSession()];
+    for (const session of sessions) await sendUnheard(session);
+    deaf.add(sessions[0] ?? '');
+    expect(await sweep(6_000)).toEqual(
+      sessions
+        .slice(1)
+        .map((session) => `message ${session}`)
+        .sort(),
+    );
+    deaf.clear();
+    expect(await sweep(6_000)).toEqual([`message ${sessions[0]}`]);
+  });
+});
+
+describe('a session that owes an answer while no run is open', () => {
+  test('is told of the reply that is open, every half minute', async () => {
+    const session = await store.createSession();
+    const step = await store.open(await store.send(session), null);
+    await store.send(session, 'Queued behind it');
+    expect(await sweep(29_000)).toEqual([]);
+    expect(await sweep(2_000)).toEqual([`message ${session}`]);
+    expect(await sweep(29_000)).toEqual([]);
+    expect(await sweep(2_000)).toEqual([`message ${session}`]);
+    await store.turns.interrupt({ sessionId: session, head: null, replyId: step.reply.id });
+    expect(await sweep(31_000)).toEqual([`message ${session}`]);
+  });
+
+  test('does not wait for one that can not be told', async () => {
+    const sessions = [await store.createSession(), await store.createSession()];
+    for (const session of sessions) await store.open(await store.send(session), null);
+    deaf.add(sessions[0] ?? '');
+    expect(await sweep(31_000)).toEqual([`message ${sessions[1]}`]);
+  });
+
+  test('is left alone when it owes nothing any more', async () => {
+    const session = await store.createSession();
+    const step = await store.open(await store.send(session), null);
+    await store.turns.fail({ sessionId: session, head: null, replyId: step.reply.id }, 'test');
+    expect(await sweep(31_000)).toEqual([]);
+  });
+
+  test('is claimed by one of many sweeps', async () => {
+    const session = await store.createSession();
+    await store.open(await store.send(session), null);
+    const rows = createSweepStore(store.db);
+    nowMs += 31_000;
+    const claims = await Promise.all([1, 2, 3].map(() => rows.claimOwing(nowMs, nowMs + 30_000)));
+    expect(claims.flat().map((row) => row.id)).toEqual([session]);
+  });
+});
+
+describe('an idle session past its deadline', () => {
+  test('is woken a minute later, and again every half minute', async () => {
+    const session = await store.createSession({ expires_after_seconds: 60 });
+    expect(await sweep(119_000)).toEqual([]);
+    expect(await sweep(2_000)).toEqual([`configure ${session}`]);
+    // A workflow that can't answer takes ten thousand signals and no more.
+    expect(await sweep(5_000)).toEqual([]);
+    expect(await sweep(26_000)).toEqual([`configure ${session}`]);
+  });
+
+  test('does not wait for one that can not be told', async () => {
+    const sessions = [];
+    for (let n = 0; n < 2; n += 1) sessions.push(await store.createSession({ expires_after_seconds: 60 }));
+    deaf.add(sessions[0] ?? '');
+    expect(await sweep(130_000)).toEqual([`configure ${sessions[1]}`]);
+  });
+});
+
+test("an expiry is the workflow's own doing: it is not started again to hear of it", async () => {
+  const session = await store.createSession({ expires_after_seconds: 60 });
+  nowMs += 60_000;
+  expect(await store.turns.expire(session, nowMs)).toMatchObject({ ended_reason: 'expired' });
+  expect(await sweep(31_000)).toEqual([]);
+});
+
+describe('an end that its workflow has not heard of', () => {
+  test('is told after five seconds, once', async () => {
+    const session = await store.createSession();
+    lost.add('end');
+    await store.sessions.archive(store.caller, session);
+    lost.clear();
+    expect(await sweep(4_000)).toEqual([]);
+    expect(await sweep(2_000)).toEqual([`end ${session}`]);
+    expect(await sweep(6_000)).toEqual([]);
+  });
+
+  test('does not wait for a session that can not be told', async () => {
+    const sessions = [await store.createSession(), await store.createSession()];
+    lost.add('end');
+    for (const session of sessions) await store.sessions.complete(store.caller, session);
+    lost.clear();
+    deaf.add(sessions[0] ?? '');
+    expect(await sweep(6_000)).toEqual([`end ${sessions[1]}`]);
+  });
+});
+
+test('a deletion that was cut short between its two transactions is finished', async () => {
+  const session = await store.createSession();
+  const writer = writerOf(await store.open(await store.send(session, 'Secret'), null));
+  await store.turns.appendText(writer, 'Secret');
+  await store.log.write(session, async (tx) => store.turns.endSession(tx, { reason: 'deleted' }));
+  await sweep(6_000);
+  expect(await store.events(session)).toEqual([]);
+  expect(await store.sessionRow(session)).toMatchObject({ deleted_at: nowMs });
+});
+
+test('with Temporal away a pass gives up soon: a hundred rows are not a hundred time-outs', async () => {
+  for (let n = 0; n < 5; n += 1) await sendUnheard(await store.createSession());
+  let calls = 0;
+  const message = async () => {
+    calls += 1;
+    throw new Error('away');
+  };
+  const requireAvailable = () => {
+    throw new Error('Temporal is away');
+  };
+  const away = await openTestStore({
+    ...{ file: store.file, now: () => nowMs + 6_000 },
+    engine: { ...engine, message, requireAvailable },
+  });
+  await away.sweep.run();
+  expect(calls).toBe(1);
+  await away.close();
+});
