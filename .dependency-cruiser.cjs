@@ -129,7 +129,11 @@ module.exports = {
       comment: 'Who names an adapter cannot be given another one. Tests may pick, too.',
       from: { path: SOURCES, pathNot: ['^src/wiring\\.ts$', '^src/commands/'] },
       to: {
-        path: ['^src/stores/sqlite\\.ts$', '^src/models/anthropic\\.ts$', '^src/models/simulator\\.ts$'],
+        path: [
+          '^src/stores/(sqlite|postgres)\\.ts$',
+          '^src/models/anthropic\\.ts$',
+          '^src/models/simulator\\.ts$',
+        ],
       },
     },
     {
@@ -138,9 +142,9 @@ module.exports = {
         'A driver outside of its adapter is a second adapter that nobody picked. The lock of the data directory is SQLite, too.',
       from: {
         path: SOURCES,
-        pathNot: ['^src/stores/sqlite\\.ts$', '^src/data-directory\\.ts$', '^src/models/'],
+        pathNot: ['^src/stores/(sqlite|postgres)\\.ts$', '^src/data-directory\\.ts$', '^src/models/'],
       },
-      to: { path: 'node_modules/(@types/better-sqlite3|better-sqlite3|@anthropic-ai/sdk)/' },
+      to: { path: 'node_modules/(@types/better-sqlite3|better-sqlite3|@types/pg|pg|@anthropic-ai/sdk)/' },
     },
     {
       name: 'nobody-imports-the-composition-root',

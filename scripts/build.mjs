@@ -1,10 +1,16 @@
 // Compiles TypeScript to dist/ and bundles the workflows once, so that a start is a start and not a compilation.
 import { execFileSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { bundleWorkflowCode } from '@temporalio/worker';
 
 const require = createRequire(import.meta.url);
+if (!existsSync('node_modules/typescript')) {
+  console.error(
+    'A build needs the development dependencies: `npm ci` first, then `npm prune --omit=dev` drops them.',
+  );
+  process.exit(1);
+}
 execFileSync(process.execPath, [require.resolve('typescript/bin/tsc'), '-p', 'tsconfig.build.json'], {
   stdio: 'inherit',
 });

@@ -5,7 +5,9 @@ import { locateBinary, TEMPORAL_CLI, TEMPORAL_TEST_SERVER } from '../dist/src/te
 
 const cacheDir = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'openclaw');
 const options = { cacheDir, searchPath: process.env.PATH ?? '', onProgress: (line) => console.log(line) };
-for (const spec of [TEMPORAL_CLI, TEMPORAL_TEST_SERVER]) {
+// An image of the server needs no test server.
+const specs = process.argv.includes('--server-only') ? [TEMPORAL_CLI] : [TEMPORAL_CLI, TEMPORAL_TEST_SERVER];
+for (const spec of specs) {
   const { path, source } = await locateBinary(spec, options);
   console.log(`${spec.executable} ${spec.version}: ${path} (${source})`);
 }
