@@ -58,6 +58,10 @@ const Variables = z.object({
     .default('true')
     .transform((value) => value === 'true'),
   OPENCLAW_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
+  DATABASE_URL: z
+    .string()
+    .regex(/^postgres(ql)?:\/\//, 'must be a postgres:// address')
+    .optional(),
   ANTHROPIC_API_KEY: z.string().optional(),
   ANTHROPIC_BASE_URL: z.url({ protocol: /^https?$/, error: 'must be an http(s) URL' }).optional(),
   XDG_CACHE_HOME: z.string().optional(),
@@ -109,13 +113,13 @@ function parse(environment: Environment) {
 export function readConfig(variables: Environment = process.env) {
   const environment = given(variables);
   refuseUnknown(environment);
-  if (environment.DATABASE_URL)
-    throw new ConfigError('DATABASE_URL is set, but this version stores in SQLite only. Unset it to start.');
   const parsed = parse(environment);
   return {
     port: parsed.PORT,
     host: parsed.HOST,
     dataDir: parsed.OPENCLAW_DATA_DIR,
+    /** Null: SQLite in the data directory. */
+    databaseUrl: parsed.DATABASE_URL ?? null,
     apiKey: parsed.OPENCLAW_API_KEY ?? null,
     secretKey: parsed.OPENCLAW_SECRET_KEY ?? null,
     syncWaitMs: parsed.OPENCLAW_SYNC_WAIT_SECONDS * 1_000,
@@ -136,7 +140,7 @@ export function readConfig(variables: Environment = process.env) {
   };
 }
 
-const SECRETS = ['apiKey', 'secretKey', 'anthropicApiKey'] as const;
+const SECRETS = ['databaseUrl', 'apiKey', 'secretKey', 'anthropicApiKey'] as const;
 
 /** The configuration as it may be logged: of secrets, and of what gets into Temporal, only whether they are set. */
 export function describeConfig(config: Config): Record<string, unknown> {

@@ -22,8 +22,8 @@ import { createAccessStore } from './stores/access.ts';
 import { createSessionLog } from './stores/log.ts';
 import { createMessageRows } from './stores/message-rows.ts';
 import { migrate } from './stores/migrate.ts';
+import { openStore } from './stores/open.ts';
 import { createSessionsStore } from './stores/sessions.ts';
-import { openSqlite } from './stores/sqlite.ts';
 import { connectTemporal, type TemporalAddress } from './temporal/connection.ts';
 import { ensureSearchAttributes } from './temporal/search-attributes.ts';
 import { createSessionGateway } from './temporal/session-gateway.ts';
@@ -33,7 +33,8 @@ import { createTurns } from './turns/index.ts';
 import { createSessionView } from './views/sessions.ts';
 
 export interface SystemOptions {
-  databaseFile: string;
+  /** A `postgres://` address, or the file of a SQLite database. */
+  database: string;
   temporal: {
     connection: TemporalAddress;
     namespace: string;
@@ -76,10 +77,11 @@ export async function createSystem(options: SystemOptions): Promise<System> {
   const now = options.now ?? Date.now;
   const { showPreviews, syncWaitMs } = settings;
 
-  const db = openSqlite(options.databaseFile);
+  const store = openStore(options.database, logger);
+  const { db } = store;
   await migrate(db);
   const channel = createLiveChannel();
-  const log = createSessionLog({ db, now, committed: channel.publish });
+  const log = createSessionLog({ store, now, committed: channel.publish });
   const sessions = createSessionsStore(db);
   const feed = createEventFeed({ log, channel });
   const sessionView = createSessionView({ catalogue, tools: createToolRegistry() });
@@ -94,7 +96,7 @@ export async function createSystem(options: SystemOptions): Promise<System> {
   const accept = { catalogue, showPreviews };
   const shared = { db, log, sessions, engine, signals, now, ...accept };
   const messages = createMessages({ ...shared, channel, feed, syncWaitMs });
-  const apiKeys = createApiKeys({ access: createAccessStore(db), secretKey, now });
+  const apiKeys = createApiKeys({ access: createAccessStore(store), secretKey, now });
   let worker: SessionWorker | undefined;
   const services: Services = {
     sessions: createSessions({ ...shared, messages, reader: createMessageReader(db), turns, sessionView }),
@@ -117,6 +119,7 @@ export async function createSystem(options: SystemOptions): Promise<System> {
   const identity = `worker-${randomText(12)}`;
   const sweep = createSweep({
     ...shared,
+    store,
     logger,
     worker: identity,
     isOnlyWorker: options.isOnlyWorker,

@@ -28,7 +28,7 @@ test.each([
   [{ ANTHROPIC_BASE_URL: 'ftp://x' }, /ANTHROPIC_BASE_URL.*http/],
   [{ OPENCLAW_TEMPORAL_PREVIEWS: 'yes' }, /OPENCLAW_TEMPORAL_PREVIEWS/],
   [{ OPENCLAW_DATADIR: '/x' }, /Unknown variable OPENCLAW_DATADIR/],
-  [{ DATABASE_URL: 'postgres://x' }, /DATABASE_URL/],
+  [{ DATABASE_URL: 'mysql://x' }, /DATABASE_URL.*postgres/],
 ])('%j refuses to start and names the variable', (variables, message) => {
   expect(() => readConfig({ ...base, ...variables })).toThrow(ConfigError);
   expect(() => readConfig({ ...base, ...variables })).toThrow(message);

@@ -3,11 +3,12 @@ import { existsSync } from 'node:fs';
 import type { Config } from '../config.ts';
 import { Level } from '../contracts/api-keys.ts';
 import { readSecret } from '../data-directory.ts';
+import { createLog } from '../log.ts';
 import { createApiKeys } from '../services/api-keys.ts';
 import { createAccessStore } from '../stores/access.ts';
 import { migrate } from '../stores/migrate.ts';
-import { openSqlite } from '../stores/sqlite.ts';
-import { databaseFile, secretKeyFile } from './paths.ts';
+import { isPostgres, openStore } from '../stores/open.ts';
+import { databaseOf, secretKeyFile } from './paths.ts';
 
 const ACCOUNT_NAME_LENGTH_MAX = 100;
 
@@ -21,14 +22,15 @@ function checked(account: string, level: string): Level {
 
 export async function createKey(config: Config, account: string, levelName: string): Promise<number> {
   const level = checked(account, levelName);
-  const file = databaseFile(config.dataDir);
-  if (!existsSync(file))
+  const database = databaseOf(config);
+  if (!isPostgres(database) && !existsSync(database))
     throw new Error(`${config.dataDir} holds no data yet: start the server once, with \`npm start\``);
   const secretKey = config.secretKey ?? readSecret(secretKeyFile(config.dataDir));
-  const db = openSqlite(file);
+  const store = openStore(database, createLog(config.logLevel));
+  const { db } = store;
   try {
     await migrate(db);
-    const apiKeys = createApiKeys({ access: createAccessStore(db), secretKey, now: Date.now });
+    const apiKeys = createApiKeys({ access: createAccessStore(store), secretKey, now: Date.now });
     process.stdout.write(`${await apiKeys.createForAccount(account, level)}\n`);
   } finally {
     await db.destroy();

@@ -16,7 +16,7 @@ import { locateBinary, TEMPORAL_CLI } from '../temporal/binary.ts';
 import { startEmbeddedTemporal } from '../temporal/embedded-server.ts';
 import { createSystem } from '../wiring.ts';
 import { createCleanup } from './cleanup.ts';
-import { adminKeyFile, databaseFile, packageVersion, secretKeyFile, WORKFLOW_BUNDLE } from './paths.ts';
+import { adminKeyFile, databaseOf, packageVersion, secretKeyFile, WORKFLOW_BUNDLE } from './paths.ts';
 import { readyText } from './ready-text.ts';
 
 const ACCOUNT_NAME = 'default';
@@ -104,13 +104,14 @@ async function start(config: Config, log: Logger, cleanup: Cleanup, signal: Abor
   const temporal = await startTemporal(config, log, cleanup, signal);
   const { model, name: modelName } = await startModel(config, cleanup);
   const system = await createSystem({
-    databaseFile: databaseFile(config.dataDir),
+    database: databaseOf(config),
     temporal: { ...temporal, taskQueue: TASK_QUEUE, bundlePath: WORKFLOW_BUNDLE },
     model,
     catalogue,
     secretKey: secretKey(config, directory),
     version: packageVersion(),
-    isOnlyWorker: true,
+    // The data directory's lock keeps other processes from SQLite; PostgreSQL may be shared.
+    isOnlyWorker: config.databaseUrl === null,
     settings: config,
     log,
   });

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { Config } from '../config.ts';
 
 /** dist/src/commands -> the package. */
 const packageDir = fileURLToPath(new URL('../../../', import.meta.url));
@@ -11,6 +12,8 @@ export const WORKFLOW_BUNDLE = join(packageDir, 'dist', 'workflow-bundle.js');
 export const packageVersion = (): string =>
   (JSON.parse(readFileSync(join(packageDir, 'package.json'), 'utf8')) as { version: string }).version;
 
-export const databaseFile = (dataDir: string): string => join(dataDir, 'openclaw.db');
+/** The operator's database, or the file in the data directory. */
+export const databaseOf = ({ databaseUrl, dataDir }: Pick<Config, 'databaseUrl' | 'dataDir'>): string =>
+  databaseUrl ?? join(dataDir, 'openclaw.db');
 export const adminKeyFile = (dataDir: string): string => join(dataDir, 'admin.key');
 export const secretKeyFile = (dataDir: string): string => join(dataDir, 'secret.key');

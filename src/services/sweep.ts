@@ -7,6 +7,7 @@ import { purgeIdempotency } from '../stores/idempotency.ts';
 import type { SessionLog } from '../stores/log.ts';
 import { createMessageRows } from '../stores/message-rows.ts';
 import type { MessageRow, SessionRow, Tables } from '../stores/schema.ts';
+import type { Store } from '../stores/store.ts';
 import { createSweepStore } from '../stores/sweep.ts';
 import { preview } from '../turns/snapshot.ts';
 import type { Engine } from './engine.ts';
@@ -14,6 +15,7 @@ import { purge } from './sessions.ts';
 import { engineSession, type Signals } from './signals.ts';
 
 export interface SweepDeps {
+  store: Store;
   db: Kysely<Tables>;
   log: SessionLog;
   logger: Logger;
@@ -41,7 +43,7 @@ const LEASE_LOST_AFTER_MS = 6_000;
 
 export function createSweep(deps: SweepDeps) {
   const { db, engine, signals, logger, now, showPreviews } = deps;
-  const store = createSweepStore(db);
+  const store = createSweepStore(deps.store);
   const messages = createMessageRows(db);
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;

@@ -1,11 +1,13 @@
 // Accounts and API keys.
-import type { Kysely } from 'kysely';
 import { newId } from '../ids.ts';
-import type { ApiKeyRow, Tables } from './schema.ts';
+import type { ApiKeyRow } from './schema.ts';
+import { locked, type Store } from './store.ts';
 
 export type AccessStore = ReturnType<typeof createAccessStore>;
 
-export function createAccessStore(db: Kysely<Tables>) {
+export function createAccessStore(store: Store) {
+  const { db } = store;
+
   /** The account of that name, made when it is new. */
   async function ensureAccount(name: string, now: number): Promise<string> {
     await db
@@ -61,6 +63,9 @@ export function createAccessStore(db: Kysely<Tables>) {
     now: number,
   ): Promise<'revoked' | 'unknown' | 'last_admin'> =>
     db.transaction().execute(async (rows) => {
+      // Two admins who revoke each other's key at once take turns, so that one key is left.
+      const account = rows.selectFrom('accounts').select('id').where('id', '=', accountId);
+      await locked(store, account).execute();
       const live = await rows
         .selectFrom('api_keys')
         .selectAll()

@@ -6,6 +6,7 @@ import type { EventData, EventType, SessionEvent } from '../contracts/events.ts'
 import { newId } from '../ids.ts';
 import { createMessageRows, type MessageRows } from './message-rows.ts';
 import type { EventRow, ModelCallRow, SessionPatch, SessionRow, Tables } from './schema.ts';
+import { locked, type Store } from './store.ts';
 
 export interface SessionTransaction {
   /** The locked row, with this transaction's patches applied. */
@@ -21,7 +22,7 @@ export interface SessionTransaction {
 }
 
 export interface SessionLogOptions {
-  db: Kysely<Tables>;
+  store: Store;
   now: () => number;
   /** Called after each commit that appended; losing a call is harmless, for readers also look by themselves. */
   committed: (change: { sessionId: string; seq: number }) => void;
@@ -67,7 +68,9 @@ function openTransaction(rows: Transaction<Tables>, session: SessionRow, now: nu
   return { tx, state };
 }
 
-export function createSessionLog({ db, now, committed }: SessionLogOptions) {
+export function createSessionLog({ store: open, now, committed }: SessionLogOptions) {
+  const { db } = open;
+
   async function store(
     rows: Transaction<Tables>,
     state: ReturnType<typeof openTransaction>['state'],
@@ -106,12 +109,8 @@ export function createSessionLog({ db, now, committed }: SessionLogOptions) {
     work: (tx: SessionTransaction) => Promise<T>,
   ): Promise<T | undefined> {
     const done = await db.transaction().execute(async (rows) => {
-      // SQLite's transaction is immediate: whoever is here is alone. PostgreSQL locks this row.
-      const session = await rows
-        .selectFrom('sessions')
-        .selectAll()
-        .where('id', '=', sessionId)
-        .executeTakeFirst();
+      const wanted = rows.selectFrom('sessions').selectAll().where('id', '=', sessionId);
+      const session = await locked(open, wanted).executeTakeFirst();
       return session && (await run(rows, session, work));
     });
     if (done?.appended) committed({ sessionId, seq: done.seq });

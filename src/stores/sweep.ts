@@ -1,13 +1,16 @@
 // What the sweep looks for: accepted things that no workflow may know of. Every query is bounded.
-import type { Expression, ExpressionBuilder, Kysely, SqlBool } from 'kysely';
+import type { Expression, ExpressionBuilder, SqlBool } from 'kysely';
 import type { MessageRow, SessionRow, Tables } from './schema.ts';
+import { claimed, type Store } from './store.ts';
 
 export type SweepStore = ReturnType<typeof createSweepStore>;
 
 /** Rows taken up in one pass; the next pass takes the next ones. */
 const ROWS_MAX = 100;
 
-export function createSweepStore(db: Kysely<Tables>) {
+export function createSweepStore(store: Store) {
+  const { db } = store;
+
   /** Accepted messages that nobody was told of, with their sessions. */
   async function unsignalledMessages(before: number): Promise<{ session: SessionRow; user: MessageRow }[]> {
     const users = await db
@@ -50,19 +53,19 @@ export function createSweepStore(db: Kysely<Tables>) {
     which: (sessions: ExpressionBuilder<Tables, 'sessions'>) => Expression<SqlBool>,
   ): Promise<SessionRow[]> {
     return db.transaction().execute(async (rows) => {
-      const claimed = await rows
+      const wanted = rows
         .selectFrom('sessions')
         .selectAll()
         .where('status', '=', 'active')
         .where('check_at', '<=', now)
         .where(which)
         .orderBy('check_at')
-        .limit(ROWS_MAX)
-        .execute();
-      const ids = claimed.map((row) => row.id);
+        .limit(ROWS_MAX);
+      const found = await claimed(store, wanted).execute();
+      const ids = found.map((row) => row.id);
       if (ids.length > 0)
         await rows.updateTable('sessions').set({ check_at: nextCheckAt }).where('id', 'in', ids).execute();
-      return claimed;
+      return found;
     });
   }
 

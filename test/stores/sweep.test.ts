@@ -110,7 +110,7 @@ describe('a session that owes an answer while no run is open', () => {
   test('is claimed by one of many sweeps', async () => {
     const session = await store.createSession();
     await store.open(await store.send(session), null);
-    const rows = createSweepStore(store.db);
+    const rows = createSweepStore(store.store);
     nowMs += 31_000;
     const claims = await Promise.all([1, 2, 3].map(() => rows.claimOwing(nowMs, nowMs + 30_000)));
     expect(claims.flat().map((row) => row.id)).toEqual([session]);

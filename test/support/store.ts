@@ -94,12 +94,13 @@ export async function openTestStore(options: TestStoreOptions = {}) {
   const { now = Date.now, account = 'test', showPreviews = true } = options;
   const directory = options.file ? null : mkdtempSync(join(tmpdir(), 'openclaw-store-'));
   const file = options.file ?? databaseFileIn(directory ?? '');
-  const db = openSqlite(file);
+  const store = openSqlite(file);
+  const { db } = store;
   await migrate(db);
   const logger = pino({ level: process.env.TEST_LOG ?? 'silent' });
   const catalogue = createCatalogue();
   const channel = createLiveChannel();
-  const log = createSessionLog({ db, now, committed: channel.publish });
+  const log = createSessionLog({ store, now, committed: channel.publish });
   const feed = createEventFeed({ log, channel });
   const sessionView = createSessionView({ catalogue, tools: createToolRegistry() });
   const turns = createTurns({ log, catalogue, sessionView });
@@ -115,9 +116,9 @@ export async function openTestStore(options: TestStoreOptions = {}) {
     turns,
     sessionView,
   });
-  const sweep = createSweep({ ...shared, logger, worker: 'test', isOnlyWorker: false });
+  const sweep = createSweep({ ...shared, store, logger, worker: 'test', isOnlyWorker: false });
   const rows = createMessageRows(db);
-  const accountId = await createAccessStore(db).ensureAccount(account, now());
+  const accountId = await createAccessStore(store).ensureAccount(account, now());
   const caller: Caller = { accountId, keyId: 'key_test', level: 'admin' };
 
   const sessionRow = (id: string): Promise<SessionRow> =>
@@ -130,7 +131,7 @@ export async function openTestStore(options: TestStoreOptions = {}) {
   }
 
   return {
-    ...{ file, db, log, channel, feed, turns, sessions, messages, sweep, rows, catalogue, caller },
+    ...{ file, store, db, log, channel, feed, turns, sessions, messages, sweep, rows, catalogue, caller },
     ...{ sessionRow, messageRow },
 
     async createSession(fields: Partial<CreateSession> = {}): Promise<string> {

@@ -50,7 +50,7 @@ export async function startTestSystem(options: TestSystemOptions = {}): Promise<
 
   async function open(): Promise<void> {
     system = await createSystem({
-      databaseFile: databaseFileIn(directory),
+      database: databaseFileIn(directory),
       temporal: {
         connection: { address: options.temporalAddress ?? run.address },
         namespace: 'default',

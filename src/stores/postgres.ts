@@ -1,0 +1,77 @@
+// PostgreSQL behind the shared query layer: a bounded pool that reconnects by itself.
+import { Kysely, PostgresDialect, type PostgresPool, type PostgresPoolClient } from 'kysely';
+import pg from 'pg';
+import type { Logger } from 'pino';
+import type { Tables } from './schema.ts';
+import { type Store, storeAway } from './store.ts';
+
+/** Connections of one process; a small server allows a hundred in all. */
+const CONNECTIONS_MAX = 10;
+/** A call that gets no connection in this time is answered with 503 rather than left to wait. */
+const CONNECT_TIMEOUT_MS = 3_000;
+/** No transaction of ours takes longer; a server that hangs must not hold our callers. */
+const STATEMENT_TIMEOUT_MS = 10_000;
+const IDLE_TIMEOUT_MS = 30_000;
+
+/** Network errors, and the SQLSTATE classes of a server that is going away, out of room or out of connections. */
+const AWAY = /^(ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOST|08|53|57P|58|25006)/;
+/** The driver says these in words only. */
+const AWAY_WORDS =
+  /timeout exceeded when trying to connect|Connection terminated|Query read timeout|not queryable/i;
+
+/** Numbers of eight bytes: ours are milliseconds, tokens and nano-dollars, all far below 2^53. */
+const INT8 = 20;
+
+function isAway(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
+  return AWAY.test(code) || AWAY_WORDS.test(error.message);
+}
+
+const explained = (error: unknown): never => {
+  throw isAway(error) ? storeAway(error) : error;
+};
+
+/** The client, with its failures in our words. One that broke while it was lent is not used again. */
+function guarded(client: pg.PoolClient): PostgresPoolClient {
+  let broken: Error | undefined;
+  const onError = (error: Error) => {
+    broken = error;
+  };
+  // Without a listener a connection that is lost while it is lent would end the process.
+  client.on('error', onError);
+  const query = (sql: string, parameters: readonly unknown[]) =>
+    client.query(sql, [...parameters]).catch((error: unknown) => {
+      if (isAway(error)) broken = error as Error;
+      return explained(error);
+    });
+  return {
+    query: query as unknown as PostgresPoolClient['query'],
+    release: () => {
+      client.off('error', onError);
+      client.release(broken);
+    },
+  };
+}
+
+export function openPostgres(url: string, log: Logger): Store {
+  const types = { getTypeParser: (oid: number) => (oid === INT8 ? Number : pg.types.getTypeParser(oid)) };
+  const pool = new pg.Pool({
+    connectionString: url,
+    max: CONNECTIONS_MAX,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    idleTimeoutMillis: IDLE_TIMEOUT_MS,
+    statement_timeout: STATEMENT_TIMEOUT_MS,
+    query_timeout: STATEMENT_TIMEOUT_MS,
+    keepAlive: true,
+    application_name: 'openclaw',
+    types: types as pg.CustomTypesConfig,
+  });
+  // An idle connection that the server closed is no error of anyone's: the pool makes a new one.
+  pool.on('error', (error) => log.warn({ err: error }, 'A connection to PostgreSQL was lost'));
+  const lent: PostgresPool = {
+    connect: async () => guarded(await pool.connect().catch(explained)),
+    end: () => pool.end(),
+  };
+  return { kind: 'postgres', db: new Kysely<Tables>({ dialect: new PostgresDialect({ pool: lent }) }) };
+}

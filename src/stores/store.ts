@@ -1,0 +1,35 @@
+// A store: one of two databases behind one query layer. Only locks and the words of failures differ.
+import type { Kysely } from 'kysely';
+import { ApiError } from '../contracts/errors.ts';
+import type { Tables } from './schema.ts';
+
+export interface Store {
+  kind: 'sqlite' | 'postgres';
+  db: Kysely<Tables>;
+}
+
+interface Lockable<Q> {
+  forUpdate(): Q & { skipLocked(): Q };
+}
+
+/** Locks the selected rows until the transaction ends. SQLite's transactions are alone from their beginning. */
+export const locked = <Q extends Lockable<Q>>({ kind }: Store, select: Q): Q =>
+  kind === 'postgres' ? select.forUpdate() : select;
+
+/** Locks the selected rows and leaves out those that another process holds: for work that is shared out. */
+export const claimed = <Q extends Lockable<Q>>({ kind }: Store, select: Q): Q =>
+  kind === 'postgres' ? select.forUpdate().skipLocked() : select;
+
+/** SQLite's name for a key that is there already, and PostgreSQL's. */
+const DUPLICATE_CODES: unknown[] = ['SQLITE_CONSTRAINT_PRIMARYKEY', 'SQLITE_CONSTRAINT_UNIQUE', '23505'];
+
+/** Whether a write lost a race for a unique key. */
+export const isDuplicate = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && DUPLICATE_CODES.includes(error.code);
+
+/** What a caller is told when the database can't be reached or can't write: nothing was stored. */
+export const storeAway = (cause: unknown): ApiError =>
+  new ApiError('unavailable', 'The store is away; nothing was accepted, try again', {
+    retryAfterSeconds: 1,
+    cause,
+  });
