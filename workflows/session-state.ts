@@ -43,12 +43,13 @@ const isKnown = (state: SessionState, messageId: string): boolean =>
   state.handled.includes(messageId);
 
 export function messageArrived(state: SessionState, signal: MessageSignal): SessionState {
-  if (isKnown(state, signal.messageId)) return state;
+  if (state.ended || isKnown(state, signal.messageId)) return state;
   const { messageId, replyId, position, preview } = signal;
   return {
     ...state,
     queue: inOrder([...state.queue, { messageId, replyId, position, preview }]),
-    expiresAtMs: signal.expiresAtMs,
+    // What was true at its acceptance is not any more when a turn runs.
+    expiresAtMs: state.running ? state.expiresAtMs : signal.expiresAtMs,
   };
 }
 
