@@ -21,24 +21,31 @@ export interface FollowQuery {
 export type EventFeed = ReturnType<typeof createEventFeed>;
 
 export function createEventFeed({ log, channel }: { log: SessionLog; channel: LiveChannel }) {
+  async function* tail(query: FollowQuery, bell: Bell): AsyncGenerator<SessionEvent> {
+    let after = query.after;
+    let over = false;
+    while (!query.signal.aborted) {
+      const heard = bell.listen();
+      const events = await log.read({ ...query, after, limit: BATCH_EVENTS });
+      for (const event of events) {
+        if (query.signal.aborted) return;
+        after = event.seq;
+        yield event;
+      }
+      if (events.length > 0) continue;
+      // Nothing came after it was over: what was written between a look and that question is not missed.
+      if (over) return;
+      const rung = await heard(POLL_INTERVAL_MS);
+      over = !rung && ((await query.isOver?.()) ?? false);
+    }
+  }
+
   /** Yields events in order, for ever, until `signal` aborts; then it ends without an error. */
   async function* follow(query: FollowQuery): AsyncGenerator<SessionEvent> {
     const bell = createBell(query.signal);
     const unsubscribe = channel.subscribe(query.sessionId, bell.ring);
-    let after = query.after;
     try {
-      while (!query.signal.aborted) {
-        const heard = bell.listen();
-        const events = await log.read({ ...query, after, limit: BATCH_EVENTS });
-        for (const event of events) {
-          if (query.signal.aborted) return;
-          after = event.seq;
-          yield event;
-        }
-        if (events.length > 0) continue;
-        const rung = await heard(POLL_INTERVAL_MS);
-        if (!rung && (await query.isOver?.())) return;
-      }
+      yield* tail(query, bell);
     } finally {
       unsubscribe();
       bell.stop();
@@ -47,6 +54,8 @@ export function createEventFeed({ log, channel }: { log: SessionLog; channel: Li
 
   return { follow };
 }
+
+type Bell = ReturnType<typeof createBell>;
 
 /** Wakes one waiter. A ring between `listen` and the wait is not lost. */
 export function createBell(signal: AbortSignal) {
