@@ -74,7 +74,10 @@ export function createModelStep(deps: ModelStepDeps) {
     try {
       const request = await conversation(open.session, open.user, writer.model);
       const answer = await model.stream(request, { signal, onText: deltas.push });
-      return { answer, rest: await deltas.rest() };
+      const rest = await deltas.rest();
+      // A write that failed has lost its text: an answer without it would not be what its readers were sent.
+      superseded.signal.throwIfAborted();
+      return { answer, rest };
     } catch (error) {
       await deltas.rest();
       throw superseded.signal.aborted ? superseded.signal.reason : error;
