@@ -18,25 +18,31 @@ export interface FollowQuery {
   isOver?: () => Promise<boolean>;
 }
 
+const never = async () => false;
+
+function* untilAborted(events: SessionEvent[], signal: AbortSignal): Generator<SessionEvent> {
+  for (const event of events) {
+    if (signal.aborted) return;
+    yield event;
+  }
+}
+
 export type EventFeed = ReturnType<typeof createEventFeed>;
 
 export function createEventFeed({ log, channel }: { log: SessionLog; channel: LiveChannel }) {
   async function* tail(query: FollowQuery, bell: Bell): AsyncGenerator<SessionEvent> {
-    let after = query.after;
+    const { signal, isOver = never } = query;
+    let { after } = query;
     let over = false;
-    while (!query.signal.aborted) {
+    while (!signal.aborted) {
       const heard = bell.listen();
       const events = await log.read({ ...query, after, limit: BATCH_EVENTS });
-      for (const event of events) {
-        if (query.signal.aborted) return;
-        after = event.seq;
-        yield event;
-      }
+      yield* untilAborted(events, signal);
+      after = events.at(-1)?.seq ?? after;
       if (events.length > 0) continue;
       // Nothing came after it was over: what was written between a look and that question is not missed.
       if (over) return;
-      const rung = await heard(POLL_INTERVAL_MS);
-      over = !rung && ((await query.isOver?.()) ?? false);
+      over = !(await heard(POLL_INTERVAL_MS)) && (await isOver());
     }
   }
 
