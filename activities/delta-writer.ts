@@ -12,8 +12,6 @@ export interface DeltaWriterDeps {
   onStopped: (reason: 'refused' | { error: unknown }) => void;
 }
 
-export type DeltaWriter = ReturnType<typeof createDeltaWriter>;
-
 export function createDeltaWriter({ writer, appendText, onStopped }: DeltaWriterDeps) {
   let buffer = '';
   let stopped = false;

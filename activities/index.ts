@@ -6,5 +6,6 @@ export type ActivityDeps = ModelStepDeps & SessionActivityDeps;
 export type Activities = ReturnType<typeof createActivities>;
 
 export function createActivities(deps: ActivityDeps) {
+  // biome-ignore lint/nursery/noMisusedPromises: an object of functions is spread, not a promise
   return { modelStep: createModelStep(deps), ...createSessionActivities(deps) };
 }

@@ -121,6 +121,7 @@ export function createModelStep(deps: ModelStepDeps) {
       return await complete(writer, await speak(open, writer, cancelled));
     } catch (error) {
       if (error instanceof Superseded) return afterTakeover(input, open);
+      // biome-ignore lint/style/useErrorCause: the cancellation is the cause; what it broke off says nothing more
       if (cancelled.aborted) throw new CancelledFailure('The model call was cancelled');
       if (error instanceof ModelCallError) return await fail(writer, error);
       throw error;

@@ -143,7 +143,7 @@ export async function dev(config: Config): Promise<number> {
   try {
     // A first start may be fetching Temporal, which takes long: it gives up at once.
     const abort = new AbortController();
-    stopped.then(() => abort.abort());
+    void stopped.then(() => abort.abort());
     const started = start(config, log, cleanup, abort.signal);
     const first = await Promise.race([started, stopped.then(() => null)]);
     if (first === null) await started.catch(() => undefined);

@@ -31,6 +31,7 @@ function refuseUndecodable(text: string): void {
     decodeURIComponent(text);
   } catch (cause) {
     const message = 'The query string is not percent-encoded UTF-8';
+    // biome-ignore lint/style/useErrorCause: it is given; ApiError takes it as its third argument
     throw new ApiError('invalid_request', message, { cause });
   }
 }

@@ -172,7 +172,6 @@ export interface Tables {
   idempotency_keys: IdempotencyKeysTable;
 }
 
-export type AccountRow = Selectable<AccountsTable>;
 export type ApiKeyRow = Selectable<ApiKeysTable>;
 export type SessionRow = Selectable<SessionsTable>;
 export type SessionPatch = Updateable<SessionsTable>;

