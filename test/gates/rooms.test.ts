@@ -120,6 +120,11 @@ const PLANTED: [rule: string, file: string, line: string][] = [
   ],
   [
     'adapters-are-picked-in-wiring-and-commands',
+    'src/services/planted-picker.ts',
+    "import { openStore } from '../stores/open.ts';",
+  ],
+  [
+    'adapters-are-picked-in-wiring-and-commands',
     'src/services/planted-adapter.ts',
     "import { openSqlite } from '../stores/sqlite.ts';",
   ],
