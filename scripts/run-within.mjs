@@ -1,6 +1,6 @@
 // Runs a command within a budget and leaves no process behind, whatever the command has started and however it ended.
 import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -16,6 +16,8 @@ const LEFT_OVER_POLL_MS = 100;
  */
 export async function runWithin({ command, args, env, budgetMs, signal }) {
   const directory = mkdtempSync(join(tmpdir(), 'openclaw-run-'));
+  // PostgreSQL, which refuses to run as root, reaches its own directory in it as another user.
+  chmodSync(directory, 0o711);
   const startedAt = Date.now();
   let timedOut = false;
   try {
