@@ -14,8 +14,11 @@ const CHECK_INTERVAL_MS = 1_000;
 const CHECK_TIMEOUT_MS = 900;
 /** Tries of one call, over about a second: longer outages are the sweep's business, not a waiting client's. */
 const ATTEMPTS_MAX = 4;
-/** gRPC status codes that mean "no server": DEADLINE_EXCEEDED and UNAVAILABLE. */
-const AWAY_CODES = [4, 14];
+/**
+ * gRPC's UNAVAILABLE: nobody is there. DEADLINE_EXCEEDED says less: a query waits for a worker, so one worker that is
+ * gone or busy would have all writes refused. A server that hangs is found by `check`, whose call needs no worker.
+ */
+const UNAVAILABLE = 14;
 
 /** After a restart of the server the client is back within a second, not after gRPC's default of up to two minutes. */
 const RECONNECT = { 'grpc.initial_reconnect_backoff_ms': 100, 'grpc.max_reconnect_backoff_ms': 1_000 };
@@ -35,7 +38,7 @@ const words = (error: unknown): string => (error instanceof Error ? error.messag
 /** Whether a call failed because nobody was there. The client wraps gRPC's error in one of its own. */
 function isAway(error: unknown): boolean {
   const inner = error instanceof Error && error.cause ? error.cause : error;
-  return isGrpcServiceError(inner) && AWAY_CODES.includes(inner.code);
+  return isGrpcServiceError(inner) && inner.code === UNAVAILABLE;
 }
 
 /** @throws when the server does not answer at the first try. */

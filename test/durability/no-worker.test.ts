@@ -1,0 +1,19 @@
+// With every worker down Temporal still takes what is said: only the answers have to wait.
+import { startTestSystem, type TestSystem } from '../support/system.ts';
+
+let server: TestSystem;
+beforeAll(async () => {
+  server = await startTestSystem({ idle: true });
+});
+afterAll(() => server.stop());
+
+test('a session that nobody can ask for its state keeps no message from being accepted', async () => {
+  const { api } = server;
+  const session = await api.session();
+  const path = `/v1/sessions/${session.id}`;
+  const { status, body } = await api.get(`${path}/state`);
+  expect([status, body.engine]).toEqual([200, 'unavailable']);
+  const accepted = await api.post(`${path}/messages`, { content: 'Hello', background: true });
+  expect([accepted.status, accepted.body.status]).toEqual([202, 'queued']);
+  expect((await api.get('/readyz')).body.checks.temporal).toEqual({ status: 'ok', error: null });
+});
