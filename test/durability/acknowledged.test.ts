@@ -1,8 +1,8 @@
 // The promise of a 202: a message that was acknowledged is answered, also when the server is killed in the next moment.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ApiClient, eventually } from '../support/api-client.ts';
-import { cleanUp, type ServerProcess, startServer } from '../support/process.ts';
-import { type Asked, answered, RECOVERY_MS_MAX, readBack } from './conversation.ts';
+import { cleanUp, type ServerProcess } from '../support/process.ts';
+import { type Asked, answered, RECOVERY_MS_MAX, readBack, start } from './conversation.ts';
 
 const ROUNDS = process.env.TEST_LONG === '1' ? 30 : 5;
 const SESSIONS = 3;
@@ -48,14 +48,14 @@ async function round(server: ServerProcess, sessionIds: string[], name: string):
 it(
   `every acknowledged message is there once and answered, after ${ROUNDS} kills right after a 202`,
   async () => {
-    let server = await startServer();
+    let server = await start();
     const { dataDir, port } = server;
     const sessionIds: string[] = [];
     for (let index = 0; index < SESSIONS; index += 1) sessionIds.push((await server.api.session()).id);
     const ledger: Sent[] = [];
     for (let index = 1; index <= ROUNDS; index += 1) {
       ledger.push(...(await round(server, sessionIds, String(index))));
-      server = await startServer({ dataDir, port });
+      server = await start({ dataDir, port });
     }
     const readyAt = Date.now();
     const acknowledged = ledger.flatMap((each) => each.acknowledged ?? []);

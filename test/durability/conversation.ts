@@ -1,8 +1,13 @@
 // What must hold of a session's log and messages, whatever was killed meanwhile.
 import { type ApiClient, eventually, type SseFrame } from '../support/api-client.ts';
+import { type ServerOptions, type ServerProcess, startServer } from '../support/process.ts';
 
 /** Far beyond every recovery that was measured: only a turn that is lost for good gets here. */
 export const RECOVERY_MS_MAX = 60_000;
+
+/** A server that may be asked for its state as often as these suites do. */
+export const start = (where: Pick<ServerOptions, 'dataDir' | 'port'> = {}): Promise<ServerProcess> =>
+  startServer({ ...where, env: { OPENCLAW_RATE_LIMIT_PER_MINUTE: '1000000' } });
 
 const FINAL_TYPES = ['message.completed', 'message.interrupted', 'message.failed'];
 

@@ -3,7 +3,7 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { eventually } from '../support/api-client.ts';
-import { cleanUp, kill9, type ServerProcess, startServer } from '../support/process.ts';
+import { cleanUp, kill9, type ServerProcess } from '../support/process.ts';
 import { isRunning } from '../support/process-list.ts';
 import {
   type Asked,
@@ -13,6 +13,7 @@ import {
   expectPrefix,
   RECOVERY_MS_MAX,
   readBack,
+  start,
   watch,
 } from './conversation.ts';
 
@@ -26,7 +27,7 @@ const measured: string[] = [];
 afterAll(() => process.stdout.write(`${measured.join('\n')}\n`));
 afterAll(cleanUp);
 
-const startAgain = ({ dataDir, port }: ServerProcess) => startServer({ dataDir, port });
+const startAgain = ({ dataDir, port }: ServerProcess) => start({ dataDir, port });
 
 /** Each does its harm and gives back the server that runs afterwards. */
 const harms: Record<string, (server: ServerProcess) => Promise<ServerProcess>> = {
@@ -86,7 +87,7 @@ describe.each(Object.keys(harms))('after %s in the middle of answers', (name) =>
   let queued: Asked[];
 
   beforeAll(async () => {
-    before = await startServer();
+    before = await start();
     temporalBefore = before.temporal()?.pid;
     const { api } = before;
     const ids = [(await api.session()).id, (await api.session()).id, (await api.session()).id] as const;

@@ -1,8 +1,8 @@
 // Clients that go on talking, as an SDK would, while the server and its Temporal server are killed again and again.
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Answer, ApiClient } from '../support/api-client.ts';
-import { cleanUp, kill9, type ServerProcess, startServer } from '../support/process.ts';
-import { RECOVERY_MS_MAX, readBack } from './conversation.ts';
+import { cleanUp, kill9, type ServerProcess } from '../support/process.ts';
+import { RECOVERY_MS_MAX, readBack, start } from './conversation.ts';
 
 const KILLS = process.env.TEST_LONG === '1' ? 30 : 4;
 const CLIENTS = 4;
@@ -55,13 +55,13 @@ async function harm(storm: Storm, round: number): Promise<void> {
   if (victim !== 'server' && temporal !== undefined) await kill9(temporal);
   if (victim === 'Temporal') return;
   await server.exit;
-  storm.server = await startServer({ dataDir: server.dataDir, port: server.port });
+  storm.server = await start({ dataDir: server.dataDir, port: server.port });
 }
 
 it(
   `${CLIENTS} conversations lose nothing and say nothing twice through ${KILLS} kills at random moments`,
   async () => {
-    const storm: Storm = { server: await startServer(), isOver: false };
+    const storm: Storm = { server: await start(), isOver: false };
     const sessionIds: string[] = [];
     for (let index = 0; index < CLIENTS; index += 1) sessionIds.push((await storm.server.api.session()).id);
     const conversations = Promise.all(sessionIds.map((id) => converse(storm, id)));

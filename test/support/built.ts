@@ -28,6 +28,7 @@ export function ensureBuilt(): void {
   if (changedAt(NEWEST_OUTPUT) >= newestSource) return;
   execFileSync(process.execPath, ['scripts/build.mjs'], {
     cwd: PROJECT_DIR,
-    stdio: ['ignore', 'ignore', 'inherit'],
+    // The compiler tells its errors on standard output.
+    stdio: ['ignore', process.stderr, 'inherit'],
   });
 }
