@@ -28,12 +28,11 @@ const LATER_NAMES = [
   'OPENCLAW_EGRESS_ALLOW',
 ] as const;
 
-const wholeNumber = (min: number, max: number) =>
-  z
-    .string()
-    .regex(/^\d+$/, `must be a whole number from ${min} to ${max}`)
-    .transform(Number)
-    .pipe(z.number().min(min).max(max));
+function wholeNumber(min: number, max: number) {
+  const mistake = `must be a whole number from ${min} to ${max}`;
+  const isInRange = (value: number) => value >= min && value <= max;
+  return z.string().regex(/^\d+$/, mistake).transform(Number).refine(isInRange, mistake);
+}
 
 const Variables = z.object({
   PORT: wholeNumber(0, 65_535).default(8_080),
