@@ -8,16 +8,25 @@ import { type Config, ConfigError, readConfig } from './config.ts';
 import { LEVELS } from './contracts/api-keys.ts';
 import { redactText } from './log.ts';
 
-/** Runs a command with the configuration; what it throws is told in one line, for it is the operator's to mend. */
+/** Nothing of ours wraps an error more often. */
+const CAUSES_MAX = 4;
+
+/** What went wrong and why, a line each. Some network errors have a code instead of words. */
+function explain(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const lines: string[] = [];
+  for (let each: unknown = error; each instanceof Error && lines.length < CAUSES_MAX; each = each.cause)
+    lines.push(each.message || String((each as NodeJS.ErrnoException).code ?? each.name));
+  return lines.join('\n  ');
+}
+
+/** Runs a command with the configuration; what it throws is told without a stack, for it is the operator's to mend. */
 function run(command: (config: Config, options: Record<string, string>) => Promise<number>) {
   return async (options: Record<string, string>): Promise<void> => {
     try {
       process.exitCode = await command(readConfig(), options);
     } catch (error) {
-      const cause =
-        error instanceof Error && error.cause instanceof Error ? `\n  ${error.cause.message}` : '';
-      const text = error instanceof Error ? error.message + cause : String(error);
-      process.stderr.write(`${redactText(text)}\n`);
+      process.stderr.write(`${redactText(explain(error))}\n`);
       process.exitCode = error instanceof ConfigError ? 2 : 1;
     }
   };

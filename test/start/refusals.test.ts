@@ -63,7 +63,6 @@ describe('a variable that is wrong', () => {
   const mistakes: [string, Record<string, string>, RegExp][] = [
     ['an unknown OPENCLAW_ name', { OPENCLAW_DATADIR: '/tmp/x' }, /Unknown variable OPENCLAW_DATADIR\b/],
     ['a model address without a scheme', { ANTHROPIC_BASE_URL: 'localhost' }, /ANTHROPIC_BASE_URL: must be/],
-    ['a store that this version has not', { DATABASE_URL: 'postgres://db/x' }, /DATABASE_URL/],
     [
       'a models file that is not there',
       { OPENCLAW_MODELS_FILE: '/none.json' },
@@ -99,6 +98,16 @@ it('a data directory that cannot be made is named', async () => {
   expect(code).toBe(1);
   expect(stderr).toContain(dataDir);
   expect(stderr).not.toMatch(/^\s+at /m);
+});
+
+it('a database that does not answer is told with what the network said, and without its password', async () => {
+  const { code, stdout, stderr } = await refused({
+    env: { DATABASE_URL: 'postgres://openclaw:a-secret@127.0.0.1:1/openclaw' },
+  });
+  expect(code).toBe(1);
+  expect(stdout).toBe('');
+  expect(stderr).toMatch(/database.*\n.*\n *connect ECONNREFUSED 127\.0\.0\.1:1$/m);
+  expect(stderr).not.toContain('a-secret');
 });
 
 it('variables of later versions start with a warning that names them', async () => {
