@@ -8,6 +8,7 @@ import type { CreateMessage } from '../../src/contracts/messages.ts';
 import type { CreateSession } from '../../src/contracts/sessions.ts';
 import { createEventFeed } from '../../src/events/event-feed.ts';
 import { createLiveChannel } from '../../src/events/live-channel.ts';
+import { randomText } from '../../src/ids.ts';
 import { createCatalogue } from '../../src/models/catalogue.ts';
 import { ModelCallError, type ModelReply } from '../../src/models/port.ts';
 import type { Engine } from '../../src/services/engine.ts';
@@ -20,15 +21,16 @@ import { createAccessStore } from '../../src/stores/access.ts';
 import { createSessionLog } from '../../src/stores/log.ts';
 import { createMessageRows } from '../../src/stores/message-rows.ts';
 import { migrate } from '../../src/stores/migrate.ts';
+import { openStore } from '../../src/stores/open.ts';
 import type { MessageRow, SessionRow } from '../../src/stores/schema.ts';
 import { createSessionsStore } from '../../src/stores/sessions.ts';
-import { openSqlite } from '../../src/stores/sqlite.ts';
 import { createToolRegistry } from '../../src/tools/registry.ts';
 import type { Begun } from '../../src/turns/begin.ts';
 import { createTurns } from '../../src/turns/index.ts';
 import type { StepWriter } from '../../src/turns/write.ts';
 import { createSessionView } from '../../src/views/sessions.ts';
 import { databaseFileIn } from './files.ts';
+import { createDatabase } from './postgres.ts';
 
 export type TestStore = Awaited<ReturnType<typeof openTestStore>>;
 export type OpenStep = Extract<Begun, { kind: 'open' }>;
@@ -90,14 +92,22 @@ export const writerOf = (open: OpenStep): StepWriter => ({
   model: open.reply.model ?? open.session.model,
 });
 
+/** Whether the suites run on PostgreSQL this time: the runner says so, and names the server. */
+export const postgresUrl = process.env.TEST_POSTGRES_URL ?? null;
+
+const newDatabase = async (directory: string): Promise<string> =>
+  postgresUrl === null
+    ? databaseFileIn(directory)
+    : createDatabase(postgresUrl, `test_${randomText(16).toLowerCase()}`);
+
 export async function openTestStore(options: TestStoreOptions = {}) {
   const { now = Date.now, account = 'test', showPreviews = true } = options;
   const directory = options.file ? null : mkdtempSync(join(tmpdir(), 'openclaw-store-'));
-  const file = options.file ?? databaseFileIn(directory ?? '');
-  const store = openSqlite(file);
+  const file = options.file ?? (await newDatabase(directory ?? ''));
+  const logger = pino({ level: process.env.TEST_LOG ?? 'silent' });
+  const store = openStore(file, logger);
   const { db } = store;
   await migrate(db);
-  const logger = pino({ level: process.env.TEST_LOG ?? 'silent' });
   const catalogue = createCatalogue();
   const channel = createLiveChannel();
   const log = createSessionLog({ store, now, committed: channel.publish });
