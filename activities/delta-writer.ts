@@ -1,5 +1,5 @@
 // Takes text as the model speaks and writes it in groups: the first at once, later ones as fast as the store allows.
-import type { StepWriter } from '../src/turns/write.ts';
+import type { StepWriter } from '../src/turns/step-writer.ts';
 
 /** While text keeps coming, groups are at least this far apart: a reader can't tell, the store writes far less. */
 const GROUP_INTERVAL_MS = 20;

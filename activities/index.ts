@@ -6,6 +6,6 @@ export type ActivityDeps = ModelStepDeps & SessionActivityDeps;
 export type Activities = ReturnType<typeof createActivities>;
 
 export function createActivities(deps: ActivityDeps) {
-  // biome-ignore lint/nursery/noMisusedPromises: an object of functions is spread, not a promise
-  return { modelStep: createModelStep(deps), ...createSessionActivities(deps) };
+  const { snapshot, interrupt, failReply, expire } = createSessionActivities(deps);
+  return { modelStep: createModelStep(deps), snapshot, interrupt, failReply, expire };
 }

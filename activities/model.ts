@@ -1,12 +1,12 @@
 // One model step: opens it in the store, streams the model's answer into the log, ends it.
-import { ApplicationFailure, CancelledFailure, Context } from '@temporalio/activity';
+import { ApplicationFailure, Context } from '@temporalio/activity';
 import type { Catalogue } from '../src/models/catalogue.ts';
 import { type Model, ModelCallError, type ModelReply } from '../src/models/port.ts';
 import type { MessageRows } from '../src/stores/message-rows.ts';
 import type { Attempt, Begun } from '../src/turns/begin.ts';
 import type { Turns } from '../src/turns/index.ts';
 import { pending } from '../src/turns/snapshot.ts';
-import type { StepWriter } from '../src/turns/write.ts';
+import type { StepWriter } from '../src/turns/step-writer.ts';
 import type { ModelStepInput, ModelStepResult } from '../workflows/protocol.ts';
 import { createConversation } from './conversation.ts';
 import { createDeltaWriter } from './delta-writer.ts';
@@ -121,8 +121,8 @@ export function createModelStep(deps: ModelStepDeps) {
       return await complete(writer, await speak(open, writer, cancelled));
     } catch (error) {
       if (error instanceof Superseded) return afterTakeover(input, open);
-      // biome-ignore lint/style/useErrorCause: the cancellation is the cause; what it broke off says nothing more
-      if (cancelled.aborted) throw new CancelledFailure('The model call was cancelled');
+      // The reason is Temporal's own failure, which Temporal knows as a cancellation.
+      cancelled.throwIfAborted();
       if (error instanceof ModelCallError) return await fail(writer, error);
       throw error;
     } finally {

@@ -1,7 +1,7 @@
 // How text gets from the model into the log: at once when it is the first, in groups when it keeps coming.
 import fc from 'fast-check';
 import { createDeltaWriter } from '../../activities/delta-writer.ts';
-import type { StepWriter } from '../../src/turns/write.ts';
+import type { StepWriter } from '../../src/turns/step-writer.ts';
 
 const WRITER: StepWriter = {
   sessionId: 'sess_1',

@@ -27,7 +27,7 @@ import { createSessionsStore } from '../../src/stores/sessions.ts';
 import { createToolRegistry } from '../../src/tools/registry.ts';
 import type { Begun } from '../../src/turns/begin.ts';
 import { createTurns } from '../../src/turns/index.ts';
-import type { StepWriter } from '../../src/turns/write.ts';
+import type { StepWriter } from '../../src/turns/step-writer.ts';
 import { createSessionView } from '../../src/views/sessions.ts';
 import { databaseFileIn } from './files.ts';
 import { createDatabase } from './postgres.ts';

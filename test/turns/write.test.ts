@@ -4,7 +4,8 @@ import { once } from 'node:events';
 import fc from 'fast-check';
 import { DELTA_LENGTH_MAX } from '../../src/contracts/events.ts';
 import { streamedText } from '../../src/stores/log.ts';
-import { MODEL_ERRORS_MAX, pieces } from '../../src/turns/write.ts';
+import { pieces } from '../../src/turns/append-text.ts';
+import { MODEL_ERRORS_MAX } from '../../src/turns/fail-step.ts';
 import { failureOf, isGapFree, openTestStore, replyOf, type TestStore, writerOf } from '../support/store.ts';
 
 let store: TestStore;
