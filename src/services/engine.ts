@@ -7,6 +7,7 @@ import type {
   SessionStateAnswer,
 } from '../../workflows/protocol.ts';
 import type { SessionState } from '../contracts/sessions.ts';
+import type { Attempt } from '../turns/begin.ts';
 
 /** Who the workflow is for, if it must be started (again). */
 export interface EngineSession {
@@ -20,13 +21,9 @@ export interface EngineState {
   activity: SessionState['activity'];
 }
 
-/** One attempt of the activity that writes a session's open reply. */
-export interface Attempt {
+/** An attempt to write a session's open reply whose worker is gone. */
+export interface LostAttempt extends Attempt {
   sessionId: string;
-  worker: string;
-  runId: string;
-  activityId: string;
-  attempt: number;
 }
 
 export interface Engine {
@@ -43,7 +40,7 @@ export interface Engine {
   /** Whether a run is open now. */
   isRunning(sessionId: string): Promise<boolean>;
   /** Ends an attempt whose worker is gone, so that the next one starts now. @returns false when it is not under way. */
-  failAttempt(attempt: Attempt): Promise<boolean>;
+  failAttempt(lost: LostAttempt): Promise<boolean>;
   /** Null when Temporal shows no page for people. */
   urlOf(sessionId: string): string | null;
 }

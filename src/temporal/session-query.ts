@@ -1,0 +1,79 @@
+// Asks session workflows what they are doing, and Temporal what it is doing for them.
+import { type Client, type WorkflowExecutionDescription, WorkflowNotFoundError } from '@temporalio/client';
+import { QUERIES, type SessionStateAnswer, workflowId } from '../../workflows/protocol.ts';
+import { toTimestamp } from '../contracts/common.ts';
+import type { SessionState } from '../contracts/sessions.ts';
+import type { EngineState } from '../services/engine.ts';
+import type { TemporalConnection } from './connection.ts';
+
+/** How long a client waits for a workflow's answer about itself; after that the rows must do. */
+const STATE_TIMEOUT_MS = 2_000;
+/** Reading of a failure's causes stops here. */
+const CAUSES_MAX = 5;
+
+type PendingActivity = NonNullable<WorkflowExecutionDescription['raw']['pendingActivities']>[number];
+
+/** The innermost message: the outer ones only say that an activity has failed. */
+function failureWords(failure: PendingActivity['lastFailure']): string | null {
+  let words = failure?.message ?? null;
+  let cause = failure?.cause;
+  for (let depth = 0; cause && depth < CAUSES_MAX; depth += 1) {
+    words = cause.message || words;
+    cause = cause.cause;
+  }
+  return words;
+}
+
+function activityView(pending: PendingActivity | undefined): SessionState['activity'] {
+  if (!pending) return null;
+  const next = pending.nextAttemptScheduleTime?.seconds;
+  return {
+    type: pending.activityType?.name ?? '',
+    attempt: pending.attempt ?? 1,
+    last_failure: failureWords(pending.lastFailure),
+    next_retry_at: next == null ? null : toTimestamp(Number(next) * 1_000),
+  };
+}
+
+export interface SessionQueryDeps {
+  client: Client;
+  temporal: TemporalConnection;
+}
+
+export function createSessionQuery({ client, temporal }: SessionQueryDeps) {
+  async function ask(sessionId: string): Promise<EngineState | undefined> {
+    const handle = client.workflow.getHandle(workflowId(sessionId));
+    const [answer, description] = await Promise.all([
+      handle.query<SessionStateAnswer | null>(QUERIES.state),
+      handle.describe(),
+    ]);
+    // A closed run answers queries as well: with what it was about to do when it ended.
+    if (!answer || description.status.name !== 'RUNNING') return undefined;
+    return { answer, activity: activityView(description.raw.pendingActivities?.[0]) };
+  }
+
+  async function state(sessionId: string): Promise<EngineState | undefined> {
+    if (!temporal.health().ok) return undefined;
+    try {
+      return await client.withDeadline(Date.now() + STATE_TIMEOUT_MS, () =>
+        temporal.call(() => ask(sessionId)),
+      );
+    } catch {
+      // No workflow, no worker, no server: each means that the rows must answer.
+      return undefined;
+    }
+  }
+
+  async function isRunning(sessionId: string): Promise<boolean> {
+    const handle = client.workflow.getHandle(workflowId(sessionId));
+    try {
+      const { status } = await temporal.call(() => handle.describe());
+      return status.name === 'RUNNING';
+    } catch (error) {
+      if (error instanceof WorkflowNotFoundError) return false;
+      throw error;
+    }
+  }
+
+  return { state, isRunning };
+}

@@ -1,0 +1,60 @@
+// Starts session workflows and signals them: whoever is told something is started first when it does not run.
+import { type Client, WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
+import { defineSearchAttributeKey, TypedSearchAttributes } from '@temporalio/common';
+import { SEARCH_ATTRIBUTES, type SessionInput, WORKFLOW_TYPE, workflowId } from '../../workflows/protocol.ts';
+import type { EngineSession } from '../services/engine.ts';
+import type { TemporalConnection } from './connection.ts';
+
+const ATTRIBUTES = {
+  account: defineSearchAttributeKey(SEARCH_ATTRIBUTES.account, 'KEYWORD'),
+  status: defineSearchAttributeKey(SEARCH_ATTRIBUTES.status, 'KEYWORD'),
+  model: defineSearchAttributeKey(SEARCH_ATTRIBUTES.model, 'KEYWORD'),
+};
+
+export interface SessionStartDeps {
+  client: Client;
+  temporal: TemporalConnection;
+  taskQueue: string;
+  /** For tests of continue-as-new. */
+  turnsPerRunMax?: number;
+}
+
+const attributesOf = ({ accountId, model }: EngineSession) =>
+  new TypedSearchAttributes([
+    { key: ATTRIBUTES.account, value: accountId },
+    { key: ATTRIBUTES.status, value: 'active' },
+    { key: ATTRIBUTES.model, value: model },
+  ]);
+
+export function createSessionStart({ client, temporal, taskQueue, turnsPerRunMax }: SessionStartDeps) {
+  function optionsOf(session: EngineSession) {
+    const { sessionId, accountId, model } = session;
+    const input: SessionInput = { sessionId, ...(turnsPerRunMax ? { turnsPerRunMax } : {}) };
+    return {
+      workflowId: workflowId(sessionId),
+      taskQueue,
+      args: [input] as [SessionInput],
+      // A run that has ended or was lost is followed by another; one that runs is left to run.
+      workflowIdReusePolicy: 'ALLOW_DUPLICATE' as const,
+      workflowIdConflictPolicy: 'USE_EXISTING' as const,
+      staticSummary: `Session with ${model}`,
+      staticDetails: `Session \`${sessionId}\` of account \`${accountId}\`.`,
+      typedSearchAttributes: attributesOf(session),
+    };
+  }
+
+  async function signal<T>(session: EngineSession, name: string, argument: T): Promise<void> {
+    const options = { ...optionsOf(session), signal: name, signalArgs: [argument] as [T] };
+    await temporal.call(() => client.workflow.signalWithStart(WORKFLOW_TYPE, options));
+  }
+
+  async function start(session: EngineSession): Promise<void> {
+    try {
+      await temporal.call(() => client.workflow.start(WORKFLOW_TYPE, optionsOf(session)));
+    } catch (error) {
+      if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+    }
+  }
+
+  return { start, signal };
+}
