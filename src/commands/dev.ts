@@ -1,6 +1,5 @@
 // `openclaw dev`: the whole system in one process, on one machine, with nothing else installed.
 import { readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { SEARCH_ATTRIBUTES } from '../../workflows/protocol.ts';
 import { type Config, describeConfig } from '../config.ts';
@@ -11,7 +10,8 @@ import { createLog } from '../log.ts';
 import { createAnthropicModel } from '../models/anthropic.ts';
 import { createCatalogue } from '../models/catalogue.ts';
 import { startSimulator } from '../models/simulator.ts';
-import { type ApiKeys, newKey } from '../services/api-keys.ts';
+import { newKey } from '../services/api-key-format.ts';
+import type { ApiKeys } from '../services/api-keys.ts';
 import { locateBinary, TEMPORAL_CLI } from '../temporal/binary.ts';
 import { startEmbeddedTemporal } from '../temporal/embedded-server.ts';
 import { createSystem } from '../wiring.ts';
@@ -84,7 +84,8 @@ async function firstKey(
     return { adminKey: null, warning: other ? warning : null };
   }
   const adminKey = config.apiKey ?? newKey();
-  // The file comes first: a start that is cut off here makes the key that the file already names.
+  // The file comes first: a start that is cut off in between makes another key and writes it here again, but a key
+  // that is in no file would be known to nobody.
   writeFileSync(adminKeyFile(config.dataDir), `${adminKey}\n`, { mode: 0o600 });
   await apiKeys.createForAccount(ACCOUNT_NAME, 'admin', adminKey);
   return { adminKey, warning: null };
@@ -121,16 +122,22 @@ async function start(config: Config, log: Logger, cleanup: Cleanup, signal: Abor
   await system.start();
   const server = await listen(system.app, config);
   cleanup.add('the HTTP server', server.close);
-  const keyFile = join(config.dataDir, 'admin.key');
+  const keyFile = adminKeyFile(config.dataDir);
   return readyText({ url: server.url, temporalUi: temporal.uiUrl, modelName, adminKey, keyFile });
 }
 
-/** Resolves with the first signal that asks us to stop. */
-function stopSignal(): Promise<NodeJS.Signals> {
-  return new Promise((resolve) => {
+/** Listens for the system's signals that ask us to stop. */
+function listenForStop(): { asked: Promise<NodeJS.Signals>; abort: AbortSignal } {
+  const controller = new AbortController();
+  const asked = new Promise<NodeJS.Signals>((resolve) => {
     // The handlers stay: a second signal must not end the process in the middle of its stop.
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, resolve);
+    for (const name of ['SIGINT', 'SIGTERM'] as const)
+      process.on(name, () => {
+        controller.abort();
+        resolve(name);
+      });
   });
+  return { asked, abort: controller.signal };
 }
 
 /** @returns the exit code, when the server has stopped. */
@@ -139,18 +146,15 @@ export async function dev(config: Config): Promise<number> {
   log.info(describeConfig(config), 'Configuration');
   for (const warning of config.warnings) log.warn(warning);
   const cleanup = createCleanup(log);
-  const stopped = stopSignal();
+  const stop = listenForStop();
   try {
-    // A first start may be fetching Temporal, which takes long: it gives up at once.
-    const abort = new AbortController();
-    void stopped.then(() => abort.abort());
-    const started = start(config, log, cleanup, abort.signal);
-    const first = await Promise.race([started, stopped.then(() => null)]);
-    if (first === null) await started.catch(() => undefined);
+    // A first start may be fetching Temporal, which takes long: with the abort it gives up at once.
+    const started = start(config, log, cleanup, stop.abort);
+    const ready = await Promise.race([started, stop.asked.then(() => null)]);
+    if (ready === null) await started.catch(() => undefined);
     else {
-      process.stdout.write(first);
-      const signal = await stopped;
-      log.info({ signal }, 'Stopping');
+      process.stdout.write(ready);
+      log.info({ signal: await stop.asked }, 'Stopping');
     }
   } finally {
     await cleanup.run();

@@ -1,47 +1,17 @@
 // API keys: shown once, stored as keyed hashes, revoked at once.
 import { createHmac } from 'node:crypto';
-import { crc32 } from 'node:zlib';
 import type { ApiKey, CreatedApiKey, Level } from '../contracts/api-keys.ts';
 import { toTimestamp, toTimestampOrNull } from '../contracts/common.ts';
 import { ApiError, notFound } from '../contracts/errors.ts';
-import { newId, randomText } from '../ids.ts';
+import { newId } from '../ids.ts';
 import type { AccessStore } from '../stores/access.ts';
 import type { ApiKeyRow } from '../stores/schema.ts';
+import { isWellFormed, newKey, prefixOf } from './api-key-format.ts';
 import type { ApiKeysService, Caller } from './ports.ts';
+import { byCreation, creationOf, sliceOf } from './slices.ts';
 
-export const KEY_MARK = 'oclaw_live_';
-const SECRET_LENGTH = 30;
-const CHECKSUM_LENGTH = 6;
-/** Operators may bring keys of their own; shorter ones could be guessed. */
-export const FOREIGN_KEY_LENGTH_MIN = 16;
-const KEY_LENGTH_MAX = 256;
-const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789';
 /** How exact `last_used_at` is: one write a minute a key, however busy it is. */
 const TOUCH_INTERVAL_MS = 60_000;
-
-function checksum(secret: string): string {
-  let rest = crc32(secret);
-  let text = '';
-  for (let digit = 0; digit < CHECKSUM_LENGTH; digit += 1) {
-    text = ALPHABET[rest % ALPHABET.length] + text;
-    rest = Math.floor(rest / ALPHABET.length);
-  }
-  return text;
-}
-
-/** A new key: the mark that scanners look for, 30 random characters and their checksum. */
-export function newKey(): string {
-  const secret = randomText(SECRET_LENGTH);
-  return KEY_MARK + secret + checksum(secret);
-}
-
-/** Whether a key could exist at all; only then the store is asked. */
-export function isWellFormed(key: string): boolean {
-  if (!key.startsWith(KEY_MARK)) return key.length >= FOREIGN_KEY_LENGTH_MIN && key.length <= KEY_LENGTH_MAX;
-  const body = key.slice(KEY_MARK.length);
-  const secret = body.slice(0, SECRET_LENGTH);
-  return body.length === SECRET_LENGTH + CHECKSUM_LENGTH && body.slice(SECRET_LENGTH) === checksum(secret);
-}
 
 export interface ApiKeysDeps {
   access: AccessStore;
@@ -62,10 +32,6 @@ const view = (row: ApiKeyRow): ApiKey => ({
   last_used_at: toTimestampOrNull(row.last_used_at),
   revoked_at: toTimestampOrNull(row.revoked_at),
 });
-
-/** What lists show of a key: enough to tell it from others. */
-const prefixOf = (key: string): string =>
-  key.startsWith(KEY_MARK) ? key.slice(0, KEY_MARK.length + 4) : key.slice(0, 4);
 
 export function createApiKeys({ access, secretKey, now }: ApiKeysDeps) {
   const hash = (key: string): string => createHmac('sha256', secretKey).update(key).digest('hex');
@@ -103,14 +69,9 @@ export function createApiKeys({ access, secretKey, now }: ApiKeysDeps) {
       return { ...view(await store(caller.accountId, name, level, key)), key };
     },
     async list(caller, page) {
-      const [createdAt, id] = (page.after ?? []) as [number, string];
-      const after = page.after ? { createdAt, id } : null;
-      const query = { accountId: caller.accountId, order: page.order, after, limit: page.limit + 1 };
-      const rows = await access.listKeys(query);
-      const shown = rows.slice(0, page.limit);
-      const last = shown.at(-1);
-      const next = rows.length > shown.length && last ? [last.created_at, last.id] : null;
-      return { data: shown.map(view), next };
+      const rows = await access.listKeys({ accountId: caller.accountId, ...byCreation(page) });
+      const { data, next } = sliceOf(rows, page.limit, creationOf);
+      return { data: data.map(view), next };
     },
     async revoke(caller, keyId) {
       const outcome = await access.revokeKey(caller.accountId, keyId, now());
