@@ -1,12 +1,11 @@
 // Reads a session's log after a cursor and then follows it. Every stream is an encoder over this feed.
 import type { EventType, SessionEvent } from '../contracts/events.ts';
 import type { SessionLog } from '../stores/log.ts';
+import { type Bell, createBell, POLL_INTERVAL_MS } from './bell.ts';
 import type { LiveChannel } from './live-channel.ts';
 
 /** Events read at once: bounds the memory of a reader that starts far behind. */
 const BATCH_EVENTS = 200;
-/** Another process may write without this one's channel hearing of it, so the log is looked at this often anyway. */
-const POLL_INTERVAL_MS = 1_000;
 
 export interface FollowQuery {
   sessionId: string;
@@ -18,6 +17,8 @@ export interface FollowQuery {
   isOver?: () => Promise<boolean>;
 }
 
+export type EventFeed = ReturnType<typeof createEventFeed>;
+
 const never = async () => false;
 
 function* untilAborted(events: SessionEvent[], signal: AbortSignal): Generator<SessionEvent> {
@@ -26,8 +27,6 @@ function* untilAborted(events: SessionEvent[], signal: AbortSignal): Generator<S
     yield event;
   }
 }
-
-export type EventFeed = ReturnType<typeof createEventFeed>;
 
 export function createEventFeed({ log, channel }: { log: SessionLog; channel: LiveChannel }) {
   async function* tail(query: FollowQuery, bell: Bell): AsyncGenerator<SessionEvent> {
@@ -59,37 +58,4 @@ export function createEventFeed({ log, channel }: { log: SessionLog; channel: Li
   }
 
   return { follow };
-}
-
-type Bell = ReturnType<typeof createBell>;
-
-/** Wakes one waiter. A ring between `listen` and the wait is not lost. */
-export function createBell(signal: AbortSignal) {
-  let wake: (() => void) | undefined;
-  let rung = false;
-  const ring = () => {
-    rung = true;
-    wake?.();
-  };
-  signal.addEventListener('abort', ring);
-  return {
-    ring,
-    /** Forgets earlier rings. @returns a wait for the next one, at most so long; false when none came. */
-    listen() {
-      rung = false;
-      return (timeoutMs: number): Promise<boolean> => {
-        if (rung || signal.aborted) return Promise.resolve(true);
-        return new Promise((resolve) => {
-          const timer = setTimeout(done, timeoutMs);
-          function done() {
-            clearTimeout(timer);
-            wake = undefined;
-            resolve(rung);
-          }
-          wake = done;
-        });
-      };
-    },
-    stop: () => signal.removeEventListener('abort', ring),
-  };
 }

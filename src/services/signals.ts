@@ -1,8 +1,9 @@
-// Tells workflows what the store has accepted. A word that gets lost is said again by the sweep, so nobody waits for it.
+// Tells workflows what the store has accepted. Nobody waits for it: what is owed and gets lost is said again by the sweep.
 import type { Kysely } from 'kysely';
 import type { Logger } from 'pino';
 import type { ConfigureSignal, EndReason, MessageSignal } from '../../workflows/protocol.ts';
-import type { SessionRow, Tables } from '../stores/schema.ts';
+import type { MessageRow, SessionRow, Tables } from '../stores/schema.ts';
+import { pending } from '../turns/snapshot.ts';
 import type { Engine, EngineSession } from './engine.ts';
 
 export type Signals = ReturnType<typeof createSignals>;
@@ -13,6 +14,16 @@ export const engineSession = (row: Pick<SessionRow, 'id' | 'account_id' | 'model
   model: row.model,
 });
 
+/** What a workflow is told of an accepted message. */
+export const messageSignal = (
+  session: SessionRow,
+  user: MessageRow,
+  showPreviews: boolean,
+): MessageSignal => ({
+  ...pending(user, showPreviews),
+  expiresAtMs: session.expires_at,
+});
+
 export interface SignalsDeps {
   engine: Engine;
   db: Kysely<Tables>;
@@ -21,8 +32,8 @@ export interface SignalsDeps {
 }
 
 export function createSignals({ engine, db, log, now }: SignalsDeps) {
-  const tellLater = (sessionId: string, what: string) => (error: unknown) =>
-    log.warn({ err: error, sessionId, what }, 'A workflow could not be told; the sweep will say it again');
+  const logLost = (sessionId: string, what: string) => (error: unknown) =>
+    log.warn({ err: error, sessionId, what }, 'A workflow could not be told');
 
   async function message(session: SessionRow, signal: MessageSignal): Promise<void> {
     await engine.message(engineSession(session), signal);
@@ -44,17 +55,21 @@ export function createSignals({ engine, db, log, now }: SignalsDeps) {
     message,
     end,
     messageLater: (session: SessionRow, signal: MessageSignal): void => {
-      message(session, signal).catch(tellLater(session.id, 'message'));
+      message(session, signal).catch(logLost(session.id, 'message'));
     },
     endLater: (session: SessionRow, reason: EndReason): void => {
-      end(session, reason).catch(tellLater(session.id, 'end'));
+      end(session, reason).catch(logLost(session.id, 'end'));
     },
-    /** Lost, it costs the Temporal UI its newest model name until the next change: the store is what turns read. */
+    /**
+     * Lost, it costs the Temporal UI its newest model name until the next change, for turns read the store; a deadline
+     * that came nearer is found by the sweep when it has passed.
+     */
     configureLater: (session: SessionRow, signal: ConfigureSignal): void => {
-      engine.configure(engineSession(session), signal).catch(tellLater(session.id, 'configure'));
+      engine.configure(engineSession(session), signal).catch(logLost(session.id, 'configure'));
     },
+    /** Lost, it costs nothing: the first message starts the workflow. */
     startLater: (session: SessionRow): void => {
-      engine.start(engineSession(session)).catch(tellLater(session.id, 'start'));
+      engine.start(engineSession(session)).catch(logLost(session.id, 'start'));
     },
   };
 }

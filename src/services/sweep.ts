@@ -11,7 +11,7 @@ import type { Store } from '../stores/store.ts';
 import { createSweepStore } from '../stores/sweep.ts';
 import { preview } from '../turns/snapshot.ts';
 import type { Engine } from './engine.ts';
-import { purge } from './sessions.ts';
+import { purge } from './sessions/purge.ts';
 import { engineSession, type Signals } from './signals.ts';
 
 export interface SweepDeps {

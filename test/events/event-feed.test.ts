@@ -1,6 +1,7 @@
 // The feed: one reader of the log for every stream (design section 2).
 import type { SessionEvent } from '../../src/contracts/events.ts';
-import { createBell, createEventFeed, type FollowQuery } from '../../src/events/event-feed.ts';
+import { createBell } from '../../src/events/bell.ts';
+import { createEventFeed, type FollowQuery } from '../../src/events/event-feed.ts';
 import { createLiveChannel } from '../../src/events/live-channel.ts';
 import type { SessionLog } from '../../src/stores/log.ts';
 import { openTestStore, replyOf, type TestStore, writerOf } from '../support/store.ts';

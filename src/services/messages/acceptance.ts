@@ -1,0 +1,68 @@
+// The acceptance of a message: everything that is decided about it is decided here, from rows, in one transaction.
+import type { MessageSignal } from '../../../workflows/protocol.ts';
+import { ApiError } from '../../contracts/errors.ts';
+import type { Catalogue } from '../../models/catalogue.ts';
+import type { SessionTransaction } from '../../stores/log.ts';
+import type { MessageRow } from '../../stores/schema.ts';
+import { idleDeadline } from '../../turns/attach.ts';
+import { messageView } from '../../views/messages.ts';
+import { messageSignal } from '../signals.ts';
+import { checkMaxTokens } from '../turn-options.ts';
+import { type NewTurn, newRows } from './new-rows.ts';
+
+/** Messages that may wait in one session; a client that sends more is told to slow down. */
+export const QUEUE_MAX = 100;
+
+/** The sweep asks after a new message once it has had this long to begin. */
+const CHECK_AFTER_MS = 30_000;
+
+export interface Accepted {
+  user: MessageRow;
+  replyId: string;
+  seq: number;
+  signal: MessageSignal;
+}
+
+export interface AcceptDeps {
+  catalogue: Catalogue;
+  showPreviews: boolean;
+}
+
+async function checkQueue(tx: SessionTransaction, turn: NewTurn): Promise<void> {
+  const queued = await tx.messages.countQueued(tx.session.id);
+  const busy = tx.session.open_reply_id !== null || queued > 0;
+  if (busy && (turn.on_busy ?? tx.session.on_busy) === 'reject')
+    throw new ApiError('session_busy', 'The session is answering another message');
+  if (queued >= QUEUE_MAX)
+    throw new ApiError('queue_full', `${QUEUE_MAX} messages of this session are waiting already`, {
+      retryAfterSeconds: 1,
+    });
+}
+
+function patchSession(tx: SessionTransaction): void {
+  const idle = tx.session.open_reply_id === null;
+  tx.patch({
+    next_position: tx.session.next_position + 1,
+    message_count: tx.session.message_count + 1,
+    // The sweep has no reason to doubt a message that is on its way.
+    check_at: tx.now + CHECK_AFTER_MS,
+    expires_at: idle ? idleDeadline(tx.session.expires_after_seconds, tx.now) : null,
+  });
+}
+
+/** Stores the message and the reply that will answer it. @throws ApiError from the state of the session. */
+export async function acceptMessage(
+  tx: SessionTransaction,
+  turn: NewTurn,
+  { catalogue, showPreviews }: AcceptDeps,
+): Promise<Accepted> {
+  if (tx.session.status !== 'active')
+    throw new ApiError('session_ended', 'The session has ended; create a new one');
+  checkMaxTokens(catalogue, tx.session.model, turn.max_tokens);
+  await checkQueue(tx, turn);
+  const { user, reply } = newRows(tx, turn);
+  await tx.messages.insert(user, reply);
+  patchSession(tx);
+  tx.append('message.created', user.id, { message: messageView(user) });
+  return { user, replyId: reply.id, seq: tx.seq, signal: messageSignal(tx.session, user, showPreviews) };
+}

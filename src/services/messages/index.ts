@@ -1,0 +1,21 @@
+// Messages: accepted once, answered by one reply, read at any time.
+import type { MessagesService } from '../ports.ts';
+import { type AcceptCallDeps, createAccept } from './accept.ts';
+import { createFollow, type FollowDeps } from './follow.ts';
+import { createReads } from './read.ts';
+import { createMessageReader } from './reader.ts';
+import { createWait, type WaitDeps, type WaitForReply } from './wait.ts';
+
+export type MessagesDeps = Omit<AcceptCallDeps & WaitDeps & FollowDeps, 'reader'>;
+
+export type Messages = MessagesService & { waitForReply: WaitForReply };
+
+export function createMessages(deps: MessagesDeps): Messages {
+  const shared = { ...deps, reader: createMessageReader(deps.db) };
+  return {
+    accept: createAccept(shared),
+    waitForReply: createWait(shared),
+    followReply: createFollow(shared),
+    ...createReads(shared),
+  };
+}

@@ -1,0 +1,59 @@
+// The rows of an accepted message: the user's words, and the reply that will answer them.
+import type { CreateMessage, InputBlock, MessageContent } from '../../contracts/messages.ts';
+import { newId } from '../../ids.ts';
+import type { SessionTransaction } from '../../stores/log.ts';
+import { type MessageRow, NO_USAGE } from '../../stores/schema.ts';
+import { turnOptionsOf } from '../turn-options.ts';
+
+/** A message with what its turn sets for itself. */
+export type NewTurn = Pick<CreateMessage, 'content' | 'on_busy' | 'max_tokens' | 'temperature' | 'thinking'>;
+
+const blocksOf = (content: MessageContent): InputBlock[] =>
+  typeof content === 'string' ? [{ type: 'text', text: content }] : content;
+
+const textOf = (blocks: InputBlock[]): string =>
+  blocks
+    .filter((block) => block.type === 'text')
+    .map((block) => block.text)
+    .join('\n\n');
+
+/** Neither has a place in the tree before its turn begins. */
+const queued = ({ session, now }: SessionTransaction) => ({
+  session_id: session.id,
+  account_id: session.account_id,
+  status: 'queued' as const,
+  parent_id: null,
+  depth: null,
+  position: session.next_position,
+  model: null,
+  stop_reason: null,
+  error: null,
+  copy_of: null,
+  created_at: now,
+  completed_at: null,
+  signalled_at: null,
+  ...NO_USAGE,
+});
+
+export function newRows(tx: SessionTransaction, turn: NewTurn): { user: MessageRow; reply: MessageRow } {
+  const blocks = blocksOf(turn.content);
+  const reply: MessageRow = {
+    ...queued(tx),
+    id: newId('msg'),
+    role: 'assistant',
+    reply_id: null,
+    text: '',
+    blocks: '[]',
+    turn_options: '{}',
+  };
+  const user: MessageRow = {
+    ...queued(tx),
+    id: newId('msg'),
+    role: 'user',
+    reply_id: reply.id,
+    text: textOf(blocks),
+    blocks: JSON.stringify(blocks),
+    turn_options: JSON.stringify(turnOptionsOf(turn)),
+  };
+  return { user, reply };
+}

@@ -1,0 +1,42 @@
+// Shows messages: one, or a page of the conversation.
+import { notFound } from '../../contracts/errors.ts';
+import type { Message } from '../../contracts/messages.ts';
+import type { MessageRow } from '../../stores/schema.ts';
+import type { SessionsStore } from '../../stores/sessions.ts';
+import type { Caller, PageRequest, Slice } from '../ports.ts';
+import { visibleSession } from '../session-access.ts';
+import { sliceOf } from '../slices.ts';
+import type { MessageReader } from './reader.ts';
+
+type Place = [position: number, side: 0 | 1];
+
+/** Turns in the order of acceptance, the question before its answer. */
+const placeOf = (row: MessageRow): Place => [row.position ?? 0, row.role === 'user' ? 0 : 1];
+
+const compare = (a: Place, b: Place): number => a[0] - b[0] || a[1] - b[1];
+
+export interface ReadDeps {
+  sessions: SessionsStore;
+  reader: MessageReader;
+}
+
+export function createReads({ sessions, reader }: ReadDeps) {
+  async function list(caller: Caller, sessionId: string, page: PageRequest): Promise<Slice<Message>> {
+    const rows = await reader.conversation(await visibleSession(sessions, caller, sessionId));
+    if (page.order === 'desc') rows.reverse();
+    const sign = page.order === 'desc' ? -1 : 1;
+    const after = page.after as Place | null;
+    const rest = after ? rows.filter((row) => sign * compare(placeOf(row), after) > 0) : rows;
+    const { data, next } = sliceOf(rest, page.limit, placeOf);
+    return { data: await Promise.all(data.map(reader.view)), next };
+  }
+
+  async function get(caller: Caller, sessionId: string, messageId: string): Promise<Message> {
+    const session = await visibleSession(sessions, caller, sessionId);
+    const row = await reader.get(messageId);
+    if (!row || row.session_id !== session.id) throw notFound('message');
+    return reader.view(row);
+  }
+
+  return { list, get };
+}

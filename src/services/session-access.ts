@@ -1,0 +1,50 @@
+// A caller's session: seen by its own account alone, changed in one transaction, gone once it was deleted.
+import { notFound } from '../contracts/errors.ts';
+import type { SessionLog, SessionTransaction } from '../stores/log.ts';
+import type { SessionRow } from '../stores/schema.ts';
+import type { SessionsStore } from '../stores/sessions.ts';
+import type { Engine } from './engine.ts';
+import type { Caller } from './ports.ts';
+
+/** @throws 404 for another account's session too, so that nobody learns that it exists. */
+export async function visibleSession(
+  sessions: SessionsStore,
+  caller: Caller,
+  sessionId: string,
+): Promise<SessionRow> {
+  const session = await sessions.get(caller.accountId, sessionId);
+  if (!session) throw notFound('session');
+  return session;
+}
+
+/** Runs `work` with the session locked. @throws 404 when it was deleted since the caller has seen it. */
+export async function writeSession<T>(
+  log: SessionLog,
+  sessionId: string,
+  work: (tx: SessionTransaction) => Promise<T>,
+): Promise<T> {
+  const done = await log.write(sessionId, async (tx) => {
+    if (tx.session.ended_reason === 'deleted') throw notFound('session');
+    return { value: await work(tx) };
+  });
+  if (!done) throw notFound('session');
+  return done.value;
+}
+
+export interface ChangeDeps {
+  sessions: SessionsStore;
+  log: SessionLog;
+  engine: Engine;
+}
+
+/** Runs a change of the caller's session that its workflow has to hear of. */
+export async function changeSession<T>(
+  { sessions, log, engine }: ChangeDeps,
+  caller: Caller,
+  sessionId: string,
+  work: (tx: SessionTransaction) => Promise<T>,
+): Promise<T> {
+  await visibleSession(sessions, caller, sessionId);
+  engine.requireAvailable();
+  return writeSession(log, sessionId, work);
+}

@@ -1,0 +1,63 @@
+// Ends sessions: completed, archived, or deleted with all that they hold.
+import { setImmediate } from 'node:timers/promises';
+import type { Session } from '../../contracts/sessions.ts';
+import type { SessionTransaction } from '../../stores/log.ts';
+import type { SessionRow } from '../../stores/schema.ts';
+import type { Turns } from '../../turns/index.ts';
+import type { SessionView } from '../../views/sessions.ts';
+import type { Caller } from '../ports.ts';
+import { type ChangeDeps, changeSession } from '../session-access.ts';
+import type { Signals } from '../signals.ts';
+import { purge } from './purge.ts';
+import type { ShowSession } from './read.ts';
+
+export interface EndDeps extends ChangeDeps {
+  turns: Turns;
+  sessionView: SessionView;
+  show: ShowSession;
+  signals: Signals;
+}
+
+type Reason = 'completed' | 'archived';
+
+export function createEnds(deps: EndDeps) {
+  const { log, turns, sessionView, show, signals } = deps;
+
+  /** @returns the session when it has ended now. One that had ended before can still go to the archive. */
+  async function endOnce(tx: SessionTransaction, reason: Reason): Promise<SessionRow | undefined> {
+    if (tx.session.status === 'active') {
+      await turns.endSession(tx, { reason });
+      return tx.session;
+    }
+    if (reason === 'archived' && tx.session.status === 'completed') {
+      tx.patch({ status: 'archived', updated_at: tx.now });
+      tx.append('session.updated', null, { session: sessionView(tx.session) });
+    }
+    return undefined;
+  }
+
+  async function end(caller: Caller, id: string, reason: Reason): Promise<Session> {
+    const ended = await changeSession(deps, caller, id, (tx) => endOnce(tx, reason));
+    if (ended) signals.endLater(ended, reason);
+    return show(caller, id);
+  }
+
+  /** Two transactions; should the second get lost, the sweep runs it. */
+  async function remove(caller: Caller, id: string): Promise<void> {
+    const session = await changeSession(deps, caller, id, async (tx) => {
+      if (tx.session.status === 'active') await turns.endSession(tx, { reason: 'deleted' });
+      else tx.patch({ ended_reason: 'deleted' });
+      return tx.session;
+    });
+    // Whoever still follows the session reads its last events before they are gone.
+    await setImmediate();
+    await purge(log, id);
+    signals.endLater(session, 'deleted');
+  }
+
+  return {
+    complete: (caller: Caller, id: string) => end(caller, id, 'completed'),
+    archive: (caller: Caller, id: string) => end(caller, id, 'archived'),
+    delete: remove,
+  };
+}

@@ -1,0 +1,19 @@
+// The second half of a deletion.
+import type { SessionLog } from '../../stores/log.ts';
+import { removeContents } from '../../stores/sessions.ts';
+
+/** Removes what an ended session holds; its row stays, so that late writers and signals meet it as gone. */
+export async function purge(log: SessionLog, sessionId: string): Promise<void> {
+  await log.write(sessionId, async (tx) => {
+    await removeContents(tx.rows, sessionId);
+    tx.patch({
+      deleted_at: tx.now,
+      system_prompt: null,
+      metadata: '{}',
+      tools: '[]',
+      turn_options: '{}',
+      head: null,
+      open_reply_id: null,
+    });
+  });
+}
