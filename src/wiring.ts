@@ -18,7 +18,7 @@ import { createModels } from './services/models.ts';
 import type { Services } from './services/ports.ts';
 import { createSessions } from './services/sessions/index.ts';
 import { createSignals } from './services/signals.ts';
-import { createSweep } from './services/sweep.ts';
+import { createSweep } from './services/sweep/index.ts';
 import { createAccessStore } from './stores/access.ts';
 import { createSessionLog } from './stores/log.ts';
 import { createMessageRows } from './stores/message-rows.ts';
@@ -124,7 +124,7 @@ export async function createSystem(options: SystemOptions): Promise<System> {
     logger,
     worker: identity,
     isOnlyWorker: options.isOnlyWorker,
-    ...withInterval(settings.sweepIntervalMs),
+    intervalMs: settings.sweepIntervalMs,
   });
   const activities = createActivities({
     model,
@@ -152,5 +152,3 @@ export async function createSystem(options: SystemOptions): Promise<System> {
     },
   };
 }
-
-const withInterval = (intervalMs: number | undefined) => (intervalMs === undefined ? {} : { intervalMs });

@@ -17,7 +17,7 @@ import { createMessageReader } from '../../src/services/messages/reader.ts';
 import type { AcceptedMessage, Caller } from '../../src/services/ports.ts';
 import { createSessions } from '../../src/services/sessions/index.ts';
 import { createSignals } from '../../src/services/signals.ts';
-import { createSweep } from '../../src/services/sweep.ts';
+import { createSweep } from '../../src/services/sweep/index.ts';
 import { createAccessStore } from '../../src/stores/access.ts';
 import { createSessionLog } from '../../src/stores/log.ts';
 import { createMessageRows } from '../../src/stores/message-rows.ts';

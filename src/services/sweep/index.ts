@@ -1,0 +1,82 @@
+// Looks every few seconds for what was accepted and may have been lost on the way to a workflow, and helps.
+import { purgeIdempotency } from '../../stores/idempotency.ts';
+import { createMessageRows } from '../../stores/message-rows.ts';
+import type { Store } from '../../stores/store.ts';
+import { createSweepStore } from '../../stores/sweep.ts';
+import { type HalfDeletedDeps, halfDeleted } from './half-deleted.ts';
+import type { Look } from './look.ts';
+import { type LostAttemptsDeps, lostAttempts } from './lost-attempts.ts';
+import { type LostSignalsDeps, lostEnds, lostMessages } from './lost-signals.ts';
+import { type MissedExpiriesDeps, missedExpiries } from './missed-expiries.ts';
+import { type OwedAnswersDeps, owedAnswers } from './owed-answers.ts';
+
+const INTERVAL_MS = 5_000;
+
+type LookDeps = LostAttemptsDeps & LostSignalsDeps & OwedAnswersDeps & MissedExpiriesDeps & HalfDeletedDeps;
+
+export interface SweepDeps extends Omit<LookDeps, 'rows' | 'messages'> {
+  store: Store;
+  intervalMs?: number | undefined;
+}
+
+export function createSweep(deps: SweepDeps) {
+  const { store, engine, logger, now, intervalMs = INTERVAL_MS } = deps;
+  const shared = { ...deps, rows: createSweepStore(store), messages: createMessageRows(store.db) };
+  let timer: NodeJS.Timeout | undefined;
+  let stopped = false;
+  let pass: Promise<void> = Promise.resolve();
+
+  /** One row that can't be helped keeps no other from being looked at; with Temporal away none of them can be. */
+  const helpEach =
+    <Row>({ find, help }: Look<Row>) =>
+    async (everything: boolean): Promise<void> => {
+      for (const row of await find(everything)) {
+        if (stopped) return;
+        await help(row).catch((error: unknown) => {
+          engine.requireAvailable();
+          logger.warn({ err: error }, 'The sweep could not help a session; it looks again later');
+        });
+      }
+    };
+
+  const looks = [
+    helpEach(lostAttempts(shared)),
+    helpEach(lostMessages(shared)),
+    helpEach(lostEnds(shared)),
+    helpEach(owedAnswers(shared)),
+    helpEach(missedExpiries(shared)),
+    helpEach(halfDeleted(shared)),
+    () => purgeIdempotency(store.db, now()),
+  ];
+
+  /** One pass over everything. `everything` also asks after sessions that were looked at lately. */
+  async function run(everything = false): Promise<void> {
+    for (const look of looks) {
+      if (stopped) return;
+      await look(everything).catch((error: unknown) =>
+        logger.warn({ err: error }, 'The sweep could not finish a pass'),
+      );
+    }
+  }
+
+  function again(): void {
+    if (stopped) return;
+    timer = setTimeout(() => {
+      pass = run().finally(again);
+    }, intervalMs);
+    timer.unref();
+  }
+
+  return {
+    run,
+    /** The first pass asks after every session that owes an answer: Temporal may have lost them all. */
+    start(): void {
+      pass = run(true).finally(again);
+    },
+    async stop(): Promise<void> {
+      stopped = true;
+      clearTimeout(timer);
+      await pass;
+    },
+  };
+}

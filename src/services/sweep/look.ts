@@ -1,0 +1,16 @@
+// One thing that the sweep looks for: where something may have got lost, and what helps.
+import type { createSweepStore } from '../../stores/sweep.ts';
+
+export type SweepRows = ReturnType<typeof createSweepStore>;
+
+export interface Look<Row> {
+  /** A bounded number of rows. @param everything Also those that were looked at lately. */
+  find(everything: boolean): Promise<Row[]>;
+  help(row: Row): Promise<void>;
+}
+
+/** A word on its way, or the second half of a deletion, needs milliseconds; what is older than this was lost. */
+export const LOST_AFTER_MS = 5_000;
+
+/** A session is asked after at most this often: each question costs Temporal a call. */
+export const CHECK_EVERY_MS = 30_000;

@@ -1,0 +1,42 @@
+// Attempts whose worker died are ended by name: Temporal alone would notice by its heartbeat time-out only.
+import type { Logger } from 'pino';
+import type { SessionRow } from '../../stores/schema.ts';
+import type { Engine, LostAttempt } from '../engine.ts';
+import type { Look, SweepRows } from './look.ts';
+
+/** A lease is renewed each 2 s; after three missed renewals its worker counts as gone. An error costs a model call. */
+const LEASE_LOST_AFTER_MS = 6_000;
+
+export interface LostAttemptsDeps {
+  rows: SweepRows;
+  engine: Engine;
+  logger: Logger;
+  now: () => number;
+  /** This process's worker. */
+  worker: string;
+  /** Whether every other worker is known to be gone: this process alone owns the data directory. */
+  isOnlyWorker: boolean;
+}
+
+function attemptOf(session: SessionRow): LostAttempt | undefined {
+  const { lease_worker, lease_run_id, lease_activity_id, lease_attempt } = session;
+  if (!lease_worker || !lease_run_id || !lease_activity_id || !lease_attempt) return undefined;
+  return {
+    sessionId: session.id,
+    worker: lease_worker,
+    runId: lease_run_id,
+    activityId: lease_activity_id,
+    attempt: lease_attempt,
+  };
+}
+
+export function lostAttempts(deps: LostAttemptsDeps): Look<SessionRow> {
+  const { rows, engine, logger, now, worker, isOnlyWorker } = deps;
+  return {
+    find: () => rows.lostLeases(worker, isOnlyWorker ? Number.MAX_SAFE_INTEGER : now() - LEASE_LOST_AFTER_MS),
+    async help(session) {
+      const lost = attemptOf(session);
+      if (lost && (await engine.failAttempt(lost))) logger.info(lost, 'A lost attempt was ended');
+    },
+  };
+}

@@ -1,0 +1,23 @@
+// Sessions that should have ended by themselves: their workflow is woken, and asks the store.
+import type { SessionRow } from '../../stores/schema.ts';
+import type { Engine } from '../engine.ts';
+import { engineSession } from '../signals.ts';
+import { CHECK_EVERY_MS, type Look, type SweepRows } from './look.ts';
+
+/** The workflow's own timer ends an idle session; this long after it the sweep wakes the workflow. */
+const OVERDUE_AFTER_MS = 60_000;
+
+export interface MissedExpiriesDeps {
+  rows: SweepRows;
+  engine: Engine;
+  now: () => number;
+}
+
+export const missedExpiries = ({ rows, engine, now }: MissedExpiriesDeps): Look<SessionRow> => ({
+  find() {
+    const at = now();
+    return rows.claimOverdue(at - OVERDUE_AFTER_MS, at, at + CHECK_EVERY_MS);
+  },
+  help: (session) =>
+    engine.configure(engineSession(session), { model: session.model, expiresAtMs: session.expires_at }),
+});
