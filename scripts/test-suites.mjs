@@ -14,17 +14,19 @@ export const CHECKS = [
 
 /** Without these no suite can run. Fetching is bounded by the network, so it is not counted to a suite. */
 export const PREPARATIONS = [
-  { name: 'build', script: 'build', budgetMinutes: 0.5 },
-  { name: 'temporal', script: 'fetch-temporal', budgetMinutes: 2 },
+  { name: 'build', script: 'build', budgetMinutes: 1 },
+  { name: 'temporal', script: 'fetch-temporal', budgetMinutes: 1.5 },
 ];
 
-/** `sameAs`: the files of another suite, once more on another `database`. */
-/** `temporal: false`: the suite needs no Temporal server of the run, so that none is started for it. */
+/**
+ * `temporal: false`: the suite needs no Temporal server of the run, so that none is started for it.
+ * `sameAs`: the files of another suite, once more on another `database`.
+ */
 export const SUITES = [
-  { name: 'models', folders: ['models'], temporal: false, budgetMinutes: 1 },
-  { name: 'http', folders: ['http'], temporal: false, budgetMinutes: 1 },
-  { name: 'stores', folders: ['stores', 'turns'], temporal: false, budgetMinutes: 1 },
-  { name: 'stores-postgres', sameAs: 'stores', database: 'postgres', temporal: false, budgetMinutes: 1 },
+  { name: 'models', folders: ['models'], temporal: false, budgetMinutes: 0.75 },
+  { name: 'http', folders: ['http'], temporal: false, budgetMinutes: 0.75 },
+  { name: 'stores', folders: ['stores', 'turns'], temporal: false, budgetMinutes: 0.75 },
+  { name: 'stores-postgres', sameAs: 'stores', database: 'postgres', temporal: false, budgetMinutes: 0.75 },
   { name: 'workflows', folders: ['workflows', 'activities', 'temporal'], budgetMinutes: 2 },
   { name: 'api', folders: ['api'], budgetMinutes: 2 },
   { name: 'guide', folders: ['guide'], budgetMinutes: 2 },

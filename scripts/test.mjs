@@ -1,6 +1,6 @@
 // `npm test`: every check and suite within its budget, then one table and, as the last line, `N passed, N failed`.
 // `npm test -- api guide` runs only what is named. TEST_LONG=1 runs the long forms.
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runWithin } from './run-within.mjs';
@@ -10,6 +10,9 @@ const isLong = process.env.TEST_LONG === '1';
 const isCi = Boolean(process.env.CI);
 const wanted = process.argv.slice(2);
 const reports = mkdtempSync(join(tmpdir(), 'openclaw-reports-'));
+
+/** Where Debian's package puts the server. */
+const POSTGRES_DIR = '/usr/lib/postgresql';
 
 const stop = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => stop.abort());
@@ -41,8 +44,9 @@ const testFiles = readdirSync('test', { recursive: true })
   .sort();
 
 function filesOf(suite) {
+  if (suite.sameAs) return filesOf(SUITES.find(({ name }) => name === suite.sameAs));
   const belongs = (path) =>
-    SUITES.find(({ folders }) => folders.some((folder) => inFolder(path, folder))) === suite;
+    SUITES.find(({ folders }) => folders?.some((folder) => inFolder(path, folder))) === suite;
   return testFiles.filter(belongs).map((path) => join('test', path));
 }
 
@@ -59,7 +63,10 @@ async function runSuite(suite) {
     `--outputFile=${report}`,
     '--runTestsByPath',
   ];
-  const env = suite.temporal === false ? { TEST_TEMPORAL: 'none' } : {};
+  const env = {
+    ...(suite.temporal === false ? { TEST_TEMPORAL: 'none' } : {}),
+    ...(suite.database ? { TEST_DATABASE: suite.database } : {}),
+  };
   const outcome = await run(suite, process.execPath, [...jest, ...files], env);
   const counts = readReport(report);
   const problems = complaints(suite, outcome);
@@ -99,13 +106,19 @@ async function runAll() {
   results.push(build);
   if (isCi || temporal.failed === 0) results.push(temporal);
   for (const suite of suites) {
-    if (stop.signal.aborted) results.push(didNotRun(suite, 'the run was stopped'));
-    else if (build.failed > 0) results.push(didNotRun(suite, 'the build failed'));
-    else if (temporal.failed > 0 && suite.temporal !== false)
-      results.push(didNotRun(suite, 'there is no Temporal binary on this machine'));
-    else results.push(await runSuite(suite));
+    const obstacle = obstacleOf(suite, { build, temporal });
+    results.push(obstacle ? didNotRun(suite, obstacle) : await runSuite(suite));
   }
   return results;
+}
+
+/** Why a suite can't run, if so. */
+function obstacleOf({ temporal: needsTemporal, database }, { build, temporal }) {
+  if (stop.signal.aborted) return 'the run was stopped';
+  if (build.failed > 0) return 'the build failed';
+  if (temporal.failed > 0 && needsTemporal !== false) return 'there is no Temporal binary on this machine';
+  if (database === 'postgres' && !existsSync(POSTGRES_DIR))
+    return 'PostgreSQL is not installed (apt-get install postgresql)';
 }
 
 function print(results) {

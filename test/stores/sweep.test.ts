@@ -1,6 +1,8 @@
 // What the sweep finds in the rows, and what it makes of it, with a Temporal that only keeps count (design 2a.8).
+
 import type { Engine } from '../../src/services/engine.ts';
 import { createSweepStore } from '../../src/stores/sweep.ts';
+import { eventually } from '../support/api-client.ts';
 import { openTestStore, type TestStore, writerOf } from '../support/store.ts';
 
 const START_MS = Date.parse('2026-03-01T12:00:00Z');
@@ -62,6 +64,11 @@ describe('a message whose signal was lost', () => {
     const ended = await store.createSession();
     await sendUnheard(ended);
     await store.sessions.complete(store.caller, ended);
+    // The word of the end is on its way; the sweep would say it again only if it were lost.
+    await eventually(
+      () => store.sessionRow(ended),
+      (row) => row.end_signalled_at !== null,
+    );
     expect(await sweep(6_000)).toEqual([]);
   });
 

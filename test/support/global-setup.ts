@@ -6,11 +6,13 @@ import { bundleWorkflowCode } from '@temporalio/worker';
 import { locateBinary, TEMPORAL_CLI, TEMPORAL_TEST_SERVER } from '../../src/temporal/binary.ts';
 import { startEmbeddedTemporal } from '../../src/temporal/embedded-server.ts';
 import { SEARCH_ATTRIBUTES } from '../../workflows/protocol.ts';
+import { findPostgres, startPostgres, type TestPostgres } from './postgres.ts';
 import { writeRunFile } from './run-file.ts';
 
 const silent = { info() {}, warn() {}, error: console.error };
 
 export default async function setup(): Promise<void> {
+  if (process.env.TEST_DATABASE === 'postgres') await startDatabase();
   // Set by scripts/test.mjs for suites that need no Temporal server.
   if (process.env.TEST_TEMPORAL === 'none') return;
   const cacheDir = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'openclaw');
@@ -45,4 +47,13 @@ export default async function setup(): Promise<void> {
     testServerPath: testServer.path,
     directory,
   });
+}
+
+/** The suites find its address in the environment. */
+async function startDatabase(): Promise<void> {
+  const bin = findPostgres();
+  if (!bin) throw new Error('PostgreSQL is not installed: apt-get install postgresql');
+  const postgres = await startPostgres(bin);
+  (globalThis as { postgres?: TestPostgres }).postgres = postgres;
+  process.env.TEST_POSTGRES_URL = postgres.url;
 }

@@ -6,7 +6,15 @@ import { DELTA_LENGTH_MAX } from '../../src/contracts/events.ts';
 import { streamedText } from '../../src/stores/log.ts';
 import { pieces } from '../../src/turns/append-text.ts';
 import { MODEL_ERRORS_MAX } from '../../src/turns/fail-step.ts';
-import { failureOf, isGapFree, openTestStore, replyOf, type TestStore, writerOf } from '../support/store.ts';
+import {
+  failureOf,
+  isGapFree,
+  openTestStore,
+  postgresUrl,
+  replyOf,
+  type TestStore,
+  writerOf,
+} from '../support/store.ts';
 
 let store: TestStore;
 beforeAll(async () => {
@@ -62,15 +70,18 @@ describe('two writers race for one session', () => {
     ]);
     const events = await store.events(session);
     expect(isGapFree(events)).toBe(true);
-    expect(committed).toEqual([...committed].sort((a, b) => a - b));
-    expect(committed.at(-1)).toBe(events.length);
+    // On many connections two commits may be heard of in another order than they were made: a word is only a hint.
+    if (postgresUrl === null) expect(committed).toEqual([...committed].sort((a, b) => a - b));
+    expect(Math.max(...committed)).toBe(events.length);
     expect((await store.sessionRow(session)).seq).toBe(events.length);
     const positions = (await store.rows.queued(session)).map((row) => row.position);
     expect(positions).toEqual(Array.from({ length: 30 }, (_, n) => n + 2));
     unsubscribe();
   });
 
-  test('beside another process that holds the file for a moment, and none is refused', async () => {
+  // PostgreSQL has no file that a process could hold: rows are locked, and its own suites test that.
+  const onSqlite = postgresUrl === null ? test : test.skip;
+  onSqlite('beside another process that holds the file for a moment, and none is refused', async () => {
     const session = await store.createSession();
     const script = `
       const database = require('better-sqlite3')(process.argv[1]);
