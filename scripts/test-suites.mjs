@@ -5,7 +5,7 @@ const BUDGETS_TOGETHER_MINUTES_MAX = 22;
 
 /** `npm run check`, step by step. */
 export const CHECKS = [
-  { name: 'format and lint', script: 'lint', budgetMinutes: 0.5 },
+  { name: 'format and lint', script: 'lint', budgetMinutes: 0.25 },
   { name: 'types', script: 'types', budgetMinutes: 0.5 },
   { name: 'rooms', script: 'rooms', budgetMinutes: 0.5 },
   { name: 'dead code', script: 'dead-code', budgetMinutes: 0.25 },
@@ -26,7 +26,7 @@ export const SUITES = [
   { name: 'models', folders: ['models'], temporal: false, budgetMinutes: 0.75 },
   { name: 'http', folders: ['http'], temporal: false, budgetMinutes: 0.75 },
   { name: 'stores', folders: ['stores', 'turns'], temporal: false, budgetMinutes: 0.75 },
-  { name: 'stores-postgres', sameAs: 'stores', database: 'postgres', temporal: false, budgetMinutes: 0.75 },
+  { name: 'stores-postgres', sameAs: 'stores', database: 'postgres', temporal: false, budgetMinutes: 1 },
   { name: 'workflows', folders: ['workflows', 'activities', 'temporal'], budgetMinutes: 2 },
   { name: 'api', folders: ['api'], budgetMinutes: 2 },
   { name: 'guide', folders: ['guide'], budgetMinutes: 2 },
