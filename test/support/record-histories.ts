@@ -1,0 +1,183 @@
+// Records what the present workflow code does in its main shapes, for later code to replay.
+import { existsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
+import { eventually } from './api-client.ts';
+import { startTestEngine, type TestEngine } from './engine.ts';
+
+/** Where a run came from is nobody's business, and would make every record differ. */
+const MACHINE_FACTS = ['identity', 'stackTrace', 'workerInstanceKey', 'buildId'];
+
+interface Shape {
+  name: string;
+  turnsPerRunMax?: number;
+  /** Lets it happen. @returns the session, and the run that is meant when it is not the last one. */
+  happen(engine: TestEngine): Promise<string | { session: string; runId: string }>;
+}
+
+const idle = (engine: TestEngine, session: string, turns: number) =>
+  engine.rebuiltState(
+    session,
+    (state) => state.turns === turns && !state.running && state.queue.length === 0,
+  );
+
+async function sessionWith(engine: TestEngine, texts: string[], fields = {}): Promise<string> {
+  const session = await engine.createSession(fields);
+  await idle(engine, session, 0);
+  for (const text of texts) await engine.settled(await engine.send(session, text));
+  await idle(engine, session, texts.length);
+  return session;
+}
+
+/** Three turns, the third in a second run. @returns the session and its first run. */
+async function continuedSession(engine: TestEngine) {
+  const session = await sessionWith(engine, []);
+  const { runId } = await engine.handle(session).describe();
+  const sent = [];
+  for (const text of ['One', 'Two', 'Three']) sent.push(await engine.send(session, text));
+  await Promise.all(sent.map((message) => engine.settled(message)));
+  await idle(engine, session, 3);
+  return { session, runId };
+}
+
+const over = (engine: TestEngine, session: string) => engine.handle(session).result();
+
+const SHAPES: Shape[] = [
+  {
+    name: '001-turns-and-an-idle-end',
+    happen: (engine) => sessionWith(engine, ['One', 'Two', 'Three']),
+  },
+  {
+    name: '002-messages-queued-behind-a-turn',
+    async happen(engine) {
+      const session = await sessionWith(engine, []);
+      const sent = [];
+      for (const text of ['One [[delay_ms=300]]', 'Two', 'Three'])
+        sent.push(await engine.send(session, text));
+      await Promise.all(sent.map((message) => engine.settled(message)));
+      await idle(engine, session, 3);
+      return session;
+    },
+  },
+  {
+    name: '003-signals-that-overtake-each-other',
+    async happen(engine) {
+      const session = await sessionWith(engine, []);
+      engine.lost.add('message');
+      const [one, two] = [await engine.send(session, 'One'), await engine.send(session, 'Two')];
+      engine.lost.clear();
+      const to = await engine.engineSession(session);
+      await engine.gateway.message(to, await engine.signalOf(two));
+      await engine.settled(two);
+      await engine.gateway.message(to, await engine.signalOf(one));
+      await idle(engine, session, 2);
+      return session;
+    },
+  },
+  {
+    name: '004-interrupt-of-a-silent-model',
+    async happen(engine) {
+      const session = await sessionWith(engine, ['One']);
+      const silent = await engine.send(session, 'Two [[tokens=9]][[silent_after=4]]');
+      await engine.speaking(silent);
+      const next = await engine.send(session, 'Three');
+      await engine.sessions.interrupt(engine.caller, session);
+      await engine.settled(next);
+      await idle(engine, session, 3);
+      return session;
+    },
+  },
+  {
+    name: '005-retries-and-a-final-failure',
+    happen: (engine) =>
+      sessionWith(engine, ['Cut [[tokens=9]][[cut_after=3]][[times=1]]', 'No [[status=400]]', 'Yes']),
+  },
+  {
+    name: '006-continues-as-new',
+    turnsPerRunMax: 2,
+    happen: continuedSession,
+  },
+  {
+    name: '006-was-continued-as-new',
+    turnsPerRunMax: 2,
+    happen: async (engine) => (await continuedSession(engine)).session,
+  },
+  {
+    name: '007-settings-changed-and-completed',
+    async happen(engine) {
+      const session = await sessionWith(engine, ['One'], { expires_after_seconds: 3_600 });
+      await engine.sessions.update(engine.caller, session, { model: 'claude-opus-4-6' });
+      await engine.rebuiltState(session, (state) => state.model === 'claude-opus-4-6');
+      await engine.sessions.complete(engine.caller, session);
+      await over(engine, session);
+      return session;
+    },
+  },
+  {
+    name: '008-ended-in-the-middle-of-a-turn',
+    async happen(engine) {
+      const session = await sessionWith(engine, []);
+      await engine.speaking(await engine.send(session, 'One [[tokens=9]][[silent_after=4]]'));
+      await engine.send(session, 'Two');
+      await engine.sessions.archive(engine.caller, session);
+      await over(engine, session);
+      return session;
+    },
+  },
+  {
+    name: '009-rebuilt-after-its-run-was-terminated',
+    async happen(engine) {
+      const session = await sessionWith(engine, ['One']);
+      const silent = await engine.send(session, 'Two [[tokens=9]][[silent_after=4]][[times=1]]');
+      await engine.speaking(silent);
+      await engine.handle(session).terminate('recorded');
+      engine.clock.aheadMs = 31_000;
+      await engine.sweep.run();
+      await engine.settled(silent);
+      await idle(engine, session, 1);
+      return session;
+    },
+  },
+  {
+    name: '010-expired',
+    async happen(engine) {
+      const session = await sessionWith(engine, ['One'], { expires_after_seconds: 3_600 });
+      const soon = Date.now() + 1_000;
+      await engine.log.write(session, async (tx) => tx.patch({ expires_at: soon }));
+      const { model } = await engine.sessionRow(session);
+      await engine.gateway.configure(await engine.engineSession(session), { model, expiresAtMs: soon });
+      await over(engine, session);
+      return session;
+    },
+  },
+];
+
+export const historyFiles = SHAPES.map(({ name }) => `${name}.json`);
+
+/** Keeps what replaying needs. */
+function withoutMachineFacts(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutMachineFacts);
+  if (typeof value !== 'object' || value === null) return value;
+  const entries = Object.entries(value).filter(([name]) => !MACHINE_FACTS.includes(name));
+  return Object.fromEntries(entries.map(([name, inner]) => [name, withoutMachineFacts(inner)]));
+}
+
+/** Records each shape that has no record yet: a record that later code breaks is mended there, never recorded anew. */
+export async function recordHistories(directory: string): Promise<void> {
+  for (const { name, turnsPerRunMax, happen } of SHAPES) {
+    const file = join(directory, `${name}.json`);
+    if (existsSync(file)) continue;
+    const engine = await startTestEngine(turnsPerRunMax ? { turnsPerRunMax } : {});
+    const happened = await happen(engine);
+    const { session, runId } =
+      typeof happened === 'string' ? { session: happened, runId: undefined } : happened;
+    // What a turn leaves behind reaches the history a moment later.
+    const history = await eventually(
+      () => engine.client.workflow.getHandle(session, runId).fetchHistory(),
+      ({ events }) => !events?.at(-1)?.workflowTaskScheduledEventAttributes,
+    );
+    const record = withoutMachineFacts(JSON.parse(historyToJSON(history)));
+    writeFileSync(file, `${JSON.stringify(record, null, 1)}\n`);
+    await engine.stop();
+  }
+}
