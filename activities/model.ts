@@ -103,7 +103,9 @@ export function createModelStep(deps: ModelStepDeps) {
    */
   async function afterTakeover(input: ModelStepInput, open: Open): Promise<ModelStepResult> {
     const row = await messages.get(open.reply.id);
-    if (row && row.completed_at !== null) return settled(open.session, row, showPreviews);
+    const begun = row && row.completed_at !== null ? await turns.begin(input) : undefined;
+    if (begun?.kind === 'gone') return begun;
+    if (begun?.kind === 'settled') return settled(begun.session, begun.reply, showPreviews, begun.head);
     throw ApplicationFailure.retryable(`Another attempt writes ${input.messageId}`, 'superseded');
   }
 

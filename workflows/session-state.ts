@@ -105,7 +105,7 @@ function turnPutOff(
 ): SessionState {
   const { messageId, replyId, position, preview } = turn;
   const others = state.queue.filter((each) => each.messageId !== message.messageId);
-  const back = again ? [{ messageId, replyId, position, preview }] : [];
+  const back = again && message.messageId !== messageId ? [{ messageId, replyId, position, preview }] : [];
   const handled = again ? state.handled : remember(state.handled, messageId);
   return { ...state, running: null, queue: inOrder([message, ...others, ...back]), handled };
 }

@@ -1,5 +1,6 @@
 // Accounts and API keys.
 import { newId } from '../ids.ts';
+import { type Keyset, page } from './keyset.ts';
 import type { ApiKeyRow } from './schema.ts';
 import { locked, type Store } from './store.ts';
 
@@ -37,50 +38,41 @@ export function createAccessStore(store: Store) {
   const hasKeys = async (): Promise<boolean> =>
     (await db.selectFrom('api_keys').select('id').limit(1).executeTakeFirst()) !== undefined;
 
-  function listKeys(query: {
-    accountId: string;
-    order: 'asc' | 'desc';
-    after: { createdAt: number; id: string } | null;
-    limit: number;
-  }): Promise<ApiKeyRow[]> {
-    const { after, order } = query;
-    const beyond = order === 'desc' ? '<' : '>';
-    let select = db.selectFrom('api_keys').selectAll().where('account_id', '=', query.accountId);
-    if (after)
-      select = select.where(({ eb, and, or }) =>
-        or([
-          eb('created_at', beyond, after.createdAt),
-          and([eb('created_at', '=', after.createdAt), eb('id', beyond, after.id)]),
-        ]),
-      );
-    return select.orderBy('created_at', order).orderBy('id', order).limit(query.limit).execute();
+  function listKeys(query: Keyset & { accountId: string }): Promise<ApiKeyRow[]> {
+    const ofAccount = db.selectFrom('api_keys').selectAll().where('account_id', '=', query.accountId);
+    return page(ofAccount, query).execute();
   }
 
-  /** @returns what became of it: revoked now, unknown (or revoked before), or kept as the account's last admin key. */
-  const revokeKey = (
-    accountId: string,
-    id: string,
-    now: number,
-  ): Promise<'revoked' | 'unknown' | 'last_admin'> =>
-    db.transaction().execute(async (rows) => {
-      // Two admins who revoke each other's key at once take turns, so that one key is left.
-      const account = rows.selectFrom('accounts').select('id').where('id', '=', accountId);
-      await locked(store, account).execute();
-      const live = await rows
-        .selectFrom('api_keys')
-        .selectAll()
-        .where('account_id', '=', accountId)
-        .where('revoked_at', 'is', null)
-        .execute();
-      const key = live.find((row) => row.id === id);
-      if (!key) return 'unknown';
-      const admins = live.filter(
-        (row) => row.level === 'admin' && (row.expires_at === null || row.expires_at > now),
-      );
-      if (key.level === 'admin' && admins.length === 1 && admins[0]?.id === id) return 'last_admin';
-      await rows.updateTable('api_keys').set({ revoked_at: now }).where('id', '=', id).execute();
-      return 'revoked';
-    });
+  const revokeKey = (accountId: string, id: string, now: number) => revoke(store, accountId, id, now);
 
   return { ensureAccount, insertKey, findByHash, touch, hasKeys, listKeys, revokeKey };
+}
+
+const countsAsAdmin = ({ level, expires_at }: ApiKeyRow, now: number): boolean =>
+  level === 'admin' && (expires_at === null || expires_at > now);
+
+/** @returns what became of it: revoked now, unknown (or revoked before), or kept as the account's last admin key. */
+function revoke(
+  store: Store,
+  accountId: string,
+  id: string,
+  now: number,
+): Promise<'revoked' | 'unknown' | 'last_admin'> {
+  return store.db.transaction().execute(async (rows) => {
+    // Two admins who revoke each other's key at once take turns, so that one key is left.
+    const account = rows.selectFrom('accounts').select('id').where('id', '=', accountId);
+    await locked(store, account).execute();
+    const live = await rows
+      .selectFrom('api_keys')
+      .selectAll()
+      .where('account_id', '=', accountId)
+      .where('revoked_at', 'is', null)
+      .execute();
+    const key = live.find((row) => row.id === id);
+    if (!key) return 'unknown';
+    const admins = live.filter((row) => countsAsAdmin(row, now));
+    if (admins.length === 1 && admins[0]?.id === id) return 'last_admin';
+    await rows.updateTable('api_keys').set({ revoked_at: now }).where('id', '=', id).execute();
+    return 'revoked';
+  });
 }

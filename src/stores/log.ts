@@ -68,28 +68,50 @@ function openTransaction(rows: Transaction<Tables>, session: SessionRow, now: nu
   return { tx, state };
 }
 
-export function createSessionLog({ store: open, now, committed }: SessionLogOptions) {
-  const { db } = open;
-
-  async function store(
-    rows: Transaction<Tables>,
-    state: ReturnType<typeof openTransaction>['state'],
-    at: number,
-  ) {
-    const { events, patches, session } = state;
-    if (events.length === 0 && Object.keys(patches).length === 0) return;
-    for (let from = 0; from < events.length; from += EVENTS_PER_INSERT)
-      await rows
-        .insertInto('events')
-        .values(events.slice(from, from + EVENTS_PER_INSERT))
-        .execute();
-    const seq = events.at(-1)?.seq ?? session.seq;
+/** Writes the events and the row of the session: together, or not at all. */
+async function storeChanges(
+  rows: Transaction<Tables>,
+  state: ReturnType<typeof openTransaction>['state'],
+  at: number,
+) {
+  const { events, patches, session } = state;
+  if (events.length === 0 && Object.keys(patches).length === 0) return;
+  for (let from = 0; from < events.length; from += EVENTS_PER_INSERT)
     await rows
-      .updateTable('sessions')
-      .set({ updated_at: at, ...patches, seq })
-      .where('id', '=', session.id)
+      .insertInto('events')
+      .values(events.slice(from, from + EVENTS_PER_INSERT))
       .execute();
-  }
+  const seq = events.at(-1)?.seq ?? session.seq;
+  await rows
+    .updateTable('sessions')
+    .set({ updated_at: at, ...patches, seq })
+    .where('id', '=', session.id)
+    .execute();
+}
+
+export interface LogQuery {
+  sessionId: string;
+  after: number;
+  limit: number;
+  types?: readonly EventType[] | null;
+  messageId?: string | null;
+}
+
+/** Events after a cursor, oldest first. */
+async function readEvents(db: Kysely<Tables>, query: LogQuery): Promise<SessionEvent[]> {
+  let select = db
+    .selectFrom('events')
+    .selectAll()
+    .where('session_id', '=', query.sessionId)
+    .where('seq', '>', query.after);
+  if (query.types) select = select.where('type', 'in', [...query.types]);
+  if (query.messageId) select = select.where('message_id', '=', query.messageId);
+  const rows = await select.orderBy('seq').limit(query.limit).execute();
+  return rows.map(toEvent);
+}
+
+export function createSessionLog({ store, now, committed }: SessionLogOptions) {
+  const { db } = store;
 
   async function run<T>(
     rows: Transaction<Tables>,
@@ -99,7 +121,7 @@ export function createSessionLog({ store: open, now, committed }: SessionLogOpti
     const at = now();
     const { tx, state } = openTransaction(rows, session, at);
     const result = await work(tx);
-    await store(rows, state, at);
+    await storeChanges(rows, state, at);
     return { result, appended: state.events.length > 0, seq: tx.seq };
   }
 
@@ -110,7 +132,7 @@ export function createSessionLog({ store: open, now, committed }: SessionLogOpti
   ): Promise<T | undefined> {
     const done = await db.transaction().execute(async (rows) => {
       const wanted = rows.selectFrom('sessions').selectAll().where('id', '=', sessionId);
-      const session = await locked(open, wanted).executeTakeFirst();
+      const session = await locked(store, wanted).executeTakeFirst();
       return session && (await run(rows, session, work));
     });
     if (done?.appended) committed({ sessionId, seq: done.seq });
@@ -127,25 +149,6 @@ export function createSessionLog({ store: open, now, committed }: SessionLogOpti
     return done.result;
   }
 
-  /** Events after a cursor, oldest first. */
-  async function read(query: {
-    sessionId: string;
-    after: number;
-    limit: number;
-    types?: readonly EventType[] | null;
-    messageId?: string | null;
-  }): Promise<SessionEvent[]> {
-    let select = db
-      .selectFrom('events')
-      .selectAll()
-      .where('session_id', '=', query.sessionId)
-      .where('seq', '>', query.after);
-    if (query.types) select = select.where('type', 'in', [...query.types]);
-    if (query.messageId) select = select.where('message_id', '=', query.messageId);
-    const rows = await select.orderBy('seq').limit(query.limit).execute();
-    return rows.map(toEvent);
-  }
-
   /** Says that the holder of this fence still lives. No event: readers have no interest in it. */
   async function renewLease(sessionId: string, fence: number): Promise<void> {
     const renewed = { lease_renewed_at: now() };
@@ -157,7 +160,7 @@ export function createSessionLog({ store: open, now, committed }: SessionLogOpti
       .execute();
   }
 
-  return { write, create, read, renewLease };
+  return { write, create, read: (query: LogQuery) => readEvents(db, query), renewLease };
 }
 
 /** The text of a reply as its readers have it: all deltas, without what a reset withdrew from its step. */

@@ -1,20 +1,17 @@
 // Plain reads of sessions, and the rows that creating, changing and removing one touches.
 import type { Kysely, Transaction } from 'kysely';
+import { type Keyset, page } from './keyset.ts';
 import type { SessionRow, Tables } from './schema.ts';
 
 export type SessionsStore = ReturnType<typeof createSessionsStore>;
 
-export interface SessionQuery {
+export interface SessionQuery extends Keyset {
   accountId: string;
   status?: SessionRow['status'][];
   model?: string;
   createdAfterMs?: number;
   createdBeforeMs?: number;
   metadata: Record<string, string>;
-  order: 'asc' | 'desc';
-  /** Sort values of the last row of the page before. */
-  after: { createdAt: number; id: string } | null;
-  limit: number;
 }
 
 /** Writes the index of the metadata; the session row holds the whole. */
@@ -43,8 +40,6 @@ export function createSessionsStore(db: Kysely<Tables>) {
     visible().where('account_id', '=', accountId).where('id', '=', id).executeTakeFirst();
 
   function list(query: SessionQuery): Promise<SessionRow[]> {
-    const { after, order } = query;
-    const beyond = order === 'desc' ? '<' : '>';
     let select = visible().where('account_id', '=', query.accountId);
     if (query.status) select = select.where('status', 'in', query.status);
     if (query.model !== undefined) select = select.where('model', '=', query.model);
@@ -60,14 +55,7 @@ export function createSessionsStore(db: Kysely<Tables>) {
             .where('session_metadata.value', '=', value),
         ),
       );
-    if (after)
-      select = select.where(({ eb, and, or }) =>
-        or([
-          eb('created_at', beyond, after.createdAt),
-          and([eb('created_at', '=', after.createdAt), eb('id', beyond, after.id)]),
-        ]),
-      );
-    return select.orderBy('created_at', order).orderBy('id', order).limit(query.limit).execute();
+    return page(select, query).execute();
   }
 
   return { get, list };

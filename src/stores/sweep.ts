@@ -1,5 +1,5 @@
 // What the sweep looks for: accepted things that no workflow may know of. Every query is bounded.
-import type { Expression, ExpressionBuilder, SqlBool } from 'kysely';
+import type { Expression, ExpressionBuilder, Kysely, SqlBool } from 'kysely';
 import type { MessageRow, SessionRow, Tables } from './schema.ts';
 import { claimed, type Store } from './store.ts';
 
@@ -9,30 +9,7 @@ const ROWS_MAX = 100;
 export function createSweepStore(store: Store) {
   const { db } = store;
 
-  /** Accepted messages that nobody was told of, with their sessions. */
-  async function unsignalledMessages(before: number): Promise<{ session: SessionRow; user: MessageRow }[]> {
-    const users = await db
-      .selectFrom('messages')
-      .selectAll()
-      .where('status', '=', 'queued')
-      .where('role', '=', 'user')
-      .where('signalled_at', 'is', null)
-      .where('created_at', '<', before)
-      .orderBy('created_at')
-      .limit(ROWS_MAX)
-      .execute();
-    const sessions = await byIds(users.map((user) => user.session_id));
-    return users.flatMap((user) => {
-      const session = sessions.get(user.session_id);
-      return session ? [{ session, user }] : [];
-    });
-  }
-
-  async function byIds(ids: string[]): Promise<Map<string, SessionRow>> {
-    if (ids.length === 0) return new Map();
-    const rows = await db.selectFrom('sessions').selectAll().where('id', 'in', ids).execute();
-    return new Map(rows.map((row) => [row.id, row]));
-  }
+  const unsignalledMessages = (before: number) => findUnsignalled(db, before);
 
   const unsignalledEnds = (before: number): Promise<SessionRow[]> =>
     db
@@ -44,32 +21,9 @@ export function createSweepStore(store: Store) {
       .limit(ROWS_MAX)
       .execute();
 
-  /** Active sessions that have not been looked at lately; they are claimed by moving `check_at`. */
-  function claim(
-    now: number,
-    nextCheckAt: number,
-    which: (sessions: ExpressionBuilder<Tables, 'sessions'>) => Expression<SqlBool>,
-  ): Promise<SessionRow[]> {
-    return db.transaction().execute(async (rows) => {
-      const wanted = rows
-        .selectFrom('sessions')
-        .selectAll()
-        .where('status', '=', 'active')
-        .where('check_at', '<=', now)
-        .where(which)
-        .orderBy('check_at')
-        .limit(ROWS_MAX);
-      const found = await claimed(store, wanted).execute();
-      const ids = found.map((row) => row.id);
-      if (ids.length > 0)
-        await rows.updateTable('sessions').set({ check_at: nextCheckAt }).where('id', 'in', ids).execute();
-      return found;
-    });
-  }
-
   /** Sessions that owe an answer. */
   const claimOwing = (now: number, nextCheckAt: number): Promise<SessionRow[]> =>
-    claim(now, nextCheckAt, ({ exists, selectFrom }) =>
+    claim(store, now, nextCheckAt, ({ exists, selectFrom }) =>
       exists(
         selectFrom('messages')
           .select('messages.id')
@@ -80,7 +34,7 @@ export function createSweepStore(store: Store) {
 
   /** Sessions whose idle deadline has passed a while ago without their workflow ending them. */
   const claimOverdue = (before: number, now: number, nextCheckAt: number): Promise<SessionRow[]> =>
-    claim(now, nextCheckAt, (sessions) => sessions('expires_at', '<', before));
+    claim(store, now, nextCheckAt, (sessions) => sessions('expires_at', '<', before));
 
   /** Sessions whose deletion was cut short between its two transactions. */
   const halfDeleted = (before: number): Promise<SessionRow[]> =>
@@ -105,4 +59,59 @@ export function createSweepStore(store: Store) {
       .execute();
 
   return { lostLeases, unsignalledMessages, unsignalledEnds, claimOwing, claimOverdue, halfDeleted };
+}
+
+/** Accepted messages that nobody was told of, with their sessions. */
+async function findUnsignalled(
+  db: Kysely<Tables>,
+  before: number,
+): Promise<{ session: SessionRow; user: MessageRow }[]> {
+  const users = await db
+    .selectFrom('messages')
+    .selectAll()
+    .where('status', '=', 'queued')
+    .where('role', '=', 'user')
+    .where('signalled_at', 'is', null)
+    .where('created_at', '<', before)
+    .orderBy('created_at')
+    .limit(ROWS_MAX)
+    .execute();
+  const sessions = await byIds(
+    db,
+    users.map((user) => user.session_id),
+  );
+  return users.flatMap((user) => {
+    const session = sessions.get(user.session_id);
+    return session ? [{ session, user }] : [];
+  });
+}
+
+async function byIds(db: Kysely<Tables>, ids: string[]): Promise<Map<string, SessionRow>> {
+  if (ids.length === 0) return new Map();
+  const rows = await db.selectFrom('sessions').selectAll().where('id', 'in', ids).execute();
+  return new Map(rows.map((row) => [row.id, row]));
+}
+
+/** Active sessions that have not been looked at lately; they are claimed by moving `check_at`. */
+function claim(
+  store: Store,
+  now: number,
+  nextCheckAt: number,
+  which: (sessions: ExpressionBuilder<Tables, 'sessions'>) => Expression<SqlBool>,
+): Promise<SessionRow[]> {
+  return store.db.transaction().execute(async (rows) => {
+    const wanted = rows
+      .selectFrom('sessions')
+      .selectAll()
+      .where('status', '=', 'active')
+      .where('check_at', '<=', now)
+      .where(which)
+      .orderBy('check_at')
+      .limit(ROWS_MAX);
+    const found = await claimed(store, wanted).execute();
+    const ids = found.map((row) => row.id);
+    if (ids.length > 0)
+      await rows.updateTable('sessions').set({ check_at: nextCheckAt }).where('id', 'in', ids).execute();
+    return found;
+  });
 }

@@ -1,5 +1,10 @@
 // Ends attempts of activities whose worker is gone: Temporal alone would notice by its heartbeat time-out only.
-import type { Client, WorkflowExecutionDescription } from '@temporalio/client';
+import {
+  ActivityNotFoundError,
+  type Client,
+  type WorkflowExecutionDescription,
+  WorkflowNotFoundError,
+} from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
 import { workflowId } from '../../workflows/protocol.ts';
 import type { LostAttempt } from '../services/engine.ts';
@@ -35,9 +40,15 @@ export interface SessionAttemptsDeps {
 export const createFailAttempt = ({ client, temporal }: SessionAttemptsDeps) =>
   async function failAttempt(lost: LostAttempt): Promise<boolean> {
     const id = workflowId(lost.sessionId);
-    const description = await temporal.call(() => client.workflow.getHandle(id).describe());
-    if (!isUnderWay(description, lost)) return false;
     const { runId, activityId } = lost;
-    await temporal.call(() => client.activity.fail({ workflowId: id, runId, activityId }, workerLost()));
-    return true;
+    try {
+      const description = await temporal.call(() => client.workflow.getHandle(id).describe());
+      if (!isUnderWay(description, lost)) return false;
+      await temporal.call(() => client.activity.fail({ workflowId: id, runId, activityId }, workerLost()));
+      return true;
+    } catch (error) {
+      // Temporal has lost the run, or the attempt has ended by itself in between: either way it is not under way.
+      if (error instanceof WorkflowNotFoundError || error instanceof ActivityNotFoundError) return false;
+      throw error;
+    }
   };

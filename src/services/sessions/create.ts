@@ -4,6 +4,7 @@ import type { CreateSession, Session } from '../../contracts/sessions.ts';
 import type { SessionLog } from '../../stores/log.ts';
 import type { Tables } from '../../stores/schema.ts';
 import { indexMetadata } from '../../stores/sessions.ts';
+import { isDuplicate } from '../../stores/store.ts';
 import type { SessionView } from '../../views/sessions.ts';
 import type { Engine } from '../engine.ts';
 import { remember, replayOf } from '../idempotency.ts';
@@ -64,6 +65,9 @@ export function createCreate(deps: CreateDeps) {
       return { id: session.id, replayed: false };
     } catch (error) {
       if (error instanceof Replay) return { id: error.sessionId, replayed: true };
+      // On PostgreSQL the same key may be kept by two processes at once; the one that loses reads the other's.
+      const first = isDuplicate(error) && (await replayOf(db, caller, idempotency, now()));
+      if (first) return { id: first, replayed: true };
       throw error;
     }
   }

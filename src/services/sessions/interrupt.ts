@@ -27,7 +27,11 @@ export function createInterrupt({ sessions, reader, messages, engine }: Interrup
     engine.requireAvailable();
     const replyId = await nextReply(session);
     if (!replyId) return { interrupted: true, message: null };
-    await engine.interrupt(engineSession(session), { replyId });
+    await engine.interrupt(engineSession(session), { replyId }).catch((cause: unknown) => {
+      // It went away just now: then this is a 503 like any other.
+      engine.requireAvailable();
+      throw cause;
+    });
     const never = new AbortController().signal;
     const { message } = await messages.waitForReply({ sessionId: id, replyId }, never);
     return { interrupted: true, message };

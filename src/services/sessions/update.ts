@@ -56,7 +56,9 @@ async function applyUpdate(tx: SessionTransaction, body: UpdateSession, catalogu
   const tools = body.tools && JSON.stringify(body.tools);
   await patchMetadata(tx, body);
   const options = mergeOptions(tx.session, body);
-  checkMaxTokens(catalogue, model ?? tx.session.model, options.max_tokens);
+  // Only what this request sets is checked: a catalogue that has shrunk must not refuse new metadata.
+  if (model !== undefined || body.max_tokens !== undefined)
+    checkMaxTokens(catalogue, model ?? tx.session.model, options.max_tokens);
   tx.patch({
     ...given({ model, system_prompt, tools, on_busy }),
     ...expiryOf(tx.session, body, tx.now),
