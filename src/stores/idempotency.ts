@@ -22,13 +22,15 @@ export async function findIdempotency(
     .executeTakeFirst();
 }
 
+/** @throws when another request has kept the same key since it was looked for. */
 export async function keepIdempotency(rows: Transaction<Tables>, row: IdempotencyRow): Promise<void> {
-  // Only an expired row can be in the way: a live one was found before.
+  // An expired row may be in the way; one that another transaction has just committed must stay there.
   await rows
     .deleteFrom('idempotency_keys')
     .where('account_id', '=', row.account_id)
     .where('route', '=', row.route)
     .where('key', '=', row.key)
+    .where('created_at', '<=', row.created_at - IDEMPOTENCY_KEPT_MS)
     .execute();
   await rows.insertInto('idempotency_keys').values(row).execute();
 }
