@@ -2,7 +2,7 @@
 
 import type { Engine } from '../../src/services/engine.ts';
 import { createSweepStore } from '../../src/stores/sweep.ts';
-import { eventually } from '../support/api-client.ts';
+import { eventually, eventually } from '../support/api-client.ts';
 import { openTestStore, type TestStore, writerOf } from '../support/store.ts';
 
 const START_MS = Date.parse('2026-03-01T12:00:00Z');
@@ -91,7 +91,11 @@ describe('a session that owes an answer while no run is open', () => {
   test('is told of the reply that is open, every half minute', async () => {
     const session = await store.createSession();
     const step = await store.open(await store.send(session), null);
-    await store.send(session, 'Queued behind it');
+    const queued = await store.send(session, 'Queued behind it');
+    await eventually(
+      () => store.messageRow(queued.userMessageId),
+      (row) => row.signalled_at !== null,
+    );
     expect(await sweep(29_000)).toEqual([]);
     expect(await sweep(2_000)).toEqual([`message ${session}`]);
     expect(await sweep(29_000)).toEqual([]);
