@@ -2,7 +2,7 @@
 
 import type { Engine } from '../../src/services/engine.ts';
 import { createSweepStore } from '../../src/stores/sweep.ts';
-import { eventually, eventually } from '../support/api-client.ts';
+import { eventually } from '../support/api-client.ts';
 import { openTestStore, type TestStore, writerOf } from '../support/store.ts';
 
 const START_MS = Date.parse('2026-03-01T12:00:00Z');
