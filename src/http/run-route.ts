@@ -32,6 +32,12 @@ function callerOf(route: Route, state: RequestState): Caller | null {
   return state.caller;
 }
 
+/** PostgreSQL refuses NUL in a text; no id has one, so such an id is merely unknown. */
+function idsOf(req: Request): Record<string, string> {
+  const params = Object.entries(req.params as Record<string, string>);
+  return Object.fromEntries(params.map(([name, value]) => [name, value.replaceAll('\0', '?')]));
+}
+
 async function readInput(route: Route, req: Request) {
   refuseUnacceptable(route, req);
   const query = parseInput(route.query, readQuery(req.url), QUERY);
@@ -39,7 +45,7 @@ async function readInput(route: Route, req: Request) {
   const body = parseInput(route.body, received, BODY);
   const target = `${req.method} ${req.path}`;
   return {
-    params: req.params as Record<string, string>,
+    params: idsOf(req),
     query,
     body,
     path: req.path,
