@@ -231,6 +231,27 @@ describe('a run that is terminated', () => {
   });
 });
 
+test('a worker that stops hands its turn over at once: the next one starts it again', async () => {
+  const own = await startTestEngine();
+  const session = await own.createSession();
+  const message = await own.send(session, 'Handed over [[tokens=20]][[silent_after=4]][[times=1]]');
+  await own.speaking(message);
+  await own.stopWorker();
+  expect(await own.messageRow(message.replyId)).toMatchObject({ status: 'in_progress' });
+  const startedMs = performance.now();
+  await own.startWorker();
+  expect(await own.settled(message)).toMatchObject({ status: 'completed' });
+  // Temporal alone would give a dead worker twenty seconds.
+  expect(performance.now() - startedMs).toBeLessThan(10_000);
+  const calls = await own.db
+    .selectFrom('model_calls')
+    .selectAll()
+    .where('session_id', '=', session)
+    .execute();
+  expect(calls.map((call) => call.outcome)).toEqual(['completed']);
+  await own.stop();
+});
+
 describe('the state that a run carries', () => {
   test('is at every wait what the store would rebuild', async () => {
     const session = await engine.createSession({ expires_after_seconds: 3_600 });
