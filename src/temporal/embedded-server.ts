@@ -69,7 +69,11 @@ export async function startEmbeddedTemporal(options: EmbeddedTemporalOptions): P
   const record = readRecord(plan.files);
   const leftOver = await adoptOrEnd(plan, record, options);
   const server = leftOver ?? (await startOnFreePorts(plan, record?.ports ?? null, options));
-  const details = { pid: server.identity.pid, address: addressOf(server.ports), version: plan.version };
+  const details = {
+    temporalPid: server.identity.pid,
+    address: addressOf(server.ports),
+    version: plan.version,
+  };
   options.log.info(
     details,
     leftOver ? 'adopted the embedded Temporal server of a killed run' : 'embedded Temporal server started',
@@ -93,7 +97,7 @@ async function endOtherVersions({ dataDir, version, log }: EmbeddedTemporalOptio
     const record = readRecord(files);
     if (!record?.process || !isRunning(record.process)) continue;
     log.warn(
-      { pid: record.process.pid, version: other },
+      { temporalPid: record.process.pid, version: other },
       'ending the embedded Temporal server of another version',
     );
     await endProcess(record.process);
@@ -111,7 +115,7 @@ async function adoptOrEnd(
   const isSame = record.fingerprint === fingerprint(plan);
   if (isSame && (await servesSoon(identity, ports))) return { identity, ports, gone: untilGone(identity) };
   const reason = isSame ? 'it does not answer' : 'its options have changed';
-  log.warn({ pid: identity.pid, reason }, 'replacing the embedded Temporal server of a killed run');
+  log.warn({ temporalPid: identity.pid, reason }, 'replacing the embedded Temporal server of a killed run');
   await endProcess(identity);
   return null;
 }
@@ -174,7 +178,10 @@ function supervise(
     while (!stopping.signal.aborted) {
       const reason = await Promise.race([current.gone, whenStopping]);
       if (reason === null) return;
-      log.warn({ pid: current.identity.pid, reason }, 'the embedded Temporal server died, starting it again');
+      log.warn(
+        { temporalPid: current.identity.pid, reason },
+        'the embedded Temporal server died, starting it again',
+      );
       current = (await restart(plan, current.ports, log, stopping.signal)) ?? current;
     }
   }
@@ -190,7 +197,7 @@ function supervise(
       fingerprint: fingerprint(plan),
       databaseFile,
     });
-    log.info({ pid: current.identity.pid }, 'embedded Temporal server stopped');
+    log.info({ temporalPid: current.identity.pid }, 'embedded Temporal server stopped');
   }
 
   return {
@@ -221,7 +228,7 @@ async function restart(
       await sleep(backoffMs, undefined, { signal, ref: false });
       const server = await launchServer(plan, ports, signal);
       log.info(
-        { pid: server.identity.pid, address: addressOf(ports) },
+        { temporalPid: server.identity.pid, address: addressOf(ports) },
         'embedded Temporal server started again',
       );
       return server;

@@ -83,7 +83,11 @@ describe('the first start', () => {
     await createApiClient(server.url, created.key).get('/v1/sessions');
     const lines = server.stderr().trim().split('\n');
     expect(lines.length).toBeGreaterThan(5);
-    for (const line of lines) expect(JSON.parse(line)).toHaveProperty('msg');
+    for (const line of lines) {
+      expect(JSON.parse(line)).toHaveProperty('msg');
+      // Written again it is the same: no field stands in it twice.
+      expect(JSON.stringify(JSON.parse(line))).toBe(line);
+    }
     for (const secret of [key, created.key, readFileSync(join(server.dataDir, 'secret.key'), 'utf8').trim()])
       expect(server.stderr()).not.toContain(secret);
     expect(keysIn(server.stderr())).toEqual([]);
