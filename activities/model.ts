@@ -31,9 +31,19 @@ export interface ModelStepDeps {
   showPreviews: boolean;
   /** Identity of this process's worker, for the leases of its attempts. */
   worker: string;
+  /** Whether Temporal still has this run of the session's workflow open. */
+  isRunning: (sessionId: string, runId: string) => Promise<boolean>;
 }
 
 type Open = Extract<Begun, { kind: 'open' }>;
+
+const writerOf = ({ session, reply, step, fence }: Open): StepWriter => ({
+  sessionId: session.id,
+  replyId: reply.id,
+  step,
+  fence,
+  model: reply.model ?? session.model,
+});
 
 /** What Temporal shows and retries; the reply itself stays open for the next try. */
 const retry = (failure: ModelCallError): ApplicationFailure =>
@@ -58,8 +68,18 @@ const attemptOf = ({ info }: Context, worker: string): Attempt => ({
   attempt: info.attempt,
 });
 
+/** An attempt that comes late, from a run that is over, must not move the branch; only then Temporal is asked. */
+const createBegin = ({ turns, isRunning }: Pick<ModelStepDeps, 'turns' | 'isRunning'>) =>
+  async function begin(input: ModelStepInput, attempt: Attempt): Promise<Begun> {
+    const begun = await turns.begin({ ...input, attempt });
+    if (begun.kind !== 'behind') return begun;
+    const mayBranch = await isRunning(input.sessionId, attempt.runId);
+    return mayBranch ? turns.begin({ ...input, attempt, mayBranch }) : { kind: 'gone' };
+  };
+
 export function createModelStep(deps: ModelStepDeps) {
   const { model, turns, messages, catalogue, showPreviews, worker } = deps;
+  const begin = createBegin(deps);
   const conversation = createConversation({ messages, catalogue });
 
   /** Streams the answer into the log. @returns the answer and the text that the log does not have yet. */
@@ -110,13 +130,7 @@ export function createModelStep(deps: ModelStepDeps) {
   }
 
   async function step(input: ModelStepInput, open: Open, cancelled: AbortSignal): Promise<ModelStepResult> {
-    const writer: StepWriter = {
-      sessionId: input.sessionId,
-      replyId: open.reply.id,
-      step: open.step,
-      fence: open.fence,
-      model: open.reply.model ?? open.session.model,
-    };
+    const writer = writerOf(open);
     // A renewal that fails is made up for by the next; if none comes through, another worker may take over.
     const stop = keepAlive(() => void turns.renewLease(writer).catch(() => undefined));
     try {
@@ -137,8 +151,8 @@ export function createModelStep(deps: ModelStepDeps) {
     // The context is captured first: a timer has none of its own.
     const stop = keepAlive(() => context.heartbeat());
     try {
-      const begun = await turns.begin({ ...input, attempt: attemptOf(context, worker) });
-      if (begun.kind === 'gone') return begun;
+      const begun = await begin(input, attemptOf(context, worker));
+      if (begun.kind === 'gone' || begun.kind === 'behind') return { kind: 'gone' };
       if (begun.kind === 'settled') return settled(begun.session, begun.reply, showPreviews, begun.head);
       if (begun.kind === 'instead')
         return { kind: 'instead', message: pending(begun.user, showPreviews), again: begun.again };

@@ -15,6 +15,8 @@ export interface BeginInput {
   head: string | null;
   messageId: string;
   step: number;
+  /** Whether a turn may begin elsewhere than at the end of the live branch: the run that asks is known to be open. */
+  mayBranch?: boolean;
   /** Who writes: the attempt that another worker may end when this one's worker is gone. */
   attempt?: Attempt;
 }
@@ -31,6 +33,11 @@ export type Begun =
   | { kind: 'settled'; session: SessionRow; user: MessageRow; reply: MessageRow; head: string | null }
   /** Another message has its turn now; with `again` the one asked for has its own after that. */
   | { kind: 'instead'; user: MessageRow; again: boolean }
+  /**
+   * The branch goes on beyond the head asked for. A run that Temporal has reset may part from it there; a run that is
+   * over, whose last activity comes late, must not.
+   */
+  | { kind: 'behind' }
   | { kind: 'gone' };
 
 interface Turn {
@@ -72,6 +79,9 @@ const leaseOf = (attempt: Attempt | undefined, now: number): LeaseColumns =>
       }
     : NO_LEASE;
 
+const isBehind = (tx: SessionTransaction, { head, mayBranch }: BeginInput): boolean =>
+  tx.session.head !== head && mayBranch !== true;
+
 export function createBegin({ log, catalogue }: { log: SessionLog; catalogue: Catalogue }) {
   function takeFence(tx: SessionTransaction, attempt: Attempt | undefined): number {
     const fence = tx.session.fence + 1;
@@ -84,6 +94,7 @@ export function createBegin({ log, catalogue }: { log: SessionLog; catalogue: Ca
     const [first] = await tx.messages.queued(tx.session.id);
     // Its own turn, not this one under another name: a retry of this step must find what it has begun.
     if (first && first.id !== turn.user.id) return { kind: 'instead', user: first, again: true };
+    if (isBehind(tx, input)) return { kind: 'behind' };
     await closeForgotten(tx, turn.reply.id);
     const fence = takeFence(tx, input.attempt);
     const reply = await attach(tx, catalogue, { ...turn, head: input.head });
@@ -101,8 +112,9 @@ export function createBegin({ log, catalogue }: { log: SessionLog; catalogue: Ca
   }
 
   /** The message's place on the head: the one that an earlier try made, or a new one. */
-  async function copyOnto(tx: SessionTransaction, turn: Turn, head: string | null): Promise<Begun> {
-    const made = await tx.messages.copyOf(turn.user, head);
+  async function copyOnto(tx: SessionTransaction, turn: Turn, input: BeginInput): Promise<Begun> {
+    if (isBehind(tx, input)) return { kind: 'behind' };
+    const made = await tx.messages.copyOf(turn.user, input.head);
     if (made) return { kind: 'instead', user: made, again: false };
     if (!isTerminal(turn.reply.status)) await closeReply(tx, turn.reply, { status: 'interrupted' });
     return { kind: 'instead', user: await insertCopy(tx, turn), again: false };
@@ -118,7 +130,7 @@ export function createBegin({ log, catalogue }: { log: SessionLog; catalogue: Ca
     // A word that came twice, long after its turn: the conversation has gone on from there.
     if (isOver && (await tx.messages.isOnBranch(user, input.head)))
       return { kind: 'settled', session, ...turn, head: input.head };
-    return copyOnto(tx, turn, input.head);
+    return copyOnto(tx, turn, input);
   }
 
   async function decide(tx: SessionTransaction, input: BeginInput): Promise<Begun> {

@@ -32,12 +32,18 @@ const silence = (signal: AbortSignal) =>
     signal.addEventListener('abort', end);
   });
 
+/** Whether Temporal has the runs of the attempts open. */
+let runIsOpen = true;
+afterEach(() => {
+  runIsOpen = true;
+});
+
 function stepOf(speech: Speech, changes: Partial<Turns> = {}) {
   const { turns, rows: messages, catalogue } = store;
   const environment = new MockActivityEnvironment({}, { logger: new DefaultLogger('ERROR') });
   const modelStep = createModelStep({
     ...{ model: modelOf(speech), turns: { ...turns, ...changes }, messages, catalogue },
-    ...{ showPreviews: true, worker: 'test' },
+    ...{ showPreviews: true, worker: 'test', isRunning: async () => runIsOpen },
   });
   const run = (sessionId: string, messageId: string, head: string | null = null) =>
     environment.run(modelStep, { sessionId, messageId, head, step: 1 });
@@ -143,6 +149,20 @@ test('a step of a recorded reply calls no model', async () => {
     throw new Error('called twice');
   };
   expect(await stepOf(never).run(session, id)).toMatchObject({ kind: 'settled', replyId: message.replyId });
+});
+
+test('a step of a run that is over does not take the session back to where that run was', async () => {
+  const { session, message, id } = await newMessage();
+  await stepOf(speaks('One')).run(session, id);
+  const next = await store.send(session, 'Two');
+  runIsOpen = false;
+  const never: Speech = async () => {
+    throw new Error('called for a dead run');
+  };
+  expect(await stepOf(never).run(session, next.userMessageId, null)).toEqual({ kind: 'gone' });
+  expect(await store.sessionRow(session)).toMatchObject({ head: message.replyId, open_reply_id: null });
+  await stepOf(speaks('Two')).run(session, next.userMessageId, message.replyId);
+  expect(await store.messageRow(next.replyId)).toMatchObject({ status: 'completed', depth: 4 });
 });
 
 test('a step whose session has ended calls no model', async () => {

@@ -65,12 +65,13 @@ export async function startTestEngine(options: TestEngineOptions = {}) {
   const lost = new Set<Told>();
   const clock = { aheadMs: 0 };
   const now = options.now ?? (() => Date.now() + clock.aheadMs);
-  const store = await openTestStore({ now, engine: lossy(gateway, lost), showPreviews });
+  const store = await openTestStore({ now, engine: lossy(gateway, lost), showPreviews, worker: identity });
   const simulator = await startSimulator({ echoOnly: true, tokenMs: 0 });
   const adapter = createAnthropicModel({ apiKey: 'test', baseUrl: simulator.url });
   const { turns, log, rows: messages, catalogue } = store;
   const activities = createActivities({
     ...{ model: options.model ?? adapter, turns, log, messages, catalogue, showPreviews, worker: identity },
+    isRunning: gateway.isRunning,
   });
   let worker: SessionWorker | undefined;
 

@@ -43,6 +43,8 @@ export interface TestStoreOptions {
   engine?: Partial<Engine>;
   account?: string;
   showPreviews?: boolean;
+  /** Whose sweep it is: leases of other workers may be lost, its own are not. */
+  worker?: string;
 }
 
 const quiet = async () => undefined;
@@ -127,7 +129,13 @@ export async function openTestStore(options: TestStoreOptions = {}) {
     turns,
     sessionView,
   });
-  const sweep = createSweep({ ...shared, store, logger, worker: 'test', isOnlyWorker: false });
+  const sweep = createSweep({
+    ...shared,
+    store,
+    logger,
+    worker: options.worker ?? 'test',
+    isOnlyWorker: false,
+  });
   const rows = createMessageRows(db);
   const accountId = await createAccessStore(store).ensureAccount(account, now());
   const caller: Caller = { accountId, keyId: 'key_test', level: 'admin' };
@@ -157,7 +165,7 @@ export async function openTestStore(options: TestStoreOptions = {}) {
     /** Opens the model step of an accepted message. @throws when the store decides otherwise. */
     async open(message: AcceptedMessage, head: string | null): Promise<OpenStep> {
       const { sessionId, userMessageId: messageId } = message;
-      const begun = await turns.begin({ sessionId, head, messageId, step: 1 });
+      const begun = await turns.begin({ sessionId, head, messageId, step: 1, mayBranch: true });
       if (begun.kind !== 'open') throw new Error(`Not opened but ${begun.kind}`);
       return begun;
     },

@@ -8,7 +8,7 @@ beforeAll(async () => {
 afterAll(() => store.close());
 
 const begin = (sessionId: string, messageId: string, head: string | null) =>
-  store.turns.begin({ sessionId, head, messageId, step: 1 });
+  store.turns.begin({ sessionId, head, messageId, step: 1, mayBranch: true });
 
 describe('a queued message', () => {
   test('joins the head, and its reply is announced and begins', async () => {
@@ -220,6 +220,41 @@ describe('an answered message', () => {
     expect(await begin(session, open.user.id, null)).toMatchObject({ kind: 'instead', again: false });
     expect(await store.messageRow(open.reply.id)).toMatchObject({ status: 'interrupted', text: 'Half' });
     expect(await store.turns.appendText(writerOf(open), ' a')).toBe(false);
+  });
+});
+
+describe('a run that may be over already', () => {
+  const late = (sessionId: string, messageId: string, head: string | null) =>
+    store.turns.begin({ sessionId, head, messageId, step: 1 });
+
+  test('does not move the branch from a head that it has left', async () => {
+    const session = await store.createSession();
+    const head = await store.answer(await store.send(session), null);
+    const queued = await store.send(session, 'Two');
+    const before = await store.events(session);
+    expect(await late(session, queued.userMessageId, null)).toEqual({ kind: 'behind' });
+    expect(await store.events(session)).toEqual(before);
+    expect(await late(session, queued.userMessageId, head)).toMatchObject({ kind: 'open' });
+  });
+
+  test('does not have a message answered again that was answered since', async () => {
+    const session = await store.createSession();
+    const [one, two] = [await store.send(session, 'One'), await store.send(session, 'Two')];
+    const head = await store.answer(two, await store.answer(one, null));
+    const before = await store.events(session);
+    expect(await late(session, two.userMessageId, null)).toEqual({ kind: 'behind' });
+    expect(await store.events(session)).toEqual(before);
+    expect(await store.rows.countQueued(session)).toBe(0);
+    expect((await store.sessionRow(session)).head).toBe(head);
+  });
+
+  test('finds what is recorded, and tries an open step again, where it left them', async () => {
+    const session = await store.createSession();
+    const one = await store.send(session, 'One');
+    expect(await late(session, one.userMessageId, null)).toMatchObject({ kind: 'open' });
+    expect(await late(session, one.userMessageId, null)).toMatchObject({ kind: 'open' });
+    await store.turns.interrupt({ sessionId: session, head: null, replyId: one.replyId });
+    expect(await late(session, one.userMessageId, null)).toMatchObject({ kind: 'settled' });
   });
 });
 
