@@ -8,7 +8,7 @@ export function settled(
   session: Pick<SessionRow, 'expires_at'>,
   reply: MessageRow,
   showPreviews: boolean,
-  head: string | null = reply.depth === null ? reply.parent_id : reply.id,
+  head: string | null = reply.id,
 ): ModelStepResult {
   const failure = reply.error === null ? null : (JSON.parse(reply.error) as { message: string }).message;
   return {

@@ -31,10 +31,19 @@ const GONE: SessionSnapshot = {
 };
 
 export function createSessionActivities({ turns, log, showPreviews }: SessionActivityDeps) {
-  async function result(sessionId: string, reply: MessageRow | undefined): Promise<ModelStepResult> {
+  async function result(
+    { sessionId, head }: ReplyInput,
+    reply: MessageRow | undefined,
+  ): Promise<ModelStepResult> {
     if (!reply) return { kind: 'gone' };
-    const session = await log.write(sessionId, async (tx) => tx.session);
-    return session ? settled(session, reply, showPreviews) : { kind: 'gone' };
+    const found = await log.write(sessionId, async (tx) => ({
+      session: tx.session,
+      user: await tx.messages.userOf(reply.id),
+    }));
+    if (!found) return { kind: 'gone' };
+    // A reply that had ended before, further back or on another branch, is no place to go on from.
+    const isNext = found.user?.parent_id === head;
+    return settled(found.session, reply, showPreviews, isNext ? reply.id : head);
   }
 
   return {
@@ -43,11 +52,11 @@ export function createSessionActivities({ turns, log, showPreviews }: SessionAct
     },
 
     async interrupt(input: ReplyInput): Promise<ModelStepResult> {
-      return result(input.sessionId, await turns.interrupt(input));
+      return result(input, await turns.interrupt(input));
     },
 
     async failReply(input: FailReplyInput): Promise<ModelStepResult> {
-      return result(input.sessionId, await turns.fail(input, input.reason));
+      return result(input, await turns.fail(input, input.reason));
     },
 
     async expire({ sessionId, nowMs }: ExpireInput): Promise<ExpireResult> {
