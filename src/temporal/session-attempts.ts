@@ -15,15 +15,8 @@ const ACTIVITY_STARTED = 2;
 /** Nothing has failed but the worker: there is nothing to wait for. */
 const RETRY_AT_ONCE = '1 millisecond';
 
-/** Whether Temporal still waits for the very attempt, in the very worker. */
-const isUnderWay = ({ raw }: WorkflowExecutionDescription, lost: LostAttempt): boolean =>
-  (raw.pendingActivities ?? []).some(
-    (pending) =>
-      pending.activityId === lost.activityId &&
-      pending.attempt === lost.attempt &&
-      pending.lastWorkerIdentity === lost.worker &&
-      pending.state === ACTIVITY_STARTED,
-  );
+const underWay = ({ raw }: WorkflowExecutionDescription) =>
+  (raw.pendingActivities ?? []).filter((pending) => pending.state === ACTIVITY_STARTED);
 
 const workerLost = () =>
   ApplicationFailure.create({
@@ -37,18 +30,46 @@ export interface SessionAttemptsDeps {
   temporal: TemporalConnection;
 }
 
-export const createFailAttempt = ({ client, temporal }: SessionAttemptsDeps) =>
-  async function failAttempt(lost: LostAttempt): Promise<boolean> {
-    const id = workflowId(lost.sessionId);
-    const { runId, activityId } = lost;
-    try {
-      const description = await temporal.call(() => client.workflow.getHandle(id).describe());
-      if (!isUnderWay(description, lost)) return false;
-      await temporal.call(() => client.activity.fail({ workflowId: id, runId, activityId }, workerLost()));
-      return true;
-    } catch (error) {
-      // Temporal has lost the run, or the attempt has ended by itself in between: either way it is not under way.
-      if (error instanceof WorkflowNotFoundError || error instanceof ActivityNotFoundError) return false;
-      throw error;
-    }
+export function createSessionAttempts({ client, temporal }: SessionAttemptsDeps) {
+  const describe = (sessionId: string) =>
+    temporal.call(() => client.workflow.getHandle(workflowId(sessionId)).describe());
+
+  async function fail({
+    sessionId,
+    runId,
+    activityId,
+  }: Omit<LostAttempt, 'worker' | 'attempt'>): Promise<true> {
+    const attempt = { workflowId: workflowId(sessionId), runId, activityId };
+    await temporal.call(() => client.activity.fail(attempt, workerLost()));
+    return true;
+  }
+
+  /** Temporal has lost the run, or the attempt has ended by itself in between: either way it is not under way. */
+  function notUnderWay(error: unknown): false {
+    if (error instanceof WorkflowNotFoundError || error instanceof ActivityNotFoundError) return false;
+    throw error;
+  }
+
+  /** Temporal must still wait for the very attempt, in the very worker. */
+  async function endAttempt(lost: LostAttempt): Promise<boolean> {
+    const isUnderWay = underWay(await describe(lost.sessionId)).some(
+      ({ activityId, attempt, lastWorkerIdentity }) =>
+        activityId === lost.activityId && attempt === lost.attempt && lastWorkerIdentity === lost.worker,
+    );
+    return isUnderWay && fail(lost);
+  }
+
+  async function endAttemptsOfOthers(sessionId: string, worker: string): Promise<void> {
+    const description = await describe(sessionId);
+    for (const { activityId, lastWorkerIdentity } of underWay(description))
+      if (activityId && lastWorkerIdentity !== worker)
+        await fail({ sessionId, runId: description.runId, activityId });
+  }
+
+  return {
+    failAttempt: (lost: LostAttempt) => endAttempt(lost).catch(notUnderWay),
+    async failAttemptsOfOthers(sessionId: string, worker: string): Promise<void> {
+      await endAttemptsOfOthers(sessionId, worker).catch(notUnderWay);
+    },
   };
+}

@@ -4,7 +4,7 @@ import { SIGNALS, workflowId } from '../../workflows/protocol.ts';
 import { ApiError } from '../contracts/errors.ts';
 import type { Engine } from '../services/engine.ts';
 import type { TemporalConnection } from './connection.ts';
-import { createFailAttempt } from './session-attempts.ts';
+import { createSessionAttempts } from './session-attempts.ts';
 import { createSessionQuery } from './session-query.ts';
 import { createSessionStart } from './session-start.ts';
 
@@ -36,7 +36,7 @@ export function createSessionGateway(deps: GatewayDeps): Engine {
     configure: (session, argument) => signal(session, SIGNALS.configure, argument),
     end: (session, argument) => signal(session, SIGNALS.end, argument),
     ...createSessionQuery(deps),
-    failAttempt: createFailAttempt(deps),
+    ...createSessionAttempts(deps),
     urlOf: (sessionId) =>
       uiUrl === null ? null : `${uiUrl}/namespaces/${namespace}/workflows/${workflowId(sessionId)}`,
   };

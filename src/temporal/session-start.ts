@@ -11,6 +11,12 @@ const ATTRIBUTES = {
   model: defineSearchAttributeKey(SEARCH_ATTRIBUTES.model, 'KEYWORD'),
 };
 
+/**
+ * A workflow task that a killed worker had taken is given to the next one after this; Temporal's 10 s are 10 s without an
+ * answer. Tasks take milliseconds, a replay of a whole run less than a second.
+ */
+const TASK_TIMEOUT = '3 seconds';
+
 export interface SessionStartDeps {
   client: Client;
   temporal: TemporalConnection;
@@ -34,6 +40,7 @@ export function createSessionStart({ client, temporal, taskQueue, turnsPerRunMax
       workflowId: workflowId(sessionId),
       taskQueue,
       args: [input] as [SessionInput],
+      workflowTaskTimeout: TASK_TIMEOUT,
       // A run that has ended or was lost is followed by another; one that runs is left to run.
       workflowIdReusePolicy: 'ALLOW_DUPLICATE' as const,
       workflowIdConflictPolicy: 'USE_EXISTING' as const,

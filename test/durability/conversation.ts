@@ -64,8 +64,16 @@ async function everyMessage(api: ApiClient, sessionId: string): Promise<any[]> {
   }
 }
 
+const isOver = ({ status }: { status: string }): boolean => status !== 'queued' && status !== 'in_progress';
+
 /** The whole session read back: `seq` without a gap, and each message and each end of one exactly once. */
 export async function readBack(api: ApiClient, sessionId: string) {
+  // A message whose acknowledgement the kill cut off was stored all the same, and may be having its turn now.
+  await eventually(
+    () => everyMessage(api, sessionId),
+    (all) => all.every(isOver),
+    RECOVERY_MS_MAX,
+  );
   const events = await api.events(sessionId);
   expect(events.map(({ seq }) => seq)).toEqual(events.map((_, index) => index + 1));
   const messages = await everyMessage(api, sessionId);

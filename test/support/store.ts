@@ -60,6 +60,7 @@ const silentEngine: Engine = {
   state: quiet,
   isRunning: async () => true,
   failAttempt: async () => false,
+  failAttemptsOfOthers: quiet,
   urlOf: () => null,
 };
 

@@ -12,5 +12,14 @@ export interface Look<Row> {
 /** A word on its way, or the second half of a deletion, needs milliseconds; what is older than this was lost. */
 export const LOST_AFTER_MS = 5_000;
 
+/**
+ * Everything said before now is lost, when the only process that could have said it has just begun.
+ * @returns the time before which it was accepted.
+ */
+export const lostBefore = (
+  everything: boolean,
+  { now, isOnlyWorker }: { now: () => number; isOnlyWorker: boolean },
+) => (everything && isOnlyWorker ? now() : now() - LOST_AFTER_MS);
+
 /** A session is asked after at most this often: each question costs Temporal a call. */
 export const CHECK_EVERY_MS = 30_000;
