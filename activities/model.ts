@@ -31,8 +31,8 @@ export interface ModelStepDeps {
   showPreviews: boolean;
   /** Identity of this process's worker, for the leases of its attempts. */
   worker: string;
-  /** Whether Temporal still has this run of the session's workflow open. */
-  isRunning: (sessionId: string, runId: string) => Promise<boolean>;
+  /** Whether Temporal still waits for this attempt. */
+  isUnderWay: (attempt: Attempt & { sessionId: string }) => Promise<boolean>;
 }
 
 type Open = Extract<Begun, { kind: 'open' }>;
@@ -68,12 +68,12 @@ const attemptOf = ({ info }: Context, worker: string): Attempt => ({
   attempt: info.attempt,
 });
 
-/** An attempt that comes late, from a run that is over, must not move the branch; only then Temporal is asked. */
-const createBegin = ({ turns, isRunning }: Pick<ModelStepDeps, 'turns' | 'isRunning'>) =>
+/** An attempt that comes late, cancelled or from a run that is over, must not move the branch: then Temporal is asked. */
+const createBegin = ({ turns, isUnderWay }: Pick<ModelStepDeps, 'turns' | 'isUnderWay'>) =>
   async function begin(input: ModelStepInput, attempt: Attempt): Promise<Begun> {
     const begun = await turns.begin({ ...input, attempt });
     if (begun.kind !== 'behind') return begun;
-    const mayBranch = await isRunning(input.sessionId, attempt.runId);
+    const mayBranch = await isUnderWay({ sessionId: input.sessionId, ...attempt });
     return mayBranch ? turns.begin({ ...input, attempt, mayBranch }) : { kind: 'gone' };
   };
 

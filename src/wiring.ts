@@ -134,7 +134,7 @@ export async function createSystem(options: SystemOptions): Promise<System> {
     catalogue,
     showPreviews,
     worker: identity,
-    isRunning: engine.isRunning,
+    isUnderWay: engine.isUnderWay,
   });
 
   return {

@@ -37,8 +37,10 @@ export interface Engine {
   end(session: EngineSession, signal: EndSignal): Promise<void>;
   /** Undefined when no workflow answers within the time that a client would wait. */
   state(sessionId: string): Promise<EngineState | undefined>;
-  /** Whether a run is open now, or this one is. */
-  isRunning(sessionId: string, runId?: string): Promise<boolean>;
+  /** Whether a run is open now. */
+  isRunning(sessionId: string): Promise<boolean>;
+  /** Whether Temporal still waits for this attempt: its run is open, and nothing has cancelled or replaced it. */
+  isUnderWay(attempt: Attempt & { sessionId: string }): Promise<boolean>;
   /** Ends an attempt whose worker is gone, so that the next one starts now. @returns false when it is not under way. */
   failAttempt(lost: LostAttempt): Promise<boolean>;
   /** Ends the attempts for a session that any other worker has taken; for when all others are known to be gone. */

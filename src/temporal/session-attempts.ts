@@ -15,8 +15,11 @@ const ACTIVITY_STARTED = 2;
 /** Nothing has failed but the worker: there is nothing to wait for. */
 const RETRY_AT_ONCE = '1 millisecond';
 
-const underWay = ({ raw }: WorkflowExecutionDescription) =>
-  (raw.pendingActivities ?? []).filter((pending) => pending.state === ACTIVITY_STARTED);
+/** What a closed run was about to do when it ended is not under way. */
+const underWay = ({ raw, status }: WorkflowExecutionDescription) =>
+  (raw.pendingActivities ?? []).filter(
+    (pending) => status.name === 'RUNNING' && pending.state === ACTIVITY_STARTED,
+  );
 
 const workerLost = () =>
   ApplicationFailure.create({
@@ -31,8 +34,8 @@ export interface SessionAttemptsDeps {
 }
 
 export function createSessionAttempts({ client, temporal }: SessionAttemptsDeps) {
-  const describe = (sessionId: string) =>
-    temporal.call(() => client.workflow.getHandle(workflowId(sessionId)).describe());
+  const describe = (sessionId: string, runId?: string) =>
+    temporal.call(() => client.workflow.getHandle(workflowId(sessionId), runId).describe());
 
   async function fail({
     sessionId,
@@ -51,13 +54,17 @@ export function createSessionAttempts({ client, temporal }: SessionAttemptsDeps)
   }
 
   /** Temporal must still wait for the very attempt, in the very worker. */
-  async function endAttempt(lost: LostAttempt): Promise<boolean> {
-    const isUnderWay = underWay(await describe(lost.sessionId)).some(
-      ({ activityId, attempt, lastWorkerIdentity }) =>
-        activityId === lost.activityId && attempt === lost.attempt && lastWorkerIdentity === lost.worker,
+  async function waitsFor(attempt: LostAttempt): Promise<boolean> {
+    const description = await describe(attempt.sessionId, attempt.runId);
+    return underWay(description).some(
+      (pending) =>
+        pending.activityId === attempt.activityId &&
+        pending.attempt === attempt.attempt &&
+        pending.lastWorkerIdentity === attempt.worker,
     );
-    return isUnderWay && fail(lost);
   }
+
+  const endAttempt = async (lost: LostAttempt): Promise<boolean> => (await waitsFor(lost)) && fail(lost);
 
   async function endAttemptsOfOthers(sessionId: string, worker: string): Promise<void> {
     const description = await describe(sessionId);
@@ -67,6 +74,7 @@ export function createSessionAttempts({ client, temporal }: SessionAttemptsDeps)
   }
 
   return {
+    isUnderWay: (attempt: LostAttempt) => waitsFor(attempt).catch(notUnderWay),
     failAttempt: (lost: LostAttempt) => endAttempt(lost).catch(notUnderWay),
     async failAttemptsOfOthers(sessionId: string, worker: string): Promise<void> {
       await endAttemptsOfOthers(sessionId, worker).catch(notUnderWay);

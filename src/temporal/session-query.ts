@@ -64,8 +64,8 @@ export function createSessionQuery({ client, temporal }: SessionQueryDeps) {
     }
   }
 
-  async function isRunning(sessionId: string, runId?: string): Promise<boolean> {
-    const handle = client.workflow.getHandle(workflowId(sessionId), runId);
+  async function isRunning(sessionId: string): Promise<boolean> {
+    const handle = client.workflow.getHandle(workflowId(sessionId));
     try {
       const { status } = await temporal.call(() => handle.describe());
       return status.name === 'RUNNING';

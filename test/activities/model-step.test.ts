@@ -32,10 +32,10 @@ const silence = (signal: AbortSignal) =>
     signal.addEventListener('abort', end);
   });
 
-/** Whether Temporal has the runs of the attempts open. */
-let runIsOpen = true;
+/** Whether Temporal still waits for the attempts. */
+let isUnderWay = true;
 afterEach(() => {
-  runIsOpen = true;
+  isUnderWay = true;
 });
 
 function stepOf(speech: Speech, changes: Partial<Turns> = {}) {
@@ -43,7 +43,7 @@ function stepOf(speech: Speech, changes: Partial<Turns> = {}) {
   const environment = new MockActivityEnvironment({}, { logger: new DefaultLogger('ERROR') });
   const modelStep = createModelStep({
     ...{ model: modelOf(speech), turns: { ...turns, ...changes }, messages, catalogue },
-    ...{ showPreviews: true, worker: 'test', isRunning: async () => runIsOpen },
+    ...{ showPreviews: true, worker: 'test', isUnderWay: async () => isUnderWay },
   });
   const run = (sessionId: string, messageId: string, head: string | null = null) =>
     environment.run(modelStep, { sessionId, messageId, head, step: 1 });
@@ -155,7 +155,7 @@ test('a step of a run that is over does not take the session back to where that 
   const { session, message, id } = await newMessage();
   await stepOf(speaks('One')).run(session, id);
   const next = await store.send(session, 'Two');
-  runIsOpen = false;
+  isUnderWay = false;
   const never: Speech = async () => {
     throw new Error('called for a dead run');
   };

@@ -71,7 +71,7 @@ export async function startTestEngine(options: TestEngineOptions = {}) {
   const { turns, log, rows: messages, catalogue } = store;
   const activities = createActivities({
     ...{ model: options.model ?? adapter, turns, log, messages, catalogue, showPreviews, worker: identity },
-    isRunning: gateway.isRunning,
+    isUnderWay: gateway.isUnderWay,
   });
   let worker: SessionWorker | undefined;
 

@@ -59,6 +59,7 @@ const silentEngine: Engine = {
   end: quiet,
   state: quiet,
   isRunning: async () => true,
+  isUnderWay: async () => true,
   failAttempt: async () => false,
   failAttemptsOfOthers: quiet,
   urlOf: () => null,
