@@ -1,7 +1,8 @@
 // Short transactions that the session workflow runs as local activities.
 import type { SessionLog } from '../src/stores/log.ts';
-import type { MessageRow } from '../src/stores/schema.ts';
+import type { Closed } from '../src/turns/close.ts';
 import type { Turns } from '../src/turns/index.ts';
+import { pending } from '../src/turns/snapshot.ts';
 import type {
   ExpireInput,
   ExpireResult,
@@ -33,9 +34,12 @@ const GONE: SessionSnapshot = {
 export function createSessionActivities({ turns, log, showPreviews }: SessionActivityDeps) {
   async function result(
     { sessionId, head }: ReplyInput,
-    reply: MessageRow | undefined,
+    closed: Closed | undefined,
   ): Promise<ModelStepResult> {
-    if (!reply) return { kind: 'gone' };
+    if (!closed) return { kind: 'gone' };
+    if (closed.kind === 'instead')
+      return { kind: 'instead', message: pending(closed.user, showPreviews), again: true };
+    const { reply } = closed;
     const found = await log.write(sessionId, async (tx) => ({
       session: tx.session,
       user: await tx.messages.userOf(reply.id),

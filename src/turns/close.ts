@@ -56,6 +56,9 @@ export interface ReplyRef {
   replyId: string;
 }
 
+/** The reply as it is now, or the message that has its turn before that reply's. */
+export type Closed = { kind: 'closed'; reply: MessageRow } | { kind: 'instead'; user: MessageRow };
+
 export interface EndReason {
   reason: 'completed' | 'expired' | 'archived' | 'deleted';
 }
@@ -75,24 +78,28 @@ const STATUS_OF = {
 } as const;
 
 export function createClose({ log, catalogue, sessionView }: CloseDeps) {
-  /** The reply named, made open if its turn had not begun; undefined when there is nothing to close. */
-  async function openReply(tx: SessionTransaction, ref: ReplyRef): Promise<MessageRow | undefined> {
-    const reply = await tx.messages.get(ref.replyId);
-    if (!reply || isTerminal(reply.status)) return undefined;
-    if (reply.status !== 'queued') return reply;
-    const user = await tx.messages.userOf(reply.id);
+  /** A message whose turn has not begun has it now, and it ends at once; unless another one is to have its turn first. */
+  async function closeQueued(
+    tx: SessionTransaction,
+    { reply, head }: { reply: MessageRow; head: string | null },
+    closing: Closing,
+  ): Promise<Closed | undefined> {
+    const [user] = await tx.messages.queued(tx.session.id);
     if (!user) return undefined;
+    if (user.reply_id !== reply.id) return { kind: 'instead', user };
     await closeForgotten(tx, reply.id);
-    return attach(tx, catalogue, { user, reply, head: ref.head });
+    const open = await attach(tx, catalogue, { user, reply, head });
+    return { kind: 'closed', reply: await closeReply(tx, open, closing) };
   }
 
-  async function close(ref: ReplyRef, closing: Closing): Promise<MessageRow | undefined> {
-    return log.write(ref.sessionId, async (tx) => {
-      if (tx.session.status !== 'active') return tx.messages.get(ref.replyId);
-      const reply = await openReply(tx, ref);
-      return reply ? closeReply(tx, reply, closing) : tx.messages.get(ref.replyId);
+  const close = (ref: ReplyRef, closing: Closing): Promise<Closed | undefined> =>
+    log.write(ref.sessionId, async (tx) => {
+      const reply = await tx.messages.get(ref.replyId);
+      if (!reply) return undefined;
+      if (tx.session.status !== 'active' || isTerminal(reply.status)) return { kind: 'closed', reply };
+      if (reply.status === 'queued') return closeQueued(tx, { reply, head: ref.head }, closing);
+      return { kind: 'closed', reply: await closeReply(tx, reply, closing) };
     });
-  }
 
   async function failQueued(tx: SessionTransaction): Promise<void> {
     const error = JSON.stringify(

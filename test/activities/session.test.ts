@@ -42,6 +42,15 @@ describe('an interrupt', () => {
     expect(await interrupt(session, first.replyId, head)).toMatchObject({ status: 'completed', head });
   });
 
+  test('of a reply that others come before says which is first', async () => {
+    const session = await store.createSession();
+    const [first, second] = [await store.send(session, 'First'), await store.send(session, 'Second')];
+    expect(await interrupt(session, second.replyId, null)).toEqual({
+      ...{ kind: 'instead', again: true },
+      message: { messageId: first.userMessageId, replyId: first.replyId, position: 1, preview: 'First' },
+    });
+  });
+
   test('of an unknown reply, or in a session that is gone, has nothing to say', async () => {
     const session = await store.createSession();
     expect(await interrupt(session, 'msg_unknown', null)).toEqual({ kind: 'gone' });

@@ -8,8 +8,11 @@ beforeAll(async () => {
 });
 afterAll(() => store.close());
 
-const interrupt = (sessionId: string, replyId: string, head: string | null = null) =>
-  store.turns.interrupt({ sessionId, head, replyId });
+/** The reply as it is after the interrupt, or what goes first. */
+async function interrupt(sessionId: string, replyId: string, head: string | null = null) {
+  const closed = await store.turns.interrupt({ sessionId, head, replyId });
+  return closed?.kind === 'closed' ? closed.reply : closed;
+}
 
 describe('interrupting', () => {
   test('closes the reply with the text that its readers already have', async () => {
@@ -61,6 +64,18 @@ describe('interrupting', () => {
       kind: 'settled',
       reply: { status: 'interrupted' },
     });
+  });
+
+  test('a queued reply waits for the messages that were accepted before it', async () => {
+    const session = await store.createSession();
+    const [first, second] = [await store.send(session, 'First'), await store.send(session, 'Second')];
+    const before = await store.events(session);
+    expect(await interrupt(session, second.replyId)).toMatchObject({
+      ...{ kind: 'instead', user: { id: first.userMessageId } },
+    });
+    expect(await store.events(session)).toEqual(before);
+    const head = await store.answer(first, null);
+    expect(await interrupt(session, second.replyId, head)).toMatchObject({ status: 'interrupted' });
   });
 
   test('names a reply, and one that has ended is left as it is', async () => {

@@ -219,6 +219,21 @@ describe('an interrupt', () => {
   });
 });
 
+test('an interrupt leaves the order of acceptance as it is, also when the workflow has not heard of all', async () => {
+  const session = await engine.createSession();
+  engine.lost.add('message');
+  const sent: AcceptedMessage[] = [];
+  for (const n of [1, 2, 3]) sent.push(await engine.send(session, `Message ${n}`));
+  engine.lost.clear();
+  const last = sent[2] as AcceptedMessage;
+  const to = await engine.engineSession(session);
+  await engine.gateway.interrupt(to, { replyId: last.replyId });
+  await engine.gateway.message(to, await engine.signalOf(last));
+  const replies = await Promise.all(sent.map((message) => engine.settled(message)));
+  expect(replies.map(({ status }) => status)).toEqual(['completed', 'completed', 'interrupted']);
+  expect(replies.map(({ depth }) => depth)).toEqual([2, 4, 6]);
+});
+
 describe('a run that is terminated', () => {
   test('in the middle of a turn comes back, and the answer arrives once', async () => {
     const session = await engine.createSession();
