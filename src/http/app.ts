@@ -4,9 +4,10 @@ import helmet from 'helmet';
 import type { Logger } from 'pino';
 import { ApiError } from '../contracts/errors.ts';
 import type { ApiKeysService, Services } from '../services/ports.ts';
-import { authenticate } from './authenticate.ts';
+import { presentedKey } from './authenticate.ts';
 import type { Method, Route } from './define-route.ts';
 import { createErrorHandler, noSuchRoute } from './errors.ts';
+import { createKeyWatch, type KeyWatch } from './key-watch.ts';
 import { createOpenCalls, type OpenCalls } from './open-calls.ts';
 import { type CountCall, createRateLimit, setRateHeaders } from './rate-limit.ts';
 import { createRequestId } from './request-id.ts';
@@ -39,7 +40,9 @@ export function createApp({ services, log, settings }: AppDeps): Express {
   app.locals.openCalls = openCalls satisfies OpenCalls;
   app.use(createRequestId(log, openCalls));
   app.use(securityHeaders());
-  app.use(identify(services.apiKeys, createRateLimit(settings.rateLimitPerMinute)));
+  const { apiKeys } = services;
+  const watch = createKeyWatch(apiKeys);
+  app.use(identify({ apiKeys, watch, count: createRateLimit(settings.rateLimitPerMinute) }));
   app.use(requireHost);
   app.use(routerOf(createRoutes({ services, settings })));
   app.use(() => {
@@ -76,16 +79,24 @@ const requireHost: RequestHandler = (req, _res, next) => {
   next();
 };
 
+interface IdentifyDeps {
+  apiKeys: ApiKeysService;
+  watch: KeyWatch;
+  count: CountCall;
+}
+
 /**
  * Finds out who calls and counts the call before anything is decided, so that every answer has the rate headers.
  * A refusal is only noted here: unknown routes go before it.
  */
-function identify(apiKeys: ApiKeysService, count: CountCall): RequestHandler {
+function identify({ apiKeys, watch, count }: IdentifyDeps): RequestHandler {
   return async (req, res, next) => {
     if (!isVersioned(req.path)) return next();
     const state = stateOf(res);
     try {
-      state.caller = await authenticate(req, apiKeys);
+      const key = presentedKey(req);
+      state.caller = await apiKeys.authenticate(key);
+      res.once('close', watch.add(key, state.abort));
     } catch (failure) {
       state.callerFailure = failure;
     }

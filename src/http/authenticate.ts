@@ -1,8 +1,8 @@
-// Finds the key that a request presents and asks the service whose it is. A key in the query is not taken: it ends in logs.
+// Finds the key that a request presents, and holds its level to what a call needs. A key in the query is not taken: it ends in logs.
 import type { IncomingMessage } from 'node:http';
 import { type Level, levelAllows } from '../contracts/api-keys.ts';
 import { ApiError } from '../contracts/errors.ts';
-import type { ApiKeysService, Caller } from '../services/ports.ts';
+import type { Caller } from '../services/ports.ts';
 
 const BEARER = /^bearer +(\S+)$/i;
 
@@ -31,10 +31,6 @@ function bearerKey(header: string): string {
   const key = BEARER.exec(header)?.[1];
   if (key === undefined) throw invalid("The Authorization header must read 'Bearer <key>'");
   return key;
-}
-
-export async function authenticate(req: IncomingMessage, apiKeys: ApiKeysService): Promise<Caller> {
-  return apiKeys.authenticate(presentedKey(req));
 }
 
 /** @throws ApiError `insufficient_permissions` */

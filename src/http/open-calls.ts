@@ -2,8 +2,8 @@
 import type { Response } from 'express';
 
 export interface OpenCalls {
-  /** The signal aborts when the client is gone before its answer, or when the server stops. */
-  track(res: Response): AbortSignal;
+  /** Aborts when the client is gone before its answer, or when the server stops. */
+  track(res: Response): AbortController;
   abortAll(): void;
 }
 
@@ -17,7 +17,7 @@ export function createOpenCalls(): OpenCalls {
         open.delete(controller);
         if (!res.writableFinished) controller.abort();
       });
-      return controller.signal;
+      return controller;
     },
     abortAll() {
       for (const controller of open) controller.abort();

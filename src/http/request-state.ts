@@ -1,12 +1,15 @@
 // What is known of a request while it is being answered. It lives in `res.locals`, typed here.
 import type { Response } from 'express';
+import type { ApiError } from '../contracts/errors.ts';
 import type { Caller } from '../services/ports.ts';
 import type { RateWindow } from './rate-limit.ts';
 
 export interface RequestState {
   requestId: string;
-  /** Aborts when the client is gone or the server stops. */
+  /** Aborts when the client is gone, the server stops, or `abort` was called. */
   signal: AbortSignal;
+  /** Ends the call with an error of the API: what was not sent yet is not sent. */
+  abort(reason: ApiError): void;
   /** The route's pattern once it is known: paths and queries hold ids and filters, and stay out of logs. */
   route: string | null;
   caller: Caller | null;
@@ -17,10 +20,11 @@ export interface RequestState {
 
 export const stateOf = (res: Response): RequestState => res.locals.state as RequestState;
 
-export function beginState(res: Response, requestId: string, signal: AbortSignal): RequestState {
+export function beginState(res: Response, requestId: string, call: AbortController): RequestState {
   const state: RequestState = {
     requestId,
-    signal,
+    signal: call.signal,
+    abort: (reason) => call.abort(reason),
     route: null,
     caller: null,
     callerFailure: null,

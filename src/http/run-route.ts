@@ -20,9 +20,15 @@ export function runRoute(route: Route): RequestHandler {
     if (state.rate) refuseExceeded(state.rate);
     const caller = callerOf(route, state);
     const answer = await route.handler({ ...(await readInput(route, req)), caller, signal: state.signal });
+    refuseEnded(state.signal);
     if (answer.kind === 'stream') await sendEventStream(res, answer, state.signal);
     else sendJson(route, req, res, answer);
   };
+}
+
+/** Whose key has ended while the answer was made gets the refusal instead. */
+function refuseEnded({ reason }: AbortSignal): void {
+  if (reason instanceof ApiError) throw reason;
 }
 
 function callerOf(route: Route, state: RequestState): Caller | null {
