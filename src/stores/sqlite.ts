@@ -1,20 +1,16 @@
-// SQLite behind the shared query layer. One connection: transactions of one process queue for it,
-// and another process (the command line) meets SQLite's own lock.
+// SQLite behind the shared query layer: one connection writes, for all transactions of this process in turns, another reads
+// what is durable. A further process (the command line) meets SQLite's own lock.
 import SQLite from 'better-sqlite3';
-import type { SqliteDialectConfig } from 'kysely';
-import {
-  CompiledQuery,
-  type DatabaseConnection,
-  type Driver,
-  Kysely,
-  SqliteDialect,
-  SqliteDriver,
-} from 'kysely';
+import type { CompiledQuery, DatabaseConnection, Driver, QueryResult } from 'kysely';
+import { Kysely, SqliteDialect } from 'kysely';
 import type { Tables } from './schema.ts';
+import { createSqliteWriter, type SqliteWriter } from './sqlite-writer.ts';
 import { type Store, storeAway } from './store.ts';
 
 /** Longer than any transaction of ours; a writer in another process waits this long before it fails. */
 const BUSY_TIMEOUT_MS = 5_000;
+/** Far more than this code has; lists of ids make a text for each length. */
+const STATEMENTS_MAX = 500;
 /** A full or failing disk, and a lock that another process did not let go. */
 const AWAY = /^SQLITE_(FULL|IOERR|BUSY|CANTOPEN|READONLY)/;
 
@@ -23,49 +19,147 @@ function explained(error: unknown): unknown {
   return AWAY.test(code) ? storeAway(error) : error;
 }
 
-/** The connection, with its failures in our words. */
-function guarded(connection: DatabaseConnection): DatabaseConnection {
-  return {
-    executeQuery: async (query) => {
-      try {
-        return await connection.executeQuery(query);
-      } catch (error) {
-        throw explained(error);
-      }
-    },
-    streamQuery: (query, size) => connection.streamQuery(query, size),
+type Run = (query: CompiledQuery) => QueryResult<unknown>;
+
+/** Runs queries over one connection; a text that comes again is not compiled again. */
+function createRun(database: SQLite.Database): Run {
+  const statements = new Map<string, SQLite.Statement>();
+
+  function prepare(sql: string): SQLite.Statement {
+    const known = statements.get(sql);
+    if (known) return known;
+    if (statements.size >= STATEMENTS_MAX) statements.clear();
+    const statement = database.prepare(sql);
+    statements.set(sql, statement);
+    return statement;
+  }
+
+  return ({ sql, parameters }) => {
+    const statement = prepare(sql);
+    if (statement.reader) return { rows: statement.all(parameters) };
+    return { rows: [], numAffectedRows: BigInt(statement.run(parameters).changes) };
   };
 }
 
-class GuardedDriver extends SqliteDriver {
-  override async acquireConnection(): Promise<DatabaseConnection> {
-    return guarded(await super.acquireConnection());
+interface Connections {
+  read: Run;
+  write: Run;
+  writer: SqliteWriter;
+}
+
+/** What a query or a transaction is lent: it costs nothing, for both real connections are shared. */
+class LentConnection implements DatabaseConnection {
+  readonly #connections: Connections;
+  #inTransaction = false;
+  #failure: unknown;
+
+  constructor(connections: Connections) {
+    this.#connections = connections;
   }
 
-  /** A deferred transaction fails when it turns from reading to writing beside another writer; an immediate one waits. */
-  override async beginTransaction(connection: DatabaseConnection): Promise<void> {
-    await connection.executeQuery(CompiledQuery.raw('begin immediate'));
+  async begin(): Promise<void> {
+    await this.#connections.writer.begin().catch(rethrow);
+    this.#inTransaction = true;
+  }
+
+  async commit(): Promise<void> {
+    this.#inTransaction = false;
+    await this.#connections.writer.commit().catch(rethrow);
+  }
+
+  /** Kysely also rolls back what could not be committed; there is nothing left to undo then. */
+  async rollback(): Promise<void> {
+    if (!this.#inTransaction) return;
+    this.#inTransaction = false;
+    await this.#connections.writer.rollback(this.#failure).catch(rethrow);
+  }
+
+  async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
+    const { read, write } = this.#connections;
+    if (this.#inTransaction) return this.#attempt(write, query);
+    if (query.query.kind === 'SelectQueryNode') return this.#attempt(read, query);
+    await this.begin();
+    try {
+      const result = this.#attempt<R>(write, query);
+      await this.commit();
+      return result;
+    } catch (error) {
+      await this.rollback();
+      throw error;
+    }
+  }
+
+  #attempt<R>(run: Run, query: CompiledQuery): QueryResult<R> {
+    try {
+      return run(query) as QueryResult<R>;
+    } catch (error) {
+      this.#failure = explained(error);
+      throw this.#failure;
+    }
+  }
+
+  streamQuery<R>(): AsyncIterableIterator<QueryResult<R>> {
+    throw new Error('Rows are not streamed; read them in pages');
   }
 }
 
-class GuardedDialect extends SqliteDialect {
-  readonly #config: SqliteDialectConfig;
+const rethrow = (error: unknown): never => {
+  throw explained(error);
+};
 
-  constructor(config: SqliteDialectConfig) {
-    super(config);
-    this.#config = config;
+class SharedDriver implements Driver {
+  readonly #connections: Connections;
+  readonly #close: () => void;
+
+  constructor(connections: Connections, close: () => void) {
+    this.#connections = connections;
+    this.#close = close;
+  }
+
+  async init(): Promise<void> {}
+  async acquireConnection(): Promise<LentConnection> {
+    return new LentConnection(this.#connections);
+  }
+  beginTransaction = (connection: LentConnection): Promise<void> => connection.begin();
+  commitTransaction = (connection: LentConnection): Promise<void> => connection.commit();
+  rollbackTransaction = (connection: LentConnection): Promise<void> => connection.rollback();
+  async releaseConnection(): Promise<void> {}
+  async destroy(): Promise<void> {
+    this.#close();
+  }
+}
+
+class SharedDialect extends SqliteDialect {
+  readonly #driver: Driver;
+
+  constructor(database: SQLite.Database, driver: Driver) {
+    super({ database });
+    this.#driver = driver;
   }
 
   override createDriver(): Driver {
-    return new GuardedDriver(this.#config);
+    return this.#driver;
   }
 }
 
-export function openSqlite(file: string): Store {
+function openWriting(file: string): SQLite.Database {
   const database = new SQLite(file, { timeout: BUSY_TIMEOUT_MS });
   database.pragma('journal_mode = WAL');
   // An acknowledged message survives a power cut, not only a killed process.
   database.pragma('synchronous = FULL');
   database.pragma('foreign_keys = ON');
-  return { kind: 'sqlite', db: new Kysely<Tables>({ dialect: new GuardedDialect({ database }) }) };
+  return database;
+}
+
+export function openSqlite(file: string): Store {
+  const writing = openWriting(file);
+  const reading = new SQLite(file, { timeout: BUSY_TIMEOUT_MS, readonly: true });
+  const writer = createSqliteWriter(writing);
+  const connections = { read: createRun(reading), write: createRun(writing), writer };
+  const driver = new SharedDriver(connections, () => {
+    writer.flush();
+    writing.close();
+    reading.close();
+  });
+  return { kind: 'sqlite', db: new Kysely<Tables>({ dialect: new SharedDialect(writing, driver) }) };
 }
