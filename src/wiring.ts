@@ -12,6 +12,7 @@ import type { Model } from './models/port.ts';
 import { type ApiKeys, createApiKeys } from './services/api-keys.ts';
 import { createEvents } from './services/events.ts';
 import { createHealth } from './services/health.ts';
+import { createOnce } from './services/idempotency.ts';
 import { createMessages } from './services/messages/index.ts';
 import { createMessageReader } from './services/messages/reader.ts';
 import { createModels } from './services/models.ts';
@@ -95,9 +96,9 @@ export async function createSystem(options: SystemOptions): Promise<System> {
   const signals = createSignals({ engine, db, log: logger, now });
 
   const accept = { catalogue, showPreviews };
-  const shared = { db, log, sessions, engine, signals, now, ...accept };
+  const shared = { db, log, sessions, engine, signals, once: createOnce({ db, now }), now, ...accept };
   const messages = createMessages({ ...shared, channel, feed, syncWaitMs });
-  const apiKeys = createApiKeys({ access: createAccessStore(store), secretKey, now });
+  const apiKeys = createApiKeys({ ...shared, access: createAccessStore(store), secretKey });
   let worker: SessionWorker | undefined;
   const services: Services = {
     sessions: createSessions({ ...shared, messages, reader: createMessageReader(db), turns, sessionView }),

@@ -5,6 +5,7 @@ import { Level } from '../contracts/api-keys.ts';
 import { readSecret } from '../data-directory.ts';
 import { createLog } from '../log.ts';
 import { createApiKeys } from '../services/api-keys.ts';
+import { createOnce } from '../services/idempotency.ts';
 import { createAccessStore } from '../stores/access.ts';
 import { migrate } from '../stores/migrate.ts';
 import { isPostgres, openStore } from '../stores/open.ts';
@@ -30,7 +31,13 @@ export async function createKey(config: Config, account: string, levelName: stri
   const { db } = store;
   try {
     await migrate(db);
-    const apiKeys = createApiKeys({ access: createAccessStore(store), secretKey, now: Date.now });
+    const now = Date.now;
+    const apiKeys = createApiKeys({
+      access: createAccessStore(store),
+      secretKey,
+      once: createOnce({ db, now }),
+      now,
+    });
     process.stdout.write(`${await apiKeys.createForAccount(account, level)}\n`);
   } finally {
     await db.destroy();

@@ -33,6 +33,9 @@ export interface Page<T> {
 }
 
 export const Deleted = z.object({ id: z.string(), deleted: z.literal(true) }).meta({ id: 'Deleted' });
+export type Deleted = z.infer<typeof Deleted>;
+
+export const deleted = (id: string): Deleted => ({ id, deleted: true });
 
 /** All tokens of all model calls, failed tries too; the cost is a decimal string in USD. */
 export const Usage = z

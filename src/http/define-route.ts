@@ -69,8 +69,6 @@ interface RouteFacts {
   otherStatuses?: Record<number, string>;
   /** What this route alone can fail with; what every route can is added where it is documented. */
   errors: ErrorCode[];
-  /** Takes `Idempotency-Key`. */
-  idempotent?: boolean;
   /** One resource: its GET has an ETag. */
   etag?: boolean;
   /** Can answer with server-sent events. */
@@ -79,6 +77,8 @@ interface RouteFacts {
 }
 
 export interface Route extends RouteFacts {
+  /** Takes `Idempotency-Key`: every write of a caller does. */
+  idempotent: boolean;
   query: z.ZodType<object>;
   body: z.ZodType<object>;
   response: z.ZodType;
@@ -119,6 +119,7 @@ export function defineRoute<
   const { query, body, handler, ...rest } = definition;
   return {
     ...rest,
+    idempotent: rest.method !== 'get' && rest.level !== 'none',
     query: query ?? Nothing,
     body: body ?? Nothing,
     // The pipeline parses with the very schemas that typed the handler.

@@ -1,8 +1,9 @@
 // Reads `Idempotency-Key` and binds it to the call it came with.
 import { createHash } from 'node:crypto';
 import { ApiError } from '../contracts/errors.ts';
-import type { Idempotency } from '../services/ports.ts';
+import type { Idempotency, Written } from '../services/ports.ts';
 import { canonicalJson } from './canonical-json.ts';
+import { json } from './define-route.ts';
 
 const IDEMPOTENCY_HEADER = 'Idempotency-Key';
 const REPLAYED_HEADER = 'Idempotent-Replayed';
@@ -38,6 +39,10 @@ export function readIdempotency(
     fingerprint: createHash('sha256').update(canonicalJson(body)).digest('hex'),
   };
 }
+
+/** The answer of a write; a header tells when an earlier request with the same key has done it. */
+export const written = <T>({ value, replayed }: Written<T>, headers: Record<string, string> = {}) =>
+  json(value, { headers: { ...headers, ...replayHeaders(replayed) } });
 
 export const replayHeaders = (replayed: boolean): Record<string, string> =>
   replayed ? { [REPLAYED_HEADER]: 'true' } : {};

@@ -189,5 +189,6 @@ const commonErrors = (route: Route): ErrorCode[] => [
   ...(route.level === 'none'
     ? []
     : (['missing_api_key', 'invalid_api_key', 'expired_api_key', 'rate_limited', 'unavailable'] as const)),
+  ...(route.idempotent ? (['idempotency_key_reused'] as const) : []),
   ...(route.level === 'standard' || route.level === 'admin' ? (['insufficient_permissions'] as const) : []),
 ];

@@ -1,12 +1,13 @@
 // API keys: shown once, stored as keyed hashes, revoked at once.
 import { createHmac } from 'node:crypto';
 import type { ApiKey, CreatedApiKey, Level } from '../contracts/api-keys.ts';
-import { toTimestamp, toTimestampOrNull } from '../contracts/common.ts';
+import { deleted, toTimestamp, toTimestampOrNull } from '../contracts/common.ts';
 import { ApiError, notFound } from '../contracts/errors.ts';
 import { newId } from '../ids.ts';
-import type { AccessStore } from '../stores/access.ts';
+import type { AccessStore, Revoked } from '../stores/access.ts';
 import type { ApiKeyRow } from '../stores/schema.ts';
 import { isWellFormed, newKey, prefixOf } from './api-key-format.ts';
+import type { Once } from './idempotency.ts';
 import type { ApiKeysService, Caller } from './ports.ts';
 import { byCreation, creationOf, sliceOf } from './slices.ts';
 
@@ -17,6 +18,7 @@ export interface ApiKeysDeps {
   access: AccessStore;
   /** The pepper: without it the stored hashes are of no use to a thief. */
   secretKey: string;
+  once: Once;
   now: () => number;
 }
 
@@ -33,25 +35,30 @@ const view = (row: ApiKeyRow): ApiKey => ({
   revoked_at: toTimestampOrNull(row.revoked_at),
 });
 
-export function createApiKeys({ access, secretKey, now }: ApiKeysDeps) {
+function refuseUnrevoked(outcome: Revoked): void {
+  if (outcome === 'unknown') throw notFound('API key');
+  if (outcome === 'last_admin')
+    throw new ApiError(
+      'last_admin_key',
+      'This is the last admin key of the account; create another one first',
+    );
+}
+
+export function createApiKeys({ access, secretKey, once, now }: ApiKeysDeps) {
   const hash = (key: string): string => createHmac('sha256', secretKey).update(key).digest('hex');
 
-  async function store(accountId: string, name: string, level: Level, key: string): Promise<ApiKeyRow> {
-    const row: ApiKeyRow = {
-      id: newId('key'),
-      account_id: accountId,
-      name,
-      level,
-      hash: hash(key),
-      prefix: prefixOf(key),
-      created_at: now(),
-      expires_at: null,
-      last_used_at: null,
-      revoked_at: null,
-    };
-    await access.insertKey(row);
-    return row;
-  }
+  const newRow = (accountId: string, name: string, level: Level, key: string): ApiKeyRow => ({
+    id: newId('key'),
+    account_id: accountId,
+    name,
+    level,
+    hash: hash(key),
+    prefix: prefixOf(key),
+    created_at: now(),
+    expires_at: null,
+    last_used_at: null,
+    revoked_at: null,
+  });
 
   async function authenticate(presented: string): Promise<Caller> {
     const row = isWellFormed(presented) ? await access.findByHash(hash(presented)) : undefined;
@@ -64,31 +71,43 @@ export function createApiKeys({ access, secretKey, now }: ApiKeysDeps) {
 
   const service: ApiKeysService = {
     authenticate,
-    async create(caller, { name, level }): Promise<CreatedApiKey> {
+    create(caller, { name, level }, idempotency) {
       const key = newKey();
-      return { ...view(await store(caller.accountId, name, level, key)), key };
+      const row = newRow(caller.accountId, name, level, key);
+      return once<CreatedApiKey>(
+        caller,
+        idempotency,
+        async (keep) => {
+          await access.insertKey(row, (rows) => keep(rows, row.id));
+          return { ...view(row), key };
+        },
+        async (id) => ({ ...view(await access.getKey(id)), key: null }),
+      );
     },
     async list(caller, page) {
       const rows = await access.listKeys({ accountId: caller.accountId, ...byCreation(page) });
       const { data, next } = sliceOf(rows, page.limit, creationOf);
       return { data: data.map(view), next };
     },
-    async revoke(caller, keyId) {
-      const outcome = await access.revokeKey(caller.accountId, keyId, now());
-      if (outcome === 'unknown') throw notFound('API key');
-      if (outcome === 'last_admin')
-        throw new ApiError(
-          'last_admin_key',
-          'This is the last admin key of the account; create another one first',
-        );
-    },
+    revoke: (caller, keyId, idempotency) =>
+      once(
+        caller,
+        idempotency,
+        async (keep) => {
+          const revoking = { accountId: caller.accountId, id: keyId, now: now() };
+          refuseUnrevoked(await access.revokeKey(revoking, (rows) => keep(rows, keyId)));
+          return deleted(keyId);
+        },
+        async () => deleted(keyId),
+      ),
   };
 
   return {
     ...service,
     /** For the operator: a key for the account of that name, which is made when it is new. */
     async createForAccount(accountName: string, level: Level, key = newKey()): Promise<string> {
-      await store(await access.ensureAccount(accountName, now()), level, level, key);
+      const accountId = await access.ensureAccount(accountName, now());
+      await access.insertKey(newRow(accountId, level, level, key));
       return key;
     },
     knows: async (key: string): Promise<boolean> => (await access.findByHash(hash(key))) !== undefined,

@@ -1,5 +1,6 @@
 // What the HTTP facade may ask of the services. Rules live behind it; no Express, no SQL in these shapes.
 import type { ApiKey, CreateApiKey, CreatedApiKey, Level } from '../contracts/api-keys.ts';
+import type { Deleted } from '../contracts/common.ts';
 import type { EventType, SessionEvent } from '../contracts/events.ts';
 import type { Readiness } from '../contracts/health.ts';
 import type { CreateMessage, Message } from '../contracts/messages.ts';
@@ -30,6 +31,12 @@ export interface Idempotency {
   fingerprint: string;
 }
 
+/** What a write has come to, and whether an earlier request with the same key did it. */
+export interface Written<T> {
+  value: T;
+  replayed: boolean;
+}
+
 /** Where a page starts: the sort values of the last row of the page before. Opaque to the facade. */
 export type Position = (string | number)[];
 
@@ -54,19 +61,18 @@ export interface SessionFilter {
   metadata: Record<string, string>;
 }
 
+/** Every write takes the request's key last; null when it has none. */
+type Key = Idempotency | null;
+
 export interface SessionsService {
-  create(
-    caller: Caller,
-    body: CreateSession,
-    idempotency: Idempotency | null,
-  ): Promise<{ session: Session; replayed: boolean }>;
+  create(caller: Caller, body: CreateSession, idempotency: Key): Promise<Written<Session>>;
   list(caller: Caller, filter: SessionFilter, page: PageRequest): Promise<Slice<SessionSummary>>;
   get(caller: Caller, sessionId: string, options: { includeState: boolean }): Promise<Session>;
-  update(caller: Caller, sessionId: string, body: UpdateSession): Promise<Session>;
-  delete(caller: Caller, sessionId: string): Promise<void>;
-  complete(caller: Caller, sessionId: string): Promise<Session>;
-  archive(caller: Caller, sessionId: string): Promise<Session>;
-  interrupt(caller: Caller, sessionId: string): Promise<Interrupted>;
+  update(caller: Caller, sessionId: string, body: UpdateSession, idempotency: Key): Promise<Written<Session>>;
+  delete(caller: Caller, sessionId: string, idempotency: Key): Promise<Written<Deleted>>;
+  complete(caller: Caller, sessionId: string, idempotency: Key): Promise<Written<Session>>;
+  archive(caller: Caller, sessionId: string, idempotency: Key): Promise<Written<Session>>;
+  interrupt(caller: Caller, sessionId: string, idempotency: Key): Promise<Written<Interrupted>>;
   state(caller: Caller, sessionId: string): Promise<SessionState>;
 }
 
@@ -75,7 +81,6 @@ export interface AcceptedMessage {
   sessionId: string;
   userMessageId: string;
   replyId: string;
-  replayed: boolean;
   /** Reading the log after this seq shows every event of the reply. */
   afterSeq: number;
 }
@@ -85,8 +90,8 @@ export interface MessagesService {
     caller: Caller,
     sessionId: string,
     body: CreateMessage,
-    idempotency: Idempotency | null,
-  ): Promise<AcceptedMessage>;
+    idempotency: Key,
+  ): Promise<Written<AcceptedMessage>>;
   /**
    * Waits until the reply is over or needs the caller, at most the configured time.
    * `settled` false: still going on, the answer is a 202.
@@ -112,9 +117,10 @@ export interface EventsService {
 export interface ApiKeysService {
   /** @throws ApiError `invalid_api_key`, `expired_api_key` */
   authenticate(presentedKey: string): Promise<Caller>;
-  create(caller: Caller, body: CreateApiKey): Promise<CreatedApiKey>;
+  /** The key itself is shown once: a replay has null in its place. */
+  create(caller: Caller, body: CreateApiKey, idempotency: Key): Promise<Written<CreatedApiKey>>;
   list(caller: Caller, page: PageRequest): Promise<Slice<ApiKey>>;
-  revoke(caller: Caller, keyId: string): Promise<void>;
+  revoke(caller: Caller, keyId: string, idempotency: Key): Promise<Written<Deleted>>;
 }
 
 export interface Services {

@@ -1,8 +1,22 @@
 // Accounts and API keys.
+import type { Transaction } from 'kysely';
 import { newId } from '../ids.ts';
 import { type Keyset, page } from './keyset.ts';
-import type { ApiKeyRow } from './schema.ts';
+import type { ApiKeyRow, Tables } from './schema.ts';
 import { locked, type Store } from './store.ts';
+
+/** What has to be there together with the effect. */
+type InTransaction = (rows: Transaction<Tables>) => Promise<void>;
+const nothing: InTransaction = async () => undefined;
+
+interface Revoking {
+  accountId: string;
+  id: string;
+  now: number;
+}
+
+/** What became of it: revoked now, unknown (or revoked before), or kept as the account's last admin key. */
+export type Revoked = 'revoked' | 'unknown' | 'last_admin';
 
 export type AccessStore = ReturnType<typeof createAccessStore>;
 
@@ -24,9 +38,15 @@ export function createAccessStore(store: Store) {
     return row.id;
   }
 
-  const insertKey = async (row: ApiKeyRow): Promise<void> => {
-    await db.insertInto('api_keys').values(row).execute();
-  };
+  /** @param first Runs before it in the same transaction. */
+  const insertKey = (row: ApiKeyRow, first: InTransaction = nothing): Promise<void> =>
+    db.transaction().execute(async (rows) => {
+      await first(rows);
+      await rows.insertInto('api_keys').values(row).execute();
+    });
+
+  const getKey = (id: string): Promise<ApiKeyRow> =>
+    db.selectFrom('api_keys').selectAll().where('id', '=', id).executeTakeFirstOrThrow();
 
   const findByHash = (hash: string): Promise<ApiKeyRow | undefined> =>
     db.selectFrom('api_keys').selectAll().where('hash', '=', hash).executeTakeFirst();
@@ -43,21 +63,15 @@ export function createAccessStore(store: Store) {
     return page(ofAccount, query).execute();
   }
 
-  const revokeKey = (accountId: string, id: string, now: number) => revoke(store, accountId, id, now);
+  const revokeKey = (key: Revoking, first: InTransaction = nothing) => revoke(store, key, first);
 
-  return { ensureAccount, insertKey, findByHash, touch, hasKeys, listKeys, revokeKey };
+  return { ensureAccount, insertKey, getKey, findByHash, touch, hasKeys, listKeys, revokeKey };
 }
 
 const countsAsAdmin = ({ level, expires_at }: ApiKeyRow, now: number): boolean =>
   level === 'admin' && (expires_at === null || expires_at > now);
 
-/** @returns what became of it: revoked now, unknown (or revoked before), or kept as the account's last admin key. */
-function revoke(
-  store: Store,
-  accountId: string,
-  id: string,
-  now: number,
-): Promise<'revoked' | 'unknown' | 'last_admin'> {
+function revoke(store: Store, { accountId, id, now }: Revoking, first: InTransaction): Promise<Revoked> {
   return store.db.transaction().execute(async (rows) => {
     // Two admins who revoke each other's key at once take turns, so that one key is left.
     const account = rows.selectFrom('accounts').select('id').where('id', '=', accountId);
@@ -72,6 +86,7 @@ function revoke(
     if (!key) return 'unknown';
     const admins = live.filter((row) => countsAsAdmin(row, now));
     if (admins.length === 1 && admins[0]?.id === id) return 'last_admin';
+    await first(rows);
     await rows.updateTable('api_keys').set({ revoked_at: now }).where('id', '=', id).execute();
     return 'revoked';
   });

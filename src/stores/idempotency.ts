@@ -5,12 +5,14 @@ import type { IdempotencyRow, Tables } from './schema.ts';
 /** After this a key may be used again, for something else. */
 export const IDEMPOTENCY_KEPT_MS = 24 * 60 * 60 * 1_000;
 
-export type IdempotencyScope = Pick<IdempotencyRow, 'account_id' | 'route' | 'key'>;
+/** A request's key; `created_at` is the time of that request. */
+export type IdempotencyScope = Pick<IdempotencyRow, 'account_id' | 'route' | 'key' | 'created_at'>;
+
+const expiredAt = (now: number): number => now - IDEMPOTENCY_KEPT_MS;
 
 export async function findIdempotency(
   db: Kysely<Tables>,
   scope: IdempotencyScope,
-  now: number,
 ): Promise<IdempotencyRow | undefined> {
   return db
     .selectFrom('idempotency_keys')
@@ -18,26 +20,29 @@ export async function findIdempotency(
     .where('account_id', '=', scope.account_id)
     .where('route', '=', scope.route)
     .where('key', '=', scope.key)
-    .where('created_at', '>', now - IDEMPOTENCY_KEPT_MS)
+    .where('created_at', '>', expiredAt(scope.created_at))
     .executeTakeFirst();
 }
 
-/** @throws when another request has kept the same key since it was looked for. */
-export async function keepIdempotency(rows: Transaction<Tables>, row: IdempotencyRow): Promise<void> {
-  // An expired row may be in the way; one that another transaction has just committed must stay there.
-  await rows
-    .deleteFrom('idempotency_keys')
-    .where('account_id', '=', row.account_id)
-    .where('route', '=', row.route)
-    .where('key', '=', row.key)
-    .where('created_at', '<=', row.created_at - IDEMPOTENCY_KEPT_MS)
-    .execute();
-  await rows.insertInto('idempotency_keys').values(row).execute();
+/**
+ * Takes a key that is free, or that has expired and was not removed yet. On PostgreSQL it waits for a transaction that
+ * has just taken it. @throws when another request has it.
+ */
+export async function claimIdempotency(rows: Transaction<Tables>, row: IdempotencyRow): Promise<void> {
+  const claimed = await rows
+    .insertInto('idempotency_keys')
+    .values(row)
+    .onConflict((conflict) =>
+      conflict
+        .columns(['account_id', 'route', 'key'])
+        .doUpdateSet(row)
+        .where('idempotency_keys.created_at', '<=', expiredAt(row.created_at)),
+    )
+    .returning('key')
+    .executeTakeFirst();
+  if (!claimed) throw new Error('The Idempotency-Key was taken meanwhile');
 }
 
 export async function purgeIdempotency(db: Kysely<Tables>, now: number): Promise<void> {
-  await db
-    .deleteFrom('idempotency_keys')
-    .where('created_at', '<=', now - IDEMPOTENCY_KEPT_MS)
-    .execute();
+  await db.deleteFrom('idempotency_keys').where('created_at', '<=', expiredAt(now)).execute();
 }

@@ -25,11 +25,14 @@ export async function indexMetadata(
   if (values.length > 0) await rows.insertInto('session_metadata').values(values).execute();
 }
 
-/** Removes everything that a session holds but its row. */
+/**
+ * Removes everything that a session holds but its row. Idempotency keys live out their day: a repeated DELETE is to hear
+ * that it has worked, and a late retry of the creation must not make a second session, but learn that the one it made
+ * is gone (404). They hold no contents, only ids and digests.
+ */
 export async function removeContents(rows: Transaction<Tables>, sessionId: string): Promise<void> {
   for (const table of ['events', 'steps', 'messages', 'session_metadata'] as const)
     await rows.deleteFrom(table).where('session_id', '=', sessionId).execute();
-  await rows.deleteFrom('idempotency_keys').where('resource_id', '=', sessionId).execute();
 }
 
 export function createSessionsStore(db: Kysely<Tables>) {

@@ -20,13 +20,6 @@ export const locked = <Q extends Lockable<Q>>({ kind }: Store, select: Q): Q =>
 export const claimed = <Q extends Lockable<Q>>({ kind }: Store, select: Q): Q =>
   kind === 'postgres' ? select.forUpdate().skipLocked() : select;
 
-/** SQLite's name for a key that is there already, and PostgreSQL's. */
-const DUPLICATE_CODES: unknown[] = ['SQLITE_CONSTRAINT_PRIMARYKEY', 'SQLITE_CONSTRAINT_UNIQUE', '23505'];
-
-/** Whether a write lost a race for a unique key. */
-export const isDuplicate = (error: unknown): boolean =>
-  error instanceof Error && 'code' in error && DUPLICATE_CODES.includes(error.code);
-
 /** What a caller is told when the database can't be reached or can't write: nothing was stored. */
 export const storeAway = (cause: unknown): ApiError =>
   new ApiError('unavailable', 'The store is away; nothing was accepted, try again', {

@@ -121,6 +121,21 @@ it('says how every call can fail, in the envelope, with the headers of every ans
   ]);
 });
 
+it('documents Idempotency-Key on every write, with its refusal and the sign of a replay, and on nothing else', () => {
+  const takesKey = ({ operation }: { operation: Operation }) =>
+    (operation.parameters ?? []).some(
+      ({ name, in: place }) => place === 'header' && name === 'Idempotency-Key',
+    );
+  const taking = operations.filter(takesKey);
+  const writes = operations.filter(({ name }) => !name.startsWith('get '));
+  expect(taking.map(({ name }) => name)).toEqual(writes.map(({ name }) => name));
+  for (const { operation } of taking) {
+    expect(operation.responses[422]?.description).toBe('`idempotency_key_reused`');
+    const done = Object.entries(operation.responses).filter(([status]) => status < '300');
+    for (const [, { headers }] of done) expect(Object.keys(headers)).toContain('Idempotent-Replayed');
+  }
+});
+
 it('shows examples that its own schemas accept', () => {
   const shown = routes.filter(({ examples }) => examples);
   expect(shown.length).toBeGreaterThanOrEqual(4);

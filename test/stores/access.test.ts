@@ -32,7 +32,7 @@ async function newKey(accountId: string, changes: Partial<ApiKeyRow> = {}): Prom
   return id;
 }
 
-const revoke = (accountId: string, id: string) => access.revokeKey(accountId, id, NOW_MS);
+const revoke = (accountId: string, id: string) => access.revokeKey({ accountId, id, now: NOW_MS });
 
 test('an account is made once, however many ask for it at once', async () => {
   const name = randomText(10);

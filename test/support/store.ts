@@ -5,16 +5,18 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import type { SessionEvent } from '../../src/contracts/events.ts';
 import type { CreateMessage } from '../../src/contracts/messages.ts';
-import type { CreateSession } from '../../src/contracts/sessions.ts';
+import type { CreateSession, UpdateSession } from '../../src/contracts/sessions.ts';
 import { createEventFeed } from '../../src/events/event-feed.ts';
 import { createLiveChannel } from '../../src/events/live-channel.ts';
 import { randomText } from '../../src/ids.ts';
 import { createCatalogue } from '../../src/models/catalogue.ts';
 import { ModelCallError, type ModelReply } from '../../src/models/port.ts';
+import { createApiKeys } from '../../src/services/api-keys.ts';
 import type { Engine } from '../../src/services/engine.ts';
+import { createOnce } from '../../src/services/idempotency.ts';
 import { createMessages } from '../../src/services/messages/index.ts';
 import { createMessageReader } from '../../src/services/messages/reader.ts';
-import type { AcceptedMessage, Caller } from '../../src/services/ports.ts';
+import type { AcceptedMessage, Caller, SessionsService } from '../../src/services/ports.ts';
 import { createSessions } from '../../src/services/sessions/index.ts';
 import { createSignals } from '../../src/services/signals.ts';
 import { createSweep } from '../../src/services/sweep/index.ts';
@@ -88,6 +90,17 @@ export const failureOf = (
     ...details,
   });
 
+/** The same calls without an `Idempotency-Key`, which most tests have no use for. */
+const withoutKeys = (sessions: SessionsService) => ({
+  ...sessions,
+  update: async (caller: Caller, id: string, body: UpdateSession) =>
+    (await sessions.update(caller, id, body, null)).value,
+  complete: async (caller: Caller, id: string) => (await sessions.complete(caller, id, null)).value,
+  archive: async (caller: Caller, id: string) => (await sessions.archive(caller, id, null)).value,
+  delete: async (caller: Caller, id: string) => (await sessions.delete(caller, id, null)).value,
+  interrupt: async (caller: Caller, id: string) => (await sessions.interrupt(caller, id, null)).value,
+});
+
 /** The right to write that `begin` gave. */
 export const writerOf = (open: OpenStep): StepWriter => ({
   sessionId: open.session.id,
@@ -122,7 +135,8 @@ export async function openTestStore(options: TestStoreOptions = {}) {
   const engine = { ...silentEngine, ...options.engine };
   const signals = createSignals({ engine, db, log: logger, now });
   const accept = { catalogue, showPreviews };
-  const shared = { db, log, sessions: createSessionsStore(db), engine, signals, now, ...accept };
+  const once = createOnce({ db, now });
+  const shared = { db, log, sessions: createSessionsStore(db), engine, signals, once, now, ...accept };
   const messages = createMessages({ ...shared, channel, feed, syncWaitMs: 10_000 });
   const sessions = createSessions({
     ...shared,
@@ -139,7 +153,9 @@ export async function openTestStore(options: TestStoreOptions = {}) {
     isOnlyWorker: false,
   });
   const rows = createMessageRows(db);
-  const accountId = await createAccessStore(store).ensureAccount(account, now());
+  const access = createAccessStore(store);
+  const apiKeys = createApiKeys({ access, secretKey: 'pepper', once, now });
+  const accountId = await access.ensureAccount(account, now());
   const caller: Caller = { accountId, keyId: 'key_test', level: 'admin' };
 
   const sessionRow = (id: string): Promise<SessionRow> =>
@@ -152,17 +168,24 @@ export async function openTestStore(options: TestStoreOptions = {}) {
   }
 
   return {
-    ...{ file, store, db, log, channel, feed, turns, sessions, messages, sweep, rows, catalogue, caller },
+    ...{ file, store, db, log, channel, feed, turns, sweep, rows, catalogue, caller },
+    ...{ sessions: withoutKeys(sessions), services: { sessions, messages, apiKeys }, messages },
     ...{ sessionRow, messageRow },
 
     async createSession(fields: Partial<CreateSession> = {}): Promise<string> {
-      const { session } = await sessions.create(caller, { model: 'claude-haiku', ...fields }, null);
-      return session.id;
+      const { value } = await sessions.create(caller, { model: 'claude-haiku', ...fields }, null);
+      return value.id;
     },
 
     /** Accepts a message, as a POST does; nobody works on it. */
-    send: (sessionId: string, content = 'Hello', fields: Partial<CreateMessage> = {}) =>
-      messages.accept(caller, sessionId, { content, ...fields }, null),
+    async send(
+      sessionId: string,
+      content = 'Hello',
+      fields: Partial<CreateMessage> = {},
+    ): Promise<AcceptedMessage> {
+      const { value } = await messages.accept(caller, sessionId, { content, ...fields }, null);
+      return value;
+    },
 
     /** Opens the model step of an accepted message. @throws when the store decides otherwise. */
     async open(message: AcceptedMessage, head: string | null): Promise<OpenStep> {

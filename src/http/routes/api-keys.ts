@@ -3,6 +3,7 @@ import { ApiKey, CreateApiKey, CreatedApiKey } from '../../contracts/api-keys.ts
 import { Deleted, pageOf } from '../../contracts/common.ts';
 import { defineRoute, json, type Route } from '../define-route.ts';
 import { CREATE_API_KEY, CREATED_API_KEY } from '../examples.ts';
+import { written } from '../idempotency.ts';
 import { ListQuery } from '../query-types.ts';
 import type { RouteDeps } from './deps.ts';
 
@@ -15,13 +16,15 @@ const createApiKey = ({ services: { apiKeys } }: RouteDeps) =>
     level: 'admin',
     operationId: 'createApiKey',
     summary: 'Create an API key; the key itself is shown here only',
+    description: 'The answer to a retry with the same `Idempotency-Key` has null in its place.',
     tag,
     body: CreateApiKey,
     response: CreatedApiKey,
     status: 201,
     errors: ['unavailable'],
     examples: { request: CREATE_API_KEY, response: CREATED_API_KEY },
-    handler: async ({ caller, body }) => json(await apiKeys.create(caller, body)),
+    handler: async ({ caller, body, idempotency }) =>
+      written(await apiKeys.create(caller, body, idempotency)),
   });
 
 const listApiKeys = ({ services: { apiKeys }, openPage }: RouteDeps) =>
@@ -53,10 +56,8 @@ const revokeApiKey = ({ services: { apiKeys } }: RouteDeps) =>
     response: Deleted,
     status: 200,
     errors: ['not_found', 'last_admin_key', 'unavailable'],
-    async handler({ caller, params }) {
-      await apiKeys.revoke(caller, params.keyId);
-      return json({ id: params.keyId, deleted: true });
-    },
+    handler: async ({ caller, params, idempotency }) =>
+      written(await apiKeys.revoke(caller, params.keyId, idempotency)),
   });
 
 export const apiKeyRoutes = (deps: RouteDeps): Route[] => [

@@ -30,21 +30,18 @@ const createMessage = ({ services: { messages } }: RouteDeps) =>
     response: Message,
     status: 200,
     otherStatuses: { 202: 'Accepted and not finished: read the message at `Location`' },
-    errors: [
-      'not_found',
-      'session_ended',
-      'session_busy',
-      'idempotency_key_reused',
-      'queue_full',
-      'unavailable',
-    ],
-    idempotent: true,
+    errors: ['not_found', 'session_ended', 'session_busy', 'queue_full', 'unavailable'],
     streams: true,
     examples: { request: CREATE_MESSAGE, response: MESSAGE },
     async handler({ caller, params, body, prefer, idempotency, signal }) {
       const mode = modeOf(body, prefer);
-      const accepted = await messages.accept(caller, params.sessionId, body, idempotency);
-      const headers = replayHeaders(accepted.replayed);
+      const { value: accepted, replayed } = await messages.accept(
+        caller,
+        params.sessionId,
+        body,
+        idempotency,
+      );
+      const headers = replayHeaders(replayed);
       if (mode === 'stream') return stream(messages.followReply(accepted, signal), headers);
       const { message, settled } =
         mode === 'background'

@@ -1,6 +1,7 @@
 // What can be done to a session as a whole, and the answer to "why has it not answered?".
 import { Interrupted, Session, SessionState } from '../../contracts/sessions.ts';
 import { defineRoute, json, type Route } from '../define-route.ts';
+import { written } from '../idempotency.ts';
 import type { RouteDeps } from './deps.ts';
 
 const tag = 'Sessions';
@@ -16,7 +17,8 @@ const completeSession = ({ services }: RouteDeps) =>
     response: Session,
     status: 200,
     errors: ['not_found', 'unavailable'],
-    handler: async ({ caller, params }) => json(await services.sessions.complete(caller, params.sessionId)),
+    handler: async ({ caller, params, idempotency }) =>
+      written(await services.sessions.complete(caller, params.sessionId, idempotency)),
   });
 
 const archiveSession = ({ services }: RouteDeps) =>
@@ -30,7 +32,8 @@ const archiveSession = ({ services }: RouteDeps) =>
     response: Session,
     status: 200,
     errors: ['not_found', 'unavailable'],
-    handler: async ({ caller, params }) => json(await services.sessions.archive(caller, params.sessionId)),
+    handler: async ({ caller, params, idempotency }) =>
+      written(await services.sessions.archive(caller, params.sessionId, idempotency)),
   });
 
 const interruptSession = ({ services }: RouteDeps) =>
@@ -44,7 +47,8 @@ const interruptSession = ({ services }: RouteDeps) =>
     response: Interrupted,
     status: 200,
     errors: ['not_found', 'session_ended', 'unavailable'],
-    handler: async ({ caller, params }) => json(await services.sessions.interrupt(caller, params.sessionId)),
+    handler: async ({ caller, params, idempotency }) =>
+      written(await services.sessions.interrupt(caller, params.sessionId, idempotency)),
   });
 
 const getSessionState = ({ services }: RouteDeps) =>

@@ -11,7 +11,7 @@ import {
 import type { SessionFilter } from '../../services/ports.ts';
 import { defineRoute, json, type Route } from '../define-route.ts';
 import { CREATE_SESSION, SESSION } from '../examples.ts';
-import { replayHeaders } from '../idempotency.ts';
+import { written } from '../idempotency.ts';
 import { commaList, pageParameters, timeMs } from '../query-types.ts';
 import type { RouteDeps } from './deps.ts';
 
@@ -60,13 +60,11 @@ const createSession = ({ services }: RouteDeps) =>
     body: CreateSession,
     response: Session,
     status: 201,
-    errors: ['idempotency_key_reused', 'unavailable'],
-    idempotent: true,
+    errors: ['not_found', 'unavailable'],
     examples: { request: CREATE_SESSION, response: SESSION },
     async handler({ caller, body, idempotency }) {
-      const { session, replayed } = await services.sessions.create(caller, body, idempotency);
-      const headers = { Location: `/v1/sessions/${session.id}`, ...replayHeaders(replayed) };
-      return json(session, { headers });
+      const session = await services.sessions.create(caller, body, idempotency);
+      return written(session, { Location: `/v1/sessions/${session.value.id}` });
     },
   });
 
@@ -120,9 +118,8 @@ const updateSession = ({ services }: RouteDeps) =>
     response: Session,
     status: 200,
     errors: ['not_found', 'session_ended', 'unavailable'],
-    async handler({ caller, params, body }) {
-      return json(await services.sessions.update(caller, params.sessionId, body));
-    },
+    handler: async ({ caller, params, body, idempotency }) =>
+      written(await services.sessions.update(caller, params.sessionId, body, idempotency)),
   });
 
 const deleteSession = ({ services }: RouteDeps) =>
@@ -136,10 +133,8 @@ const deleteSession = ({ services }: RouteDeps) =>
     response: Deleted,
     status: 200,
     errors: ['not_found', 'unavailable'],
-    async handler({ caller, params }) {
-      await services.sessions.delete(caller, params.sessionId);
-      return json({ id: params.sessionId, deleted: true });
-    },
+    handler: async ({ caller, params, idempotency }) =>
+      written(await services.sessions.delete(caller, params.sessionId, idempotency)),
   });
 
 export const sessionRoutes = (deps: RouteDeps): Route[] => [

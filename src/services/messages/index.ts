@@ -1,4 +1,6 @@
 // Messages: accepted once, answered by one reply, read at any time.
+import type { Kysely } from 'kysely';
+import type { Tables } from '../../stores/schema.ts';
 import type { MessagesService } from '../ports.ts';
 import { type AcceptCallDeps, createAccept } from './accept.ts';
 import { createFollow, type FollowDeps } from './follow.ts';
@@ -6,7 +8,7 @@ import { createReads } from './read.ts';
 import { createMessageReader } from './reader.ts';
 import { createWait, type WaitDeps, type WaitForReply } from './wait.ts';
 
-export type MessagesDeps = Omit<AcceptCallDeps & WaitDeps & FollowDeps, 'reader'>;
+export type MessagesDeps = Omit<AcceptCallDeps & WaitDeps & FollowDeps, 'reader'> & { db: Kysely<Tables> };
 
 export type Messages = MessagesService & { waitForReply: WaitForReply };
 

@@ -5,8 +5,13 @@ import type { SessionTransaction } from '../../stores/log.ts';
 import { type MessageRow, NO_USAGE } from '../../stores/schema.ts';
 import { turnOptionsOf } from '../turn-options.ts';
 
-/** A message with what its turn sets for itself. */
-export type NewTurn = Pick<CreateMessage, 'content' | 'on_busy' | 'max_tokens' | 'temperature' | 'thinking'>;
+/** A message, under the id that its caller has chosen, with what its turn sets for itself. */
+export type NewTurn = Pick<
+  CreateMessage,
+  'content' | 'on_busy' | 'max_tokens' | 'temperature' | 'thinking'
+> & {
+  id: string;
+};
 
 const blocksOf = (content: MessageContent): InputBlock[] =>
   typeof content === 'string' ? [{ type: 'text', text: content }] : content;
@@ -48,7 +53,7 @@ export function newRows(tx: SessionTransaction, turn: NewTurn): { user: MessageR
   };
   const user: MessageRow = {
     ...queued(tx),
-    id: newId('msg'),
+    id: turn.id,
     role: 'user',
     reply_id: reply.id,
     text: textOf(blocks),

@@ -1,11 +1,13 @@
 // Ends sessions: completed, archived, or deleted with all that they hold.
 import { setImmediate } from 'node:timers/promises';
+import { type Deleted, deleted } from '../../contracts/common.ts';
 import type { Session } from '../../contracts/sessions.ts';
 import type { SessionTransaction } from '../../stores/log.ts';
 import type { SessionRow } from '../../stores/schema.ts';
 import type { Turns } from '../../turns/index.ts';
 import type { SessionView } from '../../views/sessions.ts';
-import type { Caller } from '../ports.ts';
+import type { Keep, Once } from '../idempotency.ts';
+import type { Caller, Idempotency, Written } from '../ports.ts';
 import { type ChangeDeps, changeSession } from '../session-access.ts';
 import type { Signals } from '../signals.ts';
 import { purge } from './purge.ts';
@@ -16,12 +18,13 @@ export interface EndDeps extends ChangeDeps {
   sessionView: SessionView;
   show: ShowSession;
   signals: Signals;
+  once: Once;
 }
 
 type Reason = 'completed' | 'archived';
 
 export function createEnds(deps: EndDeps) {
-  const { log, turns, sessionView, show, signals } = deps;
+  const { log, turns, sessionView, show, signals, once } = deps;
 
   /** @returns the session when it has ended now. One that had ended before can still go to the archive. */
   async function endOnce(tx: SessionTransaction, reason: Reason): Promise<SessionRow | undefined> {
@@ -36,15 +39,29 @@ export function createEnds(deps: EndDeps) {
     return undefined;
   }
 
-  async function end(caller: Caller, id: string, reason: Reason): Promise<Session> {
-    const ended = await changeSession(deps, caller, id, (tx) => endOnce(tx, reason));
+  async function end(caller: Caller, id: string, reason: Reason, keep: Keep): Promise<Session> {
+    const ended = await changeSession(deps, caller, id, async (tx) => {
+      await keep(tx.rows, id);
+      return endOnce(tx, reason);
+    });
     if (ended) signals.endLater(ended, reason);
     return show(caller, id);
   }
 
+  const ends =
+    (reason: Reason) =>
+    (caller: Caller, id: string, idempotency: Idempotency | null): Promise<Written<Session>> =>
+      once(
+        caller,
+        idempotency,
+        (keep) => end(caller, id, reason, keep),
+        () => show(caller, id),
+      );
+
   /** Two transactions; should the second get lost, the sweep runs it. */
-  async function remove(caller: Caller, id: string): Promise<void> {
+  async function remove(caller: Caller, id: string, keep: Keep): Promise<Deleted> {
     const session = await changeSession(deps, caller, id, async (tx) => {
+      await keep(tx.rows, id);
       if (tx.session.status === 'active') await turns.endSession(tx, { reason: 'deleted' });
       else tx.patch({ ended_reason: 'deleted' });
       return tx.session;
@@ -53,11 +70,18 @@ export function createEnds(deps: EndDeps) {
     await setImmediate();
     await purge(log, id);
     signals.endLater(session, 'deleted');
+    return deleted(id);
   }
 
   return {
-    complete: (caller: Caller, id: string) => end(caller, id, 'completed'),
-    archive: (caller: Caller, id: string) => end(caller, id, 'archived'),
-    delete: remove,
+    complete: ends('completed'),
+    archive: ends('archived'),
+    delete: (caller: Caller, id: string, idempotency: Idempotency | null): Promise<Written<Deleted>> =>
+      once(
+        caller,
+        idempotency,
+        (keep) => remove(caller, id, keep),
+        async () => deleted(id),
+      ),
   };
 }

@@ -8,7 +8,8 @@ import type { SessionPatch, SessionRow } from '../../stores/schema.ts';
 import { indexMetadata } from '../../stores/sessions.ts';
 import { idleDeadline } from '../../turns/attach.ts';
 import type { SessionView, TurnOptions } from '../../views/sessions.ts';
-import type { Caller } from '../ports.ts';
+import type { Keep, Once } from '../idempotency.ts';
+import type { Caller, Idempotency, Written } from '../ports.ts';
 import { type ChangeDeps, changeSession } from '../session-access.ts';
 import type { Signals } from '../signals.ts';
 import { checkMaxTokens, checkModel, turnOptionsOf } from '../turn-options.ts';
@@ -77,23 +78,39 @@ export interface UpdateDeps extends ChangeDeps {
   sessionView: SessionView;
   show: ShowSession;
   signals: Signals;
+  once: Once;
 }
 
 export function createUpdate(deps: UpdateDeps) {
-  const { catalogue, sessionView, show, signals } = deps;
+  const { catalogue, sessionView, show, signals, once } = deps;
 
-  return async function update(caller: Caller, id: string, body: UpdateSession): Promise<Session> {
-    if (body.model !== undefined) checkModel(catalogue, body.model);
+  async function apply(caller: Caller, id: string, body: UpdateSession, keep: Keep): Promise<Session> {
     const fields = Object.keys(body);
-    if (fields.length === 0) return show(caller, id);
     const session = await changeSession(deps, caller, id, async (tx) => {
+      await keep(tx.rows, id);
+      if (fields.length === 0) return undefined;
       checkEnded(tx.session, fields);
       await applyUpdate(tx, body, catalogue);
       tx.append('session.updated', null, { session: sessionView(tx.session) });
       return tx.session;
     });
-    const { model, expires_at, status } = session;
-    if (status === 'active') signals.configureLater(session, { model, expiresAtMs: expires_at });
+    if (session?.status === 'active')
+      signals.configureLater(session, { model: session.model, expiresAtMs: session.expires_at });
     return show(caller, id);
+  }
+
+  return async function update(
+    caller: Caller,
+    id: string,
+    body: UpdateSession,
+    idempotency: Idempotency | null,
+  ): Promise<Written<Session>> {
+    if (body.model !== undefined) checkModel(catalogue, body.model);
+    return once(
+      caller,
+      idempotency,
+      (keep) => apply(caller, id, body, keep),
+      () => show(caller, id),
+    );
   };
 }

@@ -1,5 +1,6 @@
 // The services in memory: enough of their rules to drive the facade, and places to change one answer in a test.
 import type { ApiKey, Level } from '../../../src/contracts/api-keys.ts';
+import { deleted } from '../../../src/contracts/common.ts';
 import { ApiError, notFound } from '../../../src/contracts/errors.ts';
 import type { SessionEvent } from '../../../src/contracts/events.ts';
 import type { CreateMessage, Message } from '../../../src/contracts/messages.ts';
@@ -11,6 +12,7 @@ import type {
   PageRequest,
   Services,
   Slice,
+  Written,
 } from '../../../src/services/ports.ts';
 import { makeId, makeMessage, makeSession, replyEvents } from './fixtures.ts';
 
@@ -96,20 +98,23 @@ export function addSession(fake: Fake, changes: Partial<Session> = {}, accountId
   return session;
 }
 
+/** Done by this very request. */
+const first = <T>(value: T): Written<T> => ({ value, replayed: false });
+
 function sessionsOf(fake: Fake): Services['sessions'] {
   const seen = new Map<string, { fingerprint: string; session: Session }>();
   return {
     async create(caller, body, idempotency) {
       fake.calls.push({ name: 'sessions.create', arguments: [caller, body, idempotency] });
       const known = replayOf(seen, caller, idempotency);
-      if (known) return { session: known.session, replayed: true };
+      if (known) return { value: known.session, replayed: true };
       const session = addSession(
         fake,
         { model: body.model, metadata: body.metadata ?? {}, system_prompt: body.system_prompt ?? null },
         caller.accountId,
       );
       if (idempotency) seen.set(keyOf(caller, idempotency), { ...idempotency, session });
-      return { session, replayed: false };
+      return { value: session, replayed: false };
     },
     async list(caller, filter, page) {
       fake.calls.push({ name: 'sessions.list', arguments: [caller, filter, page] });
@@ -125,17 +130,20 @@ function sessionsOf(fake: Fake): Services['sessions'] {
     },
     async update(caller, id, body) {
       const session = find(fake, caller, id);
-      return Object.assign(session, { model: body.model ?? session.model });
+      return first(Object.assign(session, { model: body.model ?? session.model }));
     },
     async delete(caller, id) {
       find(fake, caller, id);
       fake.sessions.delete(id);
+      return first(deleted(id));
     },
-    complete: async (caller, id) => Object.assign(find(fake, caller, id), { status: 'completed' }),
-    archive: async (caller, id) => Object.assign(find(fake, caller, id), { status: 'archived' }),
+    complete: async (caller, id) =>
+      first(Object.assign(find(fake, caller, id), { status: 'completed' as const })),
+    archive: async (caller, id) =>
+      first(Object.assign(find(fake, caller, id), { status: 'archived' as const })),
     async interrupt(caller, id) {
       find(fake, caller, id);
-      return { interrupted: true, message: null };
+      return first({ interrupted: true as const, message: null });
     },
     async state(caller, id) {
       find(fake, caller, id);
@@ -178,10 +186,10 @@ function messagesOf(fake: Fake): Services['messages'] {
       const session = find(fake, caller, sessionId);
       if (session.status !== 'active') throw new ApiError('session_ended', 'The session has ended');
       const known = replayOf(seen, caller, idempotency);
-      if (known) return { ...known.accepted, replayed: true };
+      if (known) return { value: known.accepted, replayed: true };
       const accepted = acceptedOf(fake, sessionId, body);
       if (idempotency) seen.set(keyOf(caller, idempotency), { ...idempotency, accepted });
-      return accepted;
+      return first(accepted);
     },
     async waitForReply({ replyId }) {
       return { message: messageOf(fake, replyId), settled: true };
@@ -216,7 +224,7 @@ function acceptedOf(fake: Fake, sessionId: string, body: CreateMessage): Accepte
   });
   const reply = makeMessage({ session_id: sessionId, parent_id: user.id });
   fake.messages.set(user.id, user).set(reply.id, reply);
-  return { sessionId, userMessageId: user.id, replyId: reply.id, replayed: false, afterSeq: 0 };
+  return { sessionId, userMessageId: user.id, replyId: reply.id, afterSeq: 0 };
 }
 
 export async function* iterate<T>(items: readonly T[]): AsyncGenerator<T> {
@@ -245,7 +253,7 @@ function apiKeysOf(fake: Fake): Services['apiKeys'] {
     },
     async create(caller, body) {
       fake.calls.push({ name: 'apiKeys.create', arguments: [caller, body] });
-      return { ...KEY, id: makeId('key'), name: body.name, level: body.level, key: 'oclaw_live_secret' };
+      return first({ ...KEY, ...body, id: makeId('key'), key: 'oclaw_live_secret' });
     },
     list: async (_caller, page) => slice([KEY], page),
     async revoke(_caller, keyId) {
