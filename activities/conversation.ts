@@ -1,10 +1,11 @@
 // What the model is shown: the branch up to the message that it is to answer.
-import type { InputBlock } from '../src/contracts/messages.ts';
+import { type InputBlock, isTerminal } from '../src/contracts/messages.ts';
 import type { Catalogue } from '../src/models/catalogue.ts';
 import type { ModelBlock, ModelMessage, ModelRequest } from '../src/models/port.ts';
 import type { MessageRows } from '../src/stores/message-rows.ts';
 import type { MessageRow, SessionRow, StepRow } from '../src/stores/schema.ts';
 import type { TurnOptions } from '../src/views/sessions.ts';
+import { createBranchCache, type RenderedMessage } from './branch-cache.ts';
 
 /** Long enough for any answer in a conversation; a session or a message may ask for more or less. */
 const MAX_TOKENS_DEFAULT = 32_000;
@@ -34,21 +35,68 @@ export interface ConversationDeps {
   catalogue: Catalogue;
 }
 
-export function createConversation({ messages, catalogue }: ConversationDeps) {
-  async function history(user: MessageRow): Promise<ModelMessage[]> {
-    const branch = await messages.branch(user.id);
-    const replies = branch.filter((row) => row.role === 'assistant').map((row) => row.id);
+/** After so many messages that the cache lacks one by one, the rest of the branch is read in ranges. */
+const SINGLE_READS_MAX = 2;
+
+/** Reads branches of finished messages as the model is shown them. */
+function createBranches(messages: MessageRows) {
+  const cache = createBranchCache();
+
+  async function renderAll(rows: MessageRow[]): Promise<RenderedMessage[]> {
+    const replies = rows.filter((row) => row.role === 'assistant').map((row) => row.id);
     const steps = new Map<string, StepRow[]>();
     for (const step of await messages.steps(replies))
       steps.set(step.reply_id, [...(steps.get(step.reply_id) ?? []), step]);
-    return branch
-      .reverse()
-      .map((row) => render(row, steps))
-      .filter((message) => message !== undefined);
+    return rows.map((row) => {
+      const rendered = { id: row.id, parentId: row.parent_id, message: render(row, steps) };
+      // One that is still being written belongs to a branch that nobody continues yet.
+      if (isTerminal(row.status)) cache.put(rendered);
+      return rendered;
+    });
+  }
+
+  /** What the cache lacks of the branch, from its newest message on. */
+  async function read(id: string, misses: number): Promise<RenderedMessage[]> {
+    if (misses > SINGLE_READS_MAX) return renderAll(await messages.branch(id));
+    const row = await messages.get(id);
+    return row ? renderAll([row]) : [];
+  }
+
+  /** The branch that ends in `head`, newest first. */
+  return async function branch(head: string | null): Promise<RenderedMessage[]> {
+    const found: RenderedMessage[] = [];
+    let misses = 0;
+    for (let next = head; next !== null; ) {
+      const known = cache.get(next);
+      if (!known) misses += 1;
+      const more = known ? [known] : await read(next, misses);
+      for (const each of more) found.push(each);
+      next = more.at(-1)?.parentId ?? null;
+    }
+    return found;
+  };
+}
+
+/** Which step's request: of which message on which head, and the name that the provider is asked for. */
+export interface ConversationOf {
+  session: SessionRow;
+  user: MessageRow;
+  head: string | null;
+  model: string;
+}
+
+export function createConversation({ messages, catalogue }: ConversationDeps) {
+  const branchOf = createBranches(messages);
+
+  /** @param head The message before the user's own, which is shown as it is now. */
+  async function history(user: MessageRow, head: string | null): Promise<ModelMessage[]> {
+    const before = (await branchOf(head)).reverse().flatMap(({ message }) => message ?? []);
+    const own = render(user, new Map());
+    return own ? [...before, own] : before;
   }
 
   /** The whole request for one step, as the session's settings and the message's own say. */
-  return async function request(session: SessionRow, user: MessageRow, model: string): Promise<ModelRequest> {
+  return async function request({ session, user, head, model }: ConversationOf): Promise<ModelRequest> {
     const defaults: TurnOptions = JSON.parse(session.turn_options);
     const own: TurnOptions = JSON.parse(user.turn_options);
     const entry = catalogue.find(model);
@@ -59,7 +107,7 @@ export function createConversation({ messages, catalogue }: ConversationDeps) {
     return {
       model,
       system: session.system_prompt === '' ? null : session.system_prompt,
-      messages: await history(user),
+      messages: await history(user, head),
       tools: [],
       maxTokens: Math.min(own.max_tokens ?? defaults.max_tokens ?? MAX_TOKENS_DEFAULT, limit),
       temperature: temperature ?? null,

@@ -12,11 +12,22 @@ export interface DeltaWriterDeps {
   onStopped: (reason: 'refused' | { error: unknown }) => void;
 }
 
+function after(waitMs: number, work: () => void): () => void {
+  const timer = setTimeout(work, waitMs);
+  return () => clearTimeout(timer);
+}
+
+/** Words that came in one packet are one group; an answer that came whole is written with its end. */
+function afterWhatIsHere(work: () => void): () => void {
+  const immediate = setImmediate(work);
+  return () => clearImmediate(immediate);
+}
+
 export function createDeltaWriter({ writer, appendText, onStopped }: DeltaWriterDeps) {
   let buffer = '';
   let stopped = false;
   let lastWriteMs = 0;
-  let timer: NodeJS.Timeout | undefined;
+  let cancelTimer: (() => void) | undefined;
   let writing: Promise<void> = Promise.resolve();
   let busy = false;
 
@@ -40,17 +51,21 @@ export function createDeltaWriter({ writer, appendText, onStopped }: DeltaWriter
   }
 
   function flush(): void {
-    timer = undefined;
+    cancelTimer = undefined;
     if (stopped || busy || buffer === '') return;
     busy = true;
     writing = write();
   }
 
   function schedule(): void {
-    if (stopped || busy || timer || buffer === '') return;
+    if (stopped || busy || cancelTimer || buffer === '') return;
     const waitMs = lastWriteMs + GROUP_INTERVAL_MS - Date.now();
-    if (waitMs <= 0) flush();
-    else timer = setTimeout(flush, waitMs);
+    cancelTimer = waitMs <= 0 ? afterWhatIsHere(flush) : after(waitMs, flush);
+  }
+
+  function stopTimer(): void {
+    cancelTimer?.();
+    cancelTimer = undefined;
   }
 
   return {
@@ -60,10 +75,9 @@ export function createDeltaWriter({ writer, appendText, onStopped }: DeltaWriter
     },
     /** Ends the writing. @returns the text that is not written yet, for the transaction that ends the step. */
     async rest(): Promise<string> {
-      clearTimeout(timer);
-      timer = undefined;
+      stopTimer();
       await writing;
-      clearTimeout(timer);
+      stopTimer();
       const text = buffer;
       buffer = '';
       stopped = true;

@@ -54,9 +54,8 @@ const retry = (failure: ModelCallError): ApplicationFailure =>
     ...(failure.retryAfterMs === null ? {} : { nextRetryDelay: failure.retryAfterMs }),
   });
 
-/** Calls `beat` now and on a timer until stopped. */
+/** Calls `beat` on a timer until stopped: what begins now is known to live. */
 function keepAlive(beat: () => void): () => void {
-  beat();
   const timer = setInterval(beat, HEARTBEAT_INTERVAL_MS);
   return () => clearInterval(timer);
 }
@@ -83,7 +82,11 @@ export function createModelStep(deps: ModelStepDeps) {
   const conversation = createConversation({ messages, catalogue });
 
   /** Streams the answer into the log. @returns the answer and the text that the log does not have yet. */
-  async function speak(open: Open, writer: StepWriter, cancelled: AbortSignal) {
+  async function speak(
+    { open, head }: { open: Open; head: string | null },
+    writer: StepWriter,
+    cancelled: AbortSignal,
+  ) {
     const superseded = new AbortController();
     const signal = AbortSignal.any([cancelled, superseded.signal]);
     const deltas = createDeltaWriter({
@@ -92,7 +95,8 @@ export function createModelStep(deps: ModelStepDeps) {
       onStopped: (reason) => superseded.abort(reason === 'refused' ? new Superseded() : reason.error),
     });
     try {
-      const request = await conversation(open.session, open.user, writer.model);
+      const { session, user } = open;
+      const request = await conversation({ session, user, head, model: writer.model });
       const answer = await model.stream(request, { signal, onText: deltas.push });
       const rest = await deltas.rest();
       // A write that failed has lost its text: an answer without it would not be what its readers were sent.
@@ -134,7 +138,7 @@ export function createModelStep(deps: ModelStepDeps) {
     // A renewal that fails is made up for by the next; if none comes through, another worker may take over.
     const stop = keepAlive(() => void turns.renewLease(writer).catch(() => undefined));
     try {
-      return await complete(writer, await speak(open, writer, cancelled));
+      return await complete(writer, await speak({ open, head: input.head }, writer, cancelled));
     } catch (error) {
       if (error instanceof Superseded) return afterTakeover(input, open);
       // The reason is Temporal's own failure, which Temporal knows as a cancellation.

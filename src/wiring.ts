@@ -149,7 +149,7 @@ export async function createSystem(options: SystemOptions): Promise<System> {
     async stop() {
       await sweep.stop();
       await worker?.stop();
-      await temporal.close();
+      await temporal.close().then(signals.flush);
       await db.destroy();
     },
   };

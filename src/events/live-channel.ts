@@ -1,8 +1,11 @@
 // Says "session X is at seq N" to whoever follows it in this process. A hint, never the truth: the log is read again.
+import type { EventType } from '../contracts/events.ts';
 
 export interface Change {
   sessionId: string;
   seq: number;
+  /** What was appended, when the commit was this process's own; without it anything may have been. */
+  events?: readonly { type: EventType; message_id: string | null }[];
 }
 
 export interface LiveChannel {

@@ -31,19 +31,52 @@ export interface SignalsDeps {
   now: () => number;
 }
 
+/** A mark saves the sweep a question; most messages have begun by then and need none. Far below the sweep's 5 s. */
+const MARK_AFTER_MS = 1_000;
+/** Bounds the parameters of one statement. */
+const MARKS_MAX = 500;
+
+/** Marks messages as told that still wait for their turn a while later, many in one statement. */
+function createMarks({ db, log, now }: Pick<SignalsDeps, 'db' | 'log' | 'now'>) {
+  const told = new Set<string>();
+  let timer: NodeJS.Timeout | undefined;
+
+  async function flush(): Promise<void> {
+    clearTimeout(timer);
+    timer = undefined;
+    const ids = [...told];
+    told.clear();
+    for (let from = 0; from < ids.length; from += MARKS_MAX)
+      await db
+        .updateTable('messages')
+        .set({ signalled_at: now() })
+        .where('id', 'in', ids.slice(from, from + MARKS_MAX))
+        .where('status', '=', 'queued')
+        .execute();
+  }
+
+  function later(): void {
+    // Without its mark a message is told again, which does no harm.
+    flush().catch((error: unknown) => log.warn({ err: error }, 'Told messages could not be marked'));
+  }
+
+  return {
+    add(messageId: string): void {
+      told.add(messageId);
+      timer ??= setTimeout(later, MARK_AFTER_MS).unref();
+    },
+    flush,
+  };
+}
+
 export function createSignals({ engine, db, log, now }: SignalsDeps) {
+  const marks = createMarks({ db, log, now });
   const logLost = (sessionId: string, what: string) => (error: unknown) =>
     log.warn({ err: error, sessionId, what }, 'A workflow could not be told');
 
   async function message(session: SessionRow, signal: MessageSignal): Promise<void> {
     await engine.message(engineSession(session), signal);
-    // A message that has begun needs no mark: its status says it.
-    await db
-      .updateTable('messages')
-      .set({ signalled_at: now() })
-      .where('id', '=', signal.messageId)
-      .where('status', '=', 'queued')
-      .execute();
+    marks.add(signal.messageId);
   }
 
   async function end(session: SessionRow, reason: EndReason): Promise<void> {
@@ -54,6 +87,8 @@ export function createSignals({ engine, db, log, now }: SignalsDeps) {
   return {
     message,
     end,
+    /** Writes what is only remembered so far; before the store is closed. */
+    flush: () => marks.flush(),
     messageLater: (session: SessionRow, signal: MessageSignal): void => {
       message(session, signal).catch(logLost(session.id, 'message'));
     },

@@ -25,7 +25,7 @@ export interface SessionLogOptions {
   store: Store;
   now: () => number;
   /** Called after each commit that appended; losing a call is harmless, for readers also look by themselves. */
-  committed: (change: { sessionId: string; seq: number }) => void;
+  committed: (change: { sessionId: string; seq: number; events: readonly EventRow[] }) => void;
 }
 
 export type SessionLog = ReturnType<typeof createSessionLog>;
@@ -122,7 +122,7 @@ export function createSessionLog({ store, now, committed }: SessionLogOptions) {
     const { tx, state } = openTransaction(rows, session, at);
     const result = await work(tx);
     await storeChanges(rows, state, at);
-    return { result, appended: state.events.length > 0, seq: tx.seq };
+    return { result, events: state.events, seq: tx.seq };
   }
 
   /** Runs `work` with the session locked. @returns undefined when there is no such session. */
@@ -135,7 +135,7 @@ export function createSessionLog({ store, now, committed }: SessionLogOptions) {
       const session = await locked(store, wanted).executeTakeFirst();
       return session && (await run(rows, session, work));
     });
-    if (done?.appended) committed({ sessionId, seq: done.seq });
+    if (done && done.events.length > 0) committed({ sessionId, seq: done.seq, events: done.events });
     return done?.result;
   }
 
@@ -145,7 +145,7 @@ export function createSessionLog({ store, now, committed }: SessionLogOptions) {
       await rows.insertInto('sessions').values(session).execute();
       return run(rows, session, work);
     });
-    committed({ sessionId: session.id, seq: done.seq });
+    committed({ sessionId: session.id, seq: done.seq, events: done.events });
     return done.result;
   }
 

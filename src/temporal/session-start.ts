@@ -1,5 +1,5 @@
 // Starts session workflows and signals them: whoever is told something is started first when it does not run.
-import { type Client, WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
+import { type Client, WorkflowExecutionAlreadyStartedError, WorkflowNotFoundError } from '@temporalio/client';
 import { defineSearchAttributeKey, TypedSearchAttributes } from '@temporalio/common';
 import { SEARCH_ATTRIBUTES, type SessionInput, WORKFLOW_TYPE, workflowId } from '../../workflows/protocol.ts';
 import type { EngineSession } from '../services/engine.ts';
@@ -16,6 +16,9 @@ const ATTRIBUTES = {
  * answer. Tasks take milliseconds, a replay of a whole run less than a second.
  */
 const TASK_TIMEOUT = '3 seconds';
+
+/** Sessions that this process remembers to have a run; about 1 MB. */
+const RUNNING_MAX = 10_000;
 
 export interface SessionStartDeps {
   client: Client;
@@ -50,9 +53,37 @@ export function createSessionStart({ client, temporal, taskQueue, turnsPerRunMax
     };
   }
 
+  /** Sessions whose run was open when it was last heard of, the latest last. */
+  const running = new Set<string>();
+
+  function remember(sessionId: string): void {
+    running.delete(sessionId);
+    running.add(sessionId);
+    for (const oldest of running) {
+      if (running.size <= RUNNING_MAX) return;
+      running.delete(oldest);
+    }
+  }
+
+  /** A plain signal costs Temporal a good deal less than one that would start the run. @returns false when none is open. */
+  async function signalRunning<T>(sessionId: string, name: string, argument: T): Promise<boolean> {
+    if (!running.has(sessionId)) return false;
+    try {
+      await temporal.call(() => client.workflow.getHandle(workflowId(sessionId)).signal(name, argument));
+      return true;
+    } catch (error) {
+      if (!(error instanceof WorkflowNotFoundError)) throw error;
+      running.delete(sessionId);
+      return false;
+    }
+  }
+
   async function signal<T>(session: EngineSession, name: string, argument: T): Promise<void> {
-    const options = { ...optionsOf(session), signal: name, signalArgs: [argument] as [T] };
-    await temporal.call(() => client.workflow.signalWithStart(WORKFLOW_TYPE, options));
+    if (!(await signalRunning(session.sessionId, name, argument))) {
+      const options = { ...optionsOf(session), signal: name, signalArgs: [argument] as [T] };
+      await temporal.call(() => client.workflow.signalWithStart(WORKFLOW_TYPE, options));
+    }
+    remember(session.sessionId);
   }
 
   async function start(session: EngineSession): Promise<void> {
@@ -61,6 +92,7 @@ export function createSessionStart({ client, temporal, taskQueue, turnsPerRunMax
     } catch (error) {
       if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
     }
+    remember(session.sessionId);
   }
 
   return { start, signal };

@@ -34,16 +34,34 @@ beforeEach(() => {
 });
 afterEach(() => jest.useRealTimers());
 
-test('the first text is written at once', () => {
+/** What is already here has been taken: the next turn of the event loop. */
+const nextTurn = () => jest.advanceTimersByTime(0);
+
+test('the first text is written at once, with what came in the same packet', () => {
   const { writes, appendText } = controlledStore();
-  createDeltaWriter({ writer: WRITER, appendText, onStopped }).push('Hel');
-  expect(texts(writes)).toEqual(['Hel']);
+  const deltas = createDeltaWriter({ writer: WRITER, appendText, onStopped });
+  deltas.push('Hel');
+  deltas.push('lo');
+  expect(texts(writes)).toEqual([]);
+  nextTurn();
+  expect(texts(writes)).toEqual(['Hello']);
+});
+
+test('an answer that came whole is all rest: its end writes it', async () => {
+  const { writes, appendText } = controlledStore();
+  const deltas = createDeltaWriter({ writer: WRITER, appendText, onStopped });
+  deltas.push('Hel');
+  deltas.push('lo');
+  await expect(deltas.rest()).resolves.toBe('Hello');
+  nextTurn();
+  expect(texts(writes)).toEqual([]);
 });
 
 test('what comes during a write, and shortly after it, is one group', async () => {
   const { writes, appendText } = controlledStore();
   const deltas = createDeltaWriter({ writer: WRITER, appendText, onStopped });
   deltas.push('Hel');
+  nextTurn();
   deltas.push('lo');
   writes[0]?.end(true);
   await settle();
@@ -71,10 +89,12 @@ test('text after a pause is written at once again', async () => {
   const { writes, appendText } = controlledStore();
   const deltas = createDeltaWriter({ writer: WRITER, appendText, onStopped });
   deltas.push('a');
+  nextTurn();
   writes[0]?.end(true);
   await settle();
   jest.advanceTimersByTime(500);
   deltas.push('b');
+  nextTurn();
   expect(texts(writes)).toEqual(['a', 'b']);
 });
 
@@ -82,6 +102,7 @@ test('a refused writer stops: it says so once and writes nothing more', async ()
   const { writes, appendText } = controlledStore();
   const deltas = createDeltaWriter({ writer: WRITER, appendText, onStopped });
   deltas.push('a');
+  nextTurn();
   deltas.push('b');
   writes[0]?.end(false);
   await settle();
@@ -97,6 +118,7 @@ test('a failed write stops it as well, with the reason', async () => {
   const deltas = createDeltaWriter({ writer: WRITER, appendText, onStopped });
   const error = new Error('disk full');
   deltas.push('a');
+  nextTurn();
   writes[0]?.end(error);
   await settle();
   deltas.push('b');
@@ -109,6 +131,7 @@ test('the rest is what was not written, and waits for the write under way', asyn
   const { writes, appendText } = controlledStore();
   const deltas = createDeltaWriter({ writer: WRITER, appendText, onStopped });
   deltas.push('a');
+  nextTurn();
   deltas.push('b');
   let rest: string | undefined;
   const ending = deltas.rest().then((text) => {

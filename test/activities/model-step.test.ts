@@ -1,4 +1,5 @@
 // One attempt of a model step, with a model whose every word is the test's.
+import { setImmediate } from 'node:timers/promises';
 import { ApplicationFailure, CancelledFailure } from '@temporalio/activity';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
@@ -73,6 +74,18 @@ test('what was streamed is what is stored, and the workflow is told ids and a pr
   expect(await streamedText(store.db, message.replyId)).toBe('Good morning.');
 });
 
+/** Its words come in packets of their own, so that each is written before the next. */
+const speaksSlowly =
+  (...words: string[]): Speech =>
+  async (say) => {
+    for (const word of words) {
+      say(word);
+      await setImmediate();
+      await setImmediate();
+    }
+    return replyOf(words.join(''));
+  };
+
 test('a write that fails while the model ends leaves nothing half: the step fails and is tried again', async () => {
   const { session, message, id } = await newMessage();
   let fails = true;
@@ -81,7 +94,7 @@ test('a write that fails while the model ends leaves nothing half: the step fail
     fails = false;
     throw new Error('disk full');
   };
-  await expect(stepOf(speaks('Good ', 'morning'), { appendText }).run(session, id)).rejects.toThrow(
+  await expect(stepOf(speaksSlowly('Good ', 'morning'), { appendText }).run(session, id)).rejects.toThrow(
     'disk full',
   );
   expect(await store.messageRow(message.replyId)).toMatchObject({ status: 'in_progress' });

@@ -2,7 +2,7 @@
 import { notFound } from '../../contracts/errors.ts';
 import { isTerminal, type Message } from '../../contracts/messages.ts';
 import { createBell, POLL_INTERVAL_MS } from '../../events/bell.ts';
-import type { LiveChannel } from '../../events/live-channel.ts';
+import type { Change, LiveChannel } from '../../events/live-channel.ts';
 import type { MessageReader } from './reader.ts';
 
 export interface ReplyRef {
@@ -16,6 +16,15 @@ export interface WaitDeps {
   syncWaitMs: number;
 }
 
+/** Words change nothing for who waits for the end, nor does what happens to other messages; a deletion names none. */
+const mayEnd =
+  (replyId: string) =>
+  ({ events }: Change): boolean =>
+    !events ||
+    events.some(({ type, message_id }) =>
+      message_id === null ? type === 'session.ended' : message_id === replyId && type !== 'message.delta',
+    );
+
 export type WaitForReply = ReturnType<typeof createWait>;
 
 export const createWait = ({ reader, channel, syncWaitMs }: WaitDeps) =>
@@ -25,7 +34,10 @@ export const createWait = ({ reader, channel, syncWaitMs }: WaitDeps) =>
     signal: AbortSignal,
   ): Promise<{ message: Message; settled: boolean }> {
     const bell = createBell(signal);
-    const unsubscribe = channel.subscribe(sessionId, bell.ring);
+    const concerns = mayEnd(replyId);
+    const unsubscribe = channel.subscribe(sessionId, (change) => {
+      if (concerns(change)) bell.ring();
+    });
     const deadline = Date.now() + syncWaitMs;
     try {
       for (;;) {
