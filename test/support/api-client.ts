@@ -19,9 +19,11 @@ export function createApiClient(baseUrl: string, key: string) {
     path: string,
     body?: unknown,
     headers: Record<string, string> = {},
+    signal?: AbortSignal,
   ): Promise<Answer> {
     const response = await fetch(baseUrl + path, {
       method,
+      ...(signal ? { signal } : {}),
       headers: {
         Authorization: `Bearer ${key}`,
         ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),

@@ -1,0 +1,198 @@
+// A client as an SDK would be: it repeats what failed with the same key, and writes down what it was promised.
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Answer, ApiClient } from '../../support/api-client.ts';
+import type { Entry, Ledger, Mode } from './ledger.ts';
+import type { Random } from './random.ts';
+
+/** As the SDKs do when nobody answers. */
+const RETRY_MS = 100;
+/** Far longer than any answer of these suites takes; it bounds a call whose server was stopped in the middle. */
+const CALL_MS_MAX = 60_000;
+const POLL_MS = 50;
+/** So many streamed pieces make it a kill in the middle of an answer. */
+const STREAMING_FRAMES = 4;
+
+export interface ClientDeps {
+  index: number;
+  /** The way in for the next call; installations with several give each in turn. */
+  api: () => ApiClient;
+  ledger: Ledger;
+  random: Random;
+  isOver: () => boolean;
+}
+
+const isTerminal = (message: { status: string }): boolean =>
+  ['completed', 'interrupted', 'failed'].includes(message.status);
+
+const waitOf = (answer: Answer): number => Number(answer.headers.get('retry-after') ?? 1) * 1_000;
+
+/** Calls until something other than 503 or silence comes back. */
+export async function untilAnswered(ask: (signal: AbortSignal) => Promise<Answer>): Promise<Answer> {
+  for (;;) {
+    const answer = await ask(AbortSignal.timeout(CALL_MS_MAX)).catch(() => null);
+    if (answer && answer.status !== 503) return answer;
+    await sleep(answer ? waitOf(answer) : RETRY_MS);
+  }
+}
+
+export function createClient({ index, api, ledger, random, isOver }: ClientDeps) {
+  let count = 0;
+
+  function fault(words: string, { status, body }: Answer): void {
+    ledger.faults.push(`client ${index}: ${words} was answered with ${status} ${JSON.stringify(body)}`);
+  }
+
+  const pathOf = ({ sessionId }: Pick<Entry, 'sessionId'>) => `/v1/sessions/${sessionId}/messages`;
+
+  function acknowledge(entry: Entry, status: number, replyId: string): void {
+    ledger.successes.push(Date.now());
+    if (entry.acknowledged) {
+      if (entry.acknowledged.replyId !== replyId)
+        ledger.faults.push(`client ${index}: ${entry.content} was acknowledged under two ids`);
+      return;
+    }
+    entry.acknowledged = { at: Date.now(), status, replyId };
+    ledger.reach('acknowledged');
+  }
+
+  function finish(entry: Entry, reply: any): void {
+    entry.reply = reply;
+    entry.repliedAt = Date.now();
+    ledger.successes.push(entry.repliedAt);
+  }
+
+  /** Asks for a reply that was promised until it is over. */
+  async function await_(entry: Entry): Promise<void> {
+    const path = `${pathOf(entry)}/${entry.acknowledged?.replyId}`;
+    for (;;) {
+      const answer = await untilAnswered((signal) => api().call('GET', path, undefined, {}, signal));
+      if (answer.status !== 200) return fault('a read', answer);
+      if (isTerminal(answer.body)) return finish(entry, answer.body);
+      await sleep(POLL_MS);
+    }
+  }
+
+  const post = (entry: Entry, body: object) =>
+    untilAnswered((signal) =>
+      api().call('POST', pathOf(entry), body, { 'Idempotency-Key': entry.content }, signal),
+    );
+
+  async function sync(entry: Entry): Promise<void> {
+    const answer = await post(entry, { content: entry.content });
+    if (answer.status !== 200 && answer.status !== 202) return fault('a message', answer);
+    acknowledge(entry, answer.status, answer.body.id);
+    if (answer.status === 200) finish(entry, answer.body);
+    else await await_(entry);
+  }
+
+  async function background(entry: Entry): Promise<void> {
+    const answer = await post(entry, { content: entry.content, background: true });
+    if (answer.status !== 202) return fault('a background message', answer);
+    acknowledge(entry, 202, answer.body.id);
+  }
+
+  /** One connection of a stream. @returns whether it came to its end. */
+  async function follow(entry: Entry): Promise<boolean> {
+    const headers = { 'Idempotency-Key': entry.content };
+    let frames = 0;
+    for await (const frame of api().stream(entry.sessionId, entry.content, {}, headers)) {
+      entry.frames.push(frame);
+      frames += 1;
+      if (!entry.acknowledged) acknowledge(entry, 200, frame.data.message_id);
+      if (frames === STREAMING_FRAMES) ledger.reach('streaming');
+      if (frame.data.type === 'message') finish(entry, frame.data.message);
+    }
+    return entry.reply !== null;
+  }
+
+  async function stream(entry: Entry): Promise<void> {
+    for (;;) {
+      try {
+        if (await follow(entry)) break;
+      } catch (error) {
+        const refused = /^(\d{3}) (.*)/.exec(String((error as Error).message));
+        if (refused && refused[1] !== '503') {
+          ledger.faults.push(`client ${index}: a stream was answered with ${refused[0]}`);
+          return;
+        }
+      }
+      await sleep(RETRY_MS);
+    }
+    entry.streamEnded = true;
+  }
+
+  const MODES = { sync, background, stream };
+
+  function newEntry(sessionId: string, mode: Mode, markers: string): Entry {
+    count += 1;
+    return ledger.add({ client: index, sessionId, content: `message ${index}.${count} ${markers}`, mode });
+  }
+
+  const shortAnswer = () =>
+    `[[tokens=${Math.round(random.between(5, 40))} token_ms=${Math.round(random.between(1, 12))}]]`;
+
+  /** A long answer is begun and stopped; what was said until then stays. */
+  async function interrupt(sessionId: string): Promise<void> {
+    const entry = newEntry(sessionId, 'background', '[[tokens=2000 token_ms=10]]');
+    await background(entry);
+    await sleep(random.between(0, 600));
+    while (entry.acknowledged && !entry.interrupted) {
+      const answer = await untilAnswered((signal) =>
+        api().call('POST', `/v1/sessions/${sessionId}/interrupt`, undefined, {}, signal),
+      );
+      if (answer.status !== 200) return fault('an interrupt', answer);
+      ledger.successes.push(Date.now());
+      const { message } = answer.body;
+      // What waited before it was meant first; and nothing may be left to stop when the first try was not heard of.
+      const meant = ledger.entries.find(({ acknowledged }) => acknowledged?.replyId === message?.id);
+      if (meant) meant.interrupted = message;
+      if (message === null) return await_(entry);
+    }
+    await await_(entry);
+  }
+
+  async function say(sessionId: string): Promise<void> {
+    const mode = random.pick<Mode>(['sync', 'sync', 'stream', 'stream', 'background', 'background']);
+    await MODES[mode](newEntry(sessionId, mode, shortAnswer()));
+  }
+
+  async function read(sessionId: string): Promise<void> {
+    const answer = await untilAnswered((signal) =>
+      api().call('GET', `/v1/sessions/${sessionId}`, undefined, {}, signal),
+    );
+    if (answer.status !== 200) fault('reading a session', answer);
+    else ledger.successes.push(Date.now());
+  }
+
+  async function act(sessionId: string): Promise<void> {
+    const chance = random.next();
+    if (chance < 0.1) await interrupt(sessionId);
+    else if (chance < 0.2) await read(sessionId);
+    else await say(sessionId);
+    await sleep(random.between(0, 200));
+  }
+
+  async function newSession(number: number): Promise<string> {
+    const headers = { 'Idempotency-Key': `session ${index}.${number}` };
+    const body = { model: 'claude-haiku' };
+    const answer = await untilAnswered((signal) => api().call('POST', '/v1/sessions', body, headers, signal));
+    if (answer.status !== 201) throw new Error(`A session was answered with ${answer.status}`);
+    return answer.body.id;
+  }
+
+  return {
+    newSession,
+    /** Sends one message and stays with it as its mode asks. */
+    async send(sessionId: string, mode: Mode, markers: string): Promise<Entry> {
+      const entry = newEntry(sessionId, mode, markers);
+      await MODES[mode](entry);
+      return entry;
+    },
+    await: await_,
+    /** Talks until it is over, in two sessions by turns. */
+    async run(): Promise<void> {
+      const sessions = [await newSession(1), await newSession(2)];
+      while (!isOver()) await act(random.pick(sessions));
+    },
+  };
+}
