@@ -43,8 +43,8 @@ export interface Engine {
   isUnderWay(attempt: Attempt & { sessionId: string }): Promise<boolean>;
   /** Ends an attempt whose worker is gone, so that the next one starts now. @returns false when it is not under way. */
   failAttempt(lost: LostAttempt): Promise<boolean>;
-  /** Ends the attempts for a session that any other worker has taken; for when all others are known to be gone. */
-  failAttemptsOfOthers(sessionId: string, worker: string): Promise<void>;
+  /** Ends what any other worker has taken of a session, so that this one gets it now; for when all others are known to be gone. */
+  takeOver(sessionId: string, worker: string): Promise<void>;
   /** Null when Temporal shows no page for people. */
   urlOf(sessionId: string): string | null;
 }

@@ -3,8 +3,16 @@ import type { Expression, ExpressionBuilder, Kysely, SqlBool } from 'kysely';
 import type { MessageRow, SessionRow, Tables } from './schema.ts';
 import { claimed, type Store } from './store.ts';
 
-/** Rows taken up in one pass; the next pass takes the next ones. */
-const ROWS_MAX = 100;
+/** Rows taken up in one pass, more than a worker's turns under way; the next pass takes the next ones. */
+const ROWS_MAX = 500;
+
+const owesAnAnswer = ({ exists, selectFrom }: ExpressionBuilder<Tables, 'sessions'>) =>
+  exists(
+    selectFrom('messages')
+      .select('messages.id')
+      .whereRef('messages.session_id', '=', 'sessions.id')
+      .where('messages.status', 'in', ['queued', 'in_progress', 'requires_action']),
+  );
 
 export function createSweepStore(store: Store) {
   const { db } = store;
@@ -22,15 +30,18 @@ export function createSweepStore(store: Store) {
       .execute();
 
   /** Sessions that owe an answer. */
+  const owing = (): Promise<SessionRow[]> =>
+    db
+      .selectFrom('sessions')
+      .selectAll()
+      .where('status', '=', 'active')
+      .where(owesAnAnswer)
+      .limit(ROWS_MAX)
+      .execute();
+
+  /** Those of them that were not looked at lately. */
   const claimOwing = (now: number, nextCheckAt: number): Promise<SessionRow[]> =>
-    claim(store, now, nextCheckAt, ({ exists, selectFrom }) =>
-      exists(
-        selectFrom('messages')
-          .select('messages.id')
-          .whereRef('messages.session_id', '=', 'sessions.id')
-          .where('messages.status', 'in', ['queued', 'in_progress', 'requires_action']),
-      ),
-    );
+    claim(store, now, nextCheckAt, owesAnAnswer);
 
   /** Sessions whose idle deadline has passed a while ago without their workflow ending them. */
   const claimOverdue = (before: number, now: number, nextCheckAt: number): Promise<SessionRow[]> =>
@@ -58,7 +69,7 @@ export function createSweepStore(store: Store) {
       .limit(ROWS_MAX)
       .execute();
 
-  return { lostLeases, unsignalledMessages, unsignalledEnds, claimOwing, claimOverdue, halfDeleted };
+  return { lostLeases, unsignalledMessages, unsignalledEnds, owing, claimOwing, claimOverdue, halfDeleted };
 }
 
 /** Accepted messages that nobody was told of, with their sessions. */

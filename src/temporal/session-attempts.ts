@@ -16,7 +16,7 @@ const ACTIVITY_STARTED = 2;
 const RETRY_AT_ONCE = '1 millisecond';
 
 /** What a closed run was about to do when it ended is not under way. */
-const underWay = ({ raw, status }: WorkflowExecutionDescription) =>
+export const attemptsUnderWay = ({ raw, status }: WorkflowExecutionDescription) =>
   (raw.pendingActivities ?? []).filter(
     (pending) => status.name === 'RUNNING' && pending.state === ACTIVITY_STARTED,
   );
@@ -28,35 +28,35 @@ const workerLost = () =>
     nextRetryDelay: RETRY_AT_ONCE,
   });
 
+/** Temporal has lost the run, or what was taken has ended by itself in between: either way it is not under way. */
+export function notUnderWay(error: unknown): false {
+  if (error instanceof WorkflowNotFoundError || error instanceof ActivityNotFoundError) return false;
+  throw error;
+}
+
 export interface SessionAttemptsDeps {
   client: Client;
   temporal: TemporalConnection;
 }
 
-export function createSessionAttempts({ client, temporal }: SessionAttemptsDeps) {
-  const describe = (sessionId: string, runId?: string) =>
-    temporal.call(() => client.workflow.getHandle(workflowId(sessionId), runId).describe());
-
-  async function fail({
-    sessionId,
-    runId,
-    activityId,
-  }: Omit<LostAttempt, 'worker' | 'attempt'>): Promise<true> {
+/** Ends one attempt by name. */
+export const createEndAttempt =
+  ({ client, temporal }: SessionAttemptsDeps) =>
+  async ({ sessionId, runId, activityId }: Omit<LostAttempt, 'worker' | 'attempt'>): Promise<true> => {
     const attempt = { workflowId: workflowId(sessionId), runId, activityId };
     await temporal.call(() => client.activity.fail(attempt, workerLost()));
     return true;
-  }
+  };
 
-  /** Temporal has lost the run, or the attempt has ended by itself in between: either way it is not under way. */
-  function notUnderWay(error: unknown): false {
-    if (error instanceof WorkflowNotFoundError || error instanceof ActivityNotFoundError) return false;
-    throw error;
-  }
+export function createSessionAttempts(deps: SessionAttemptsDeps) {
+  const { client, temporal } = deps;
+  const end = createEndAttempt(deps);
 
   /** Temporal must still wait for the very attempt, in the very worker. */
   async function waitsFor(attempt: LostAttempt): Promise<boolean> {
-    const description = await describe(attempt.sessionId, attempt.runId);
-    return underWay(description).some(
+    const handle = client.workflow.getHandle(workflowId(attempt.sessionId), attempt.runId);
+    const description = await temporal.call(() => handle.describe());
+    return attemptsUnderWay(description).some(
       (pending) =>
         pending.activityId === attempt.activityId &&
         pending.attempt === attempt.attempt &&
@@ -64,20 +64,10 @@ export function createSessionAttempts({ client, temporal }: SessionAttemptsDeps)
     );
   }
 
-  const endAttempt = async (lost: LostAttempt): Promise<boolean> => (await waitsFor(lost)) && fail(lost);
-
-  async function endAttemptsOfOthers(sessionId: string, worker: string): Promise<void> {
-    const description = await describe(sessionId);
-    for (const { activityId, lastWorkerIdentity } of underWay(description))
-      if (activityId && lastWorkerIdentity !== worker)
-        await fail({ sessionId, runId: description.runId, activityId });
-  }
+  const endIfUnderWay = async (lost: LostAttempt): Promise<boolean> => (await waitsFor(lost)) && end(lost);
 
   return {
     isUnderWay: (attempt: LostAttempt) => waitsFor(attempt).catch(notUnderWay),
-    failAttempt: (lost: LostAttempt) => endAttempt(lost).catch(notUnderWay),
-    async failAttemptsOfOthers(sessionId: string, worker: string): Promise<void> {
-      await endAttemptsOfOthers(sessionId, worker).catch(notUnderWay);
-    },
+    failAttempt: (lost: LostAttempt) => endIfUnderWay(lost).catch(notUnderWay),
   };
 }

@@ -7,6 +7,7 @@ import type { TemporalConnection } from './connection.ts';
 import { createSessionAttempts } from './session-attempts.ts';
 import { createSessionQuery } from './session-query.ts';
 import { createSessionStart } from './session-start.ts';
+import { createSessionTakeover } from './session-takeover.ts';
 
 export interface GatewayDeps {
   client: Client;
@@ -37,6 +38,7 @@ export function createSessionGateway(deps: GatewayDeps): Engine {
     end: (session, argument) => signal(session, SIGNALS.end, argument),
     ...createSessionQuery(deps),
     ...createSessionAttempts(deps),
+    ...createSessionTakeover(deps),
     urlOf: (sessionId) =>
       uiUrl === null ? null : `${uiUrl}/namespaces/${namespace}/workflows/${workflowId(sessionId)}`,
   };

@@ -185,7 +185,7 @@ test('a deletion that was cut short between its two transactions is finished', a
 });
 
 test('with Temporal away a pass gives up soon: a hundred rows are not a hundred time-outs', async () => {
-  for (let n = 0; n < 5; n += 1) await sendUnheard(await store.createSession());
+  for (let n = 0; n < 30; n += 1) await sendUnheard(await store.createSession());
   let calls = 0;
   const message = async () => {
     calls += 1;
@@ -199,6 +199,7 @@ test('with Temporal away a pass gives up soon: a hundred rows are not a hundred 
     engine: { ...engine, message, requireAvailable },
   });
   await away.sweep.run();
-  expect(calls).toBe(1);
+  // As many as are helped at once.
+  expect(calls).toBe(10);
   await away.close();
 });

@@ -97,6 +97,10 @@ export function spawnServer(options: ServerOptions & { port: number }) {
   running.add(entry);
   void exit.catch(() => undefined).finally(() => running.delete(entry));
   const readyLine = () => /^OpenClaw ready at (\S+)$/m.exec(text.stdout);
+  let readyAt: number | undefined;
+  child.stdout?.on('data', () => {
+    if (readyLine()) readyAt ??= Date.now();
+  });
 
   return {
     pid,
@@ -106,6 +110,8 @@ export function spawnServer(options: ServerOptions & { port: number }) {
     exit,
     stdout: () => text.stdout,
     stderr: () => text.stderr,
+    /** When the ready line came. */
+    readyAt: (): number | undefined => readyAt,
     /** As the ready line names it. */
     get url(): string {
       return readyLine()?.[1] ?? '';

@@ -63,7 +63,7 @@ const silentEngine: Engine = {
   isRunning: async () => true,
   isUnderWay: async () => true,
   failAttempt: async () => false,
-  failAttemptsOfOthers: quiet,
+  takeOver: quiet,
   urlOf: () => null,
 };
 

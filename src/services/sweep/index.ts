@@ -3,6 +3,7 @@ import { purgeIdempotency } from '../../stores/idempotency.ts';
 import { createMessageRows } from '../../stores/message-rows.ts';
 import type { Store } from '../../stores/store.ts';
 import { createSweepStore } from '../../stores/sweep.ts';
+import { type DeadWorkDeps, deadWork } from './dead-work.ts';
 import { type HalfDeletedDeps, halfDeleted } from './half-deleted.ts';
 import type { Look } from './look.ts';
 import { type LostAttemptsDeps, lostAttempts } from './lost-attempts.ts';
@@ -12,7 +13,15 @@ import { type OwedAnswersDeps, owedAnswers } from './owed-answers.ts';
 
 const INTERVAL_MS = 5_000;
 
-type LookDeps = LostAttemptsDeps & LostSignalsDeps & OwedAnswersDeps & MissedExpiriesDeps & HalfDeletedDeps;
+/** Sessions that are helped at the same time: each waits for Temporal, and after a kill many have to be. */
+const HELPED_AT_ONCE_MAX = 10;
+
+type LookDeps = LostAttemptsDeps &
+  DeadWorkDeps &
+  LostSignalsDeps &
+  OwedAnswersDeps &
+  MissedExpiriesDeps &
+  HalfDeletedDeps;
 
 export interface SweepDeps extends Omit<LookDeps, 'rows' | 'messages'> {
   store: Store;
@@ -30,17 +39,22 @@ export function createSweep(deps: SweepDeps) {
   const helpEach =
     <Row>({ find, help }: Look<Row>) =>
     async (everything: boolean): Promise<void> => {
-      for (const row of await find(everything)) {
-        if (stopped) return;
-        await help(row).catch((error: unknown) => {
-          engine.requireAvailable();
-          logger.warn({ err: error }, 'The sweep could not help a session; it looks again later');
-        });
-      }
+      const rows = (await find(everything)).values();
+      const helpOn = async (): Promise<void> => {
+        for (const row of rows) {
+          if (stopped) return;
+          await help(row).catch((error: unknown) => {
+            engine.requireAvailable();
+            logger.warn({ err: error }, 'The sweep could not help a session; it looks again later');
+          });
+        }
+      };
+      await Promise.all(Array.from({ length: HELPED_AT_ONCE_MAX }, helpOn));
     };
 
   const looks = [
     helpEach(lostAttempts(shared)),
+    helpEach(deadWork(shared)),
     helpEach(lostMessages(shared)),
     helpEach(lostEnds(shared)),
     helpEach(owedAnswers(shared)),

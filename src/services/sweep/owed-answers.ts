@@ -13,9 +13,6 @@ export interface OwedAnswersDeps {
   logger: Logger;
   showPreviews: boolean;
   now: () => number;
-  /** This process's worker. */
-  worker: string;
-  isOnlyWorker: boolean;
 }
 
 export function owedAnswers(deps: OwedAnswersDeps): Look<SessionRow> {
@@ -41,8 +38,6 @@ export function owedAnswers(deps: OwedAnswersDeps): Look<SessionRow> {
       return rows.claimOwing(everything ? Number.MAX_SAFE_INTEGER : at, at + CHECK_EVERY_MS);
     },
     async help(session) {
-      // A worker that was killed between taking a turn and opening it has left no lease.
-      if (deps.isOnlyWorker) await engine.failAttemptsOfOthers(session.id, deps.worker);
       const user = await owed(session);
       if (!user || (await isKnown(session.id, user.id))) return;
       const ids = { sessionId: session.id, messageId: user.id };
