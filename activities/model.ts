@@ -60,6 +60,15 @@ function keepAlive(beat: () => void): () => void {
   return () => clearInterval(timer);
 }
 
+/** A model that is silent writes nothing that could be refused: then it is the renewal that finds out. */
+function keepLease(turns: Turns, writer: StepWriter, superseded: AbortController): () => void {
+  const renew = async () => {
+    if (!(await turns.renewLease(writer))) superseded.abort(new Superseded());
+  };
+  // A renewal that fails is made up for by the next; if none comes through, another worker may take over.
+  return keepAlive(() => void renew().catch(() => undefined));
+}
+
 const attemptOf = ({ info }: Context, worker: string): Attempt => ({
   worker,
   runId: info.workflowExecution?.runId ?? '',
@@ -85,9 +94,8 @@ export function createModelStep(deps: ModelStepDeps) {
   async function speak(
     { open, head }: { open: Open; head: string | null },
     writer: StepWriter,
-    cancelled: AbortSignal,
+    { cancelled, superseded }: { cancelled: AbortSignal; superseded: AbortController },
   ) {
-    const superseded = new AbortController();
     const signal = AbortSignal.any([cancelled, superseded.signal]);
     const deltas = createDeltaWriter({
       writer,
@@ -135,10 +143,11 @@ export function createModelStep(deps: ModelStepDeps) {
 
   async function step(input: ModelStepInput, open: Open, cancelled: AbortSignal): Promise<ModelStepResult> {
     const writer = writerOf(open);
-    // A renewal that fails is made up for by the next; if none comes through, another worker may take over.
-    const stop = keepAlive(() => void turns.renewLease(writer).catch(() => undefined));
+    const superseded = new AbortController();
+    const stop = keepLease(turns, writer, superseded);
     try {
-      return await complete(writer, await speak({ open, head: input.head }, writer, cancelled));
+      const spoken = await speak({ open, head: input.head }, writer, { cancelled, superseded });
+      return await complete(writer, spoken);
     } catch (error) {
       if (error instanceof Superseded) return afterTakeover(input, open);
       // The reason is Temporal's own failure, which Temporal knows as a cancellation.

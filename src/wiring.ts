@@ -101,7 +101,7 @@ export async function createSystem(options: SystemOptions): Promise<System> {
   const apiKeys = createApiKeys({ ...shared, access: createAccessStore(store), secretKey });
   let worker: SessionWorker | undefined;
   const services: Services = {
-    sessions: createSessions({ ...shared, messages, reader: createMessageReader(db), turns, sessionView }),
+    sessions: createSessions({ ...shared, reader: createMessageReader(db), turns, sessionView }),
     messages,
     events: createEvents({ log, sessions }),
     apiKeys,

@@ -37,6 +37,8 @@ export interface MessageSignal {
   /** The beginning of the text, for people who read the Temporal UI. Empty when previews are off. */
   preview: string;
   expiresAtMs: number | null;
+  /** The reply that this message's acceptance has ended in the store. */
+  interrupts?: string;
 }
 
 export interface InterruptSignal {

@@ -42,7 +42,13 @@ const isKnown = (state: SessionState, messageId: string): boolean =>
   state.queue.some((message) => message.messageId === messageId) ||
   state.handled.includes(messageId);
 
-export function messageArrived(state: SessionState, signal: MessageSignal): SessionState {
+export function interruptAsked(state: SessionState, replyId: string): SessionState {
+  if (state.interrupts.includes(replyId)) return state;
+  return { ...state, interrupts: [...state.interrupts, replyId].slice(-INTERRUPTS_MAX) };
+}
+
+export function messageArrived(before: SessionState, signal: MessageSignal): SessionState {
+  const state = signal.interrupts === undefined ? before : interruptAsked(before, signal.interrupts);
   if (state.ended || isKnown(state, signal.messageId)) return state;
   const { messageId, replyId, position, preview } = signal;
   return {
@@ -51,11 +57,6 @@ export function messageArrived(state: SessionState, signal: MessageSignal): Sess
     // What was true at its acceptance is not any more when a turn runs.
     expiresAtMs: state.running ? state.expiresAtMs : signal.expiresAtMs,
   };
-}
-
-export function interruptAsked(state: SessionState, replyId: string): SessionState {
-  if (state.interrupts.includes(replyId)) return state;
-  return { ...state, interrupts: [...state.interrupts, replyId].slice(-INTERRUPTS_MAX) };
 }
 
 export const configured = (state: SessionState, signal: ConfigureSignal): SessionState => ({

@@ -22,7 +22,11 @@ export const MessageContent = z.union(
 );
 export type MessageContent = z.infer<typeof MessageContent>;
 
-export const OnBusy = z.enum(['queue', 'reject']);
+/**
+ * What a message does when the session is busy: waits for its turn, is refused, ends the running turn, or ends it at the
+ * edge of its current model step.
+ */
+export const OnBusy = z.enum(['queue', 'reject', 'interrupt', 'steer']);
 export type OnBusy = z.infer<typeof OnBusy>;
 
 /** Claude's own object; what it allows beyond `type` is checked by the model. */

@@ -1,7 +1,7 @@
 // Tells workflows what the store has accepted. Nobody waits for it: what is owed and gets lost is said again by the sweep.
 import type { Kysely } from 'kysely';
 import type { Logger } from 'pino';
-import type { ConfigureSignal, EndReason, MessageSignal } from '../../workflows/protocol.ts';
+import type { ConfigureSignal, EndReason, InterruptSignal, MessageSignal } from '../../workflows/protocol.ts';
 import type { MessageRow, SessionRow, Tables } from '../stores/schema.ts';
 import { pending } from '../turns/snapshot.ts';
 import type { Engine, EngineSession } from './engine.ts';
@@ -22,6 +22,7 @@ export const messageSignal = (
 ): MessageSignal => ({
   ...pending(user, showPreviews),
   expiresAtMs: session.expires_at,
+  ...(user.interrupts_reply_id === null ? {} : { interrupts: user.interrupts_reply_id }),
 });
 
 export interface SignalsDeps {
@@ -94,6 +95,13 @@ export function createSignals({ engine, db, log, now }: SignalsDeps) {
     },
     endLater: (session: SessionRow, reason: EndReason): void => {
       end(session, reason).catch(logLost(session.id, 'end'));
+    },
+    /**
+     * Lost, the workflow hears of the end from the attempt that still works on the reply: the fence refuses its writes.
+     * What waits for its next try is found by the sweep.
+     */
+    interruptLater: (session: SessionRow, signal: InterruptSignal): void => {
+      engine.interrupt(engineSession(session), signal).catch(logLost(session.id, 'interrupt'));
     },
     /**
      * Lost, it costs the Temporal UI its newest model name until the next change, for turns read the store; a deadline

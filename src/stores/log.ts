@@ -149,15 +149,16 @@ export function createSessionLog({ store, now, committed }: SessionLogOptions) {
     return done.result;
   }
 
-  /** Says that the holder of this fence still lives. No event: readers have no interest in it. */
-  async function renewLease(sessionId: string, fence: number): Promise<void> {
+  /** Says that the holder of this fence still lives. No event: readers have no interest in it. @returns whether it holds it. */
+  async function renewLease(sessionId: string, fence: number): Promise<boolean> {
     const renewed = { lease_renewed_at: now() };
-    await db
+    const { numUpdatedRows } = await db
       .updateTable('sessions')
       .set(renewed)
       .where('id', '=', sessionId)
       .where('fence', '=', fence)
-      .execute();
+      .executeTakeFirst();
+    return numUpdatedRows > 0n;
   }
 
   return { write, create, read: (query: LogQuery) => readEvents(db, query), renewLease };

@@ -18,16 +18,25 @@ export function createMessageRows(db: Kysely<Tables>) {
     await db.updateTable('messages').set(patch).where('id', '=', id).execute();
   };
 
-  /** User messages of the session that wait for their turn, in order of acceptance. */
-  const queued = (sessionId: string): Promise<MessageRow[]> =>
+  const selectQueued = (sessionId: string) =>
     db
       .selectFrom('messages')
       .selectAll()
       .where('session_id', '=', sessionId)
       .where('status', '=', 'queued')
       .where('role', '=', 'user')
-      .orderBy('position')
-      .execute();
+      .orderBy('position');
+
+  /** User messages of the session that wait for their turn, in order of acceptance. */
+  const queued = (sessionId: string): Promise<MessageRow[]> => selectQueued(sessionId).execute();
+
+  /** The one whose turn is next: the others are not read, for they may be long. */
+  const firstQueued = (sessionId: string): Promise<MessageRow | undefined> =>
+    selectQueued(sessionId).limit(1).executeTakeFirst();
+
+  /** The first message that waits and steers this reply. */
+  const steering = (sessionId: string, replyId: string): Promise<MessageRow | undefined> =>
+    selectQueued(sessionId).where('steers_reply_id', '=', replyId).limit(1).executeTakeFirst();
 
   const countQueued = async (sessionId: string): Promise<number> => {
     const { count } = await db
@@ -65,7 +74,7 @@ export function createMessageRows(db: Kysely<Tables>) {
       .executeTakeFirst();
 
   return {
-    ...{ get, insert, update, queued, countQueued, unattached, userOf },
+    ...{ get, insert, update, queued, firstQueued, steering, countQueued, unattached, userOf },
     copyOf,
     ...createBranchReader(db, get),
     ...createStepRows(db),

@@ -1,9 +1,10 @@
 // Forward-only migrations, in the order of their numbers; each runs once, in a transaction.
 import { type Kysely, type Migration, Migrator } from 'kysely';
 import * as spine from './migrations/0001-spine.ts';
+import * as onBusy from './migrations/0002-on-busy.ts';
 import type { Tables } from './schema.ts';
 
-const MIGRATIONS: Record<string, Migration> = { '0001-spine': spine };
+const MIGRATIONS: Record<string, Migration> = { '0001-spine': spine, '0002-on-busy': onBusy };
 
 /** Brings the database to this version's tables. @throws when a migration fails, or the database is newer. */
 export async function migrate(db: Kysely<Tables>): Promise<void> {

@@ -102,6 +102,10 @@ export interface MessagesTable extends UsageColumns {
   position: number | null;
   /** On a user message: the reply that answers it. */
   reply_id: string | null;
+  /** On a user message: the reply that its acceptance has ended. */
+  interrupts_reply_id: string | null;
+  /** On a user message: the reply that ends for it at the edge of a step, should another step come. */
+  steers_reply_id: string | null;
   text: string;
   /** JSON: content blocks as the API shows them. */
   blocks: string;

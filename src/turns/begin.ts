@@ -8,6 +8,7 @@ import { type LeaseColumns, type MessageRow, NO_LEASE, NO_USAGE, type SessionRow
 import { messageView } from '../views/messages.ts';
 import { attach } from './attach.ts';
 import { closeForgotten, closeReply } from './close.ts';
+import { closeSteered } from './current.ts';
 
 export interface BeginInput {
   sessionId: string;
@@ -49,7 +50,8 @@ interface Turn {
 async function insertCopy(tx: SessionTransaction, { user, reply }: Turn): Promise<MessageRow> {
   const ids = { user: newId('msg'), reply: newId('msg') };
   const unattached = { depth: null, parent_id: null, status: 'queued', completed_at: null } as const;
-  const fresh = { ...unattached, created_at: tx.now, signalled_at: null };
+  const named = { interrupts_reply_id: null, steers_reply_id: null } as const;
+  const fresh = { ...unattached, ...named, created_at: tx.now, signalled_at: null };
   const userCopy: MessageRow = { ...user, ...fresh, id: ids.user, reply_id: ids.reply, copy_of: user.id };
   const replyCopy: MessageRow = {
     ...reply,
@@ -91,7 +93,7 @@ export function createBegin({ log, catalogue }: { log: SessionLog; catalogue: Ca
 
   /** Signals may be lost or late; the order of acceptance is in the rows. */
   async function openNew(tx: SessionTransaction, turn: Turn, input: BeginInput): Promise<Begun> {
-    const [first] = await tx.messages.queued(tx.session.id);
+    const first = await tx.messages.firstQueued(tx.session.id);
     // Its own turn, not this one under another name: a retry of this step must find what it has begun.
     if (first && first.id !== turn.user.id) return { kind: 'instead', user: first, again: true };
     if (isBehind(tx, input)) return { kind: 'behind' };
@@ -102,9 +104,14 @@ export function createBegin({ log, catalogue }: { log: SessionLog; catalogue: Ca
     return { kind: 'open', session: tx.session, user: turn.user, reply, step: input.step, fence };
   }
 
-  /** Another try of the same step: what the last one had sent is void, and readers are told so. */
+  /**
+   * The next step, or another try of the same one: then what the last try had sent is void, and readers are told so.
+   * A message that steers the reply ends it here.
+   */
   async function reopen(tx: SessionTransaction, turn: Turn, input: BeginInput): Promise<Begun> {
     const { step } = input;
+    const steered = await closeSteered(tx, turn.reply, step);
+    if (steered) return { kind: 'settled', session: tx.session, ...turn, reply: steered, head: steered.id };
     const fence = takeFence(tx, input.attempt);
     if (await stepHasStreamed(tx.rows, turn.reply.id, step))
       tx.append('message.reset', turn.reply.id, { step });
@@ -116,6 +123,9 @@ export function createBegin({ log, catalogue }: { log: SessionLog; catalogue: Ca
     if (isBehind(tx, input)) return { kind: 'behind' };
     const made = await tx.messages.copyOf(turn.user, input.head);
     if (made) return { kind: 'instead', user: made, again: false };
+    // Somebody has said that no answer is wanted; on another branch it is not wanted either.
+    if (turn.reply.status === 'interrupted')
+      return { kind: 'settled', session: tx.session, ...turn, head: input.head };
     if (!isTerminal(turn.reply.status)) await closeReply(tx, turn.reply, { status: 'interrupted' });
     return { kind: 'instead', user: await insertCopy(tx, turn), again: false };
   }

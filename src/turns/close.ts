@@ -8,7 +8,16 @@ import { messageView } from '../views/messages.ts';
 import type { SessionView } from '../views/sessions.ts';
 import { attach, idleDeadline } from './attach.ts';
 
-export type Closing = { status: 'interrupted' } | { status: 'failed'; error: ErrorDetail };
+export type Closing =
+  | { status: 'interrupted' }
+  | { status: 'failed'; error: ErrorDetail }
+  /** Every step so far is complete, and no further one is wanted. */
+  | { status: 'completed'; stopReason: 'steered' };
+
+const stopReasonOf = (closing: Closing): string | null => {
+  if (closing.status === 'completed') return closing.stopReason;
+  return closing.status === 'interrupted' ? 'interrupted' : null;
+};
 
 const textBlocks = (text: string): string => JSON.stringify(text === '' ? [] : [{ type: 'text', text }]);
 
@@ -26,7 +35,7 @@ export async function closeReply(
     status: closing.status,
     text,
     blocks: textBlocks(text),
-    stop_reason: closing.status === 'interrupted' ? 'interrupted' : null,
+    stop_reason: stopReasonOf(closing),
     error: closing.status === 'failed' ? JSON.stringify(closing.error) : null,
     completed_at: tx.now,
   };
@@ -48,6 +57,17 @@ export async function closeForgotten(tx: SessionTransaction, replyId: string): P
   if (open_reply_id === null || open_reply_id === replyId) return;
   const open = await tx.messages.get(open_reply_id);
   if (open && !isTerminal(open.status)) await closeReply(tx, open, { status: 'interrupted' });
+}
+
+/** A message whose turn has not begun has it now, and it ends at once. */
+export async function closeUnbegun(
+  tx: SessionTransaction,
+  catalogue: Catalogue,
+  turn: { user: MessageRow; reply: MessageRow; head: string | null },
+  closing: Closing,
+): Promise<MessageRow> {
+  await closeForgotten(tx, turn.reply.id);
+  return closeReply(tx, await attach(tx, catalogue, turn), closing);
 }
 
 export interface ReplyRef {
@@ -78,18 +98,16 @@ const STATUS_OF = {
 } as const;
 
 export function createClose({ log, catalogue, sessionView }: CloseDeps) {
-  /** A message whose turn has not begun has it now, and it ends at once; unless another one is to have its turn first. */
+  /** Unless another message is to have its turn first. */
   async function closeQueued(
     tx: SessionTransaction,
     { reply, head }: { reply: MessageRow; head: string | null },
     closing: Closing,
   ): Promise<Closed | undefined> {
-    const [user] = await tx.messages.queued(tx.session.id);
+    const user = await tx.messages.firstQueued(tx.session.id);
     if (!user) return undefined;
     if (user.reply_id !== reply.id) return { kind: 'instead', user };
-    await closeForgotten(tx, reply.id);
-    const open = await attach(tx, catalogue, { user, reply, head });
-    return { kind: 'closed', reply: await closeReply(tx, open, closing) };
+    return { kind: 'closed', reply: await closeUnbegun(tx, catalogue, { user, reply, head }, closing) };
   }
 
   const close = (ref: ReplyRef, closing: Closing): Promise<Closed | undefined> =>

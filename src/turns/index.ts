@@ -16,7 +16,7 @@ export function createTurns(deps: CloseDeps) {
     appendText: createAppendText(deps),
     complete: createCompleteStep(deps),
     failStep: createFailStep(deps),
-    renewLease: ({ sessionId, fence }: StepWriter): Promise<void> => deps.log.renewLease(sessionId, fence),
+    renewLease: ({ sessionId, fence }: StepWriter): Promise<boolean> => deps.log.renewLease(sessionId, fence),
     ...createClose(deps),
     snapshot: createSnapshot(deps),
   };

@@ -132,6 +132,15 @@ test('an attempt whose reply was closed meanwhile says what became of it', async
   expect(await run(session, id)).toMatchObject({ kind: 'settled', status: 'interrupted' });
 });
 
+test('an attempt whose model is silent hears with its next renewal that its reply was closed', async () => {
+  const { session, id } = await newMessage();
+  const { run } = stepOf(async (_, signal) => {
+    await store.sessions.interrupt(store.caller, session);
+    return silence(signal);
+  });
+  expect(await run(session, id)).toMatchObject({ kind: 'settled', status: 'interrupted', preview: '' });
+});
+
 test('a cancelled attempt hangs up and writes no end', async () => {
   const { session, message, id } = await newMessage();
   const { run, environment } = stepOf(async (say, signal) => {

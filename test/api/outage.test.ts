@@ -81,6 +81,37 @@ test('without Temporal reads work, writes answer 503 and leave nothing, and the 
   expect(again.body.status).toBe('completed');
 }, 90_000);
 
+test('without Temporal a running turn is not interrupted: 503, nothing changed, and it can be once Temporal is back', async () => {
+  const session = await server.api.session();
+  const path = `/v1/sessions/${session.id}`;
+  await server.api.post(`${path}/messages`, { content: 'x [[delay_ms=60000]]', background: true });
+  const running = await eventually(
+    async () => (await server.api.get(path)).body,
+    (body) => body.messages[1]?.status === 'in_progress',
+  );
+  const port = Number(temporal.address.split(':')[1]);
+  await temporal.stop();
+  await eventually(
+    () => server.api.get('/readyz'),
+    (answer) => answer.status === 503,
+  );
+  const instead = { content: 'rather this', on_busy: 'interrupt' };
+  for (const refused of [
+    await server.api.post(`${path}/interrupt`),
+    await server.api.post(`${path}/messages`, instead),
+  ])
+    expect([refused.status, refused.body.error.code]).toEqual([503, 'unavailable']);
+  expect((await server.api.get(path)).body.messages).toEqual(running.messages);
+
+  temporal = await startTemporal(port);
+  const answer = await eventually(
+    () => server.api.post(`${path}/messages`, instead),
+    ({ status }) => status !== 503,
+  );
+  expect(answer.body).toMatchObject({ status: 'completed', content: '[simulated] rather this' });
+  expect((await server.api.get(path)).body.messages[1].status).toBe('interrupted');
+}, 90_000);
+
 test('a message that was accepted just before Temporal went away is answered when it is back', async () => {
   const session = await server.api.session();
   const path = `/v1/sessions/${session.id}`;

@@ -47,7 +47,7 @@ describe('creating a session', () => {
     [{ model: 'claude-haiku', metadata: { a: 1 } }, 'metadata.a', /string/],
     [{ model: 'claude-haiku', max_tokens: 10_000_000 }, 'max_tokens', /at most/],
     [{ model: 'claude-haiku', expires_after_seconds: 5 }, 'expires_after_seconds', /60/],
-    [{ model: 'claude-haiku', on_busy: 'steer' }, 'on_busy', /queue/],
+    [{ model: 'claude-haiku', on_busy: 'wait' }, 'on_busy', /queue.*steer/],
     [{ model: 'claude-haiku', budget: {} }, 'budget', /budget/],
     [{ model: 'claude-haiku', status: 'archived', account_id: 'acct_x' }, 'status', /status/],
   ])('refuses %j and names %s', async (body, param, message) => {

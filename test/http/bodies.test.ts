@@ -43,7 +43,11 @@ describe('fields', () => {
       'max_tokens',
       "The 'max_tokens' field must be a number, not true or false",
     ],
-    [{ model: 'm', on_busy: 'wait' }, 'on_busy', "The 'on_busy' field must be one of 'queue', 'reject'"],
+    [
+      { model: 'm', on_busy: 'wait' },
+      'on_busy',
+      "The 'on_busy' field must be one of 'queue', 'reject', 'interrupt', 'steer'",
+    ],
     [{ model: 'm', metadata: [] }, 'metadata', "The 'metadata' field must be an object, not an array"],
     [
       { model: 'm', metadata: { a: 1 } },

@@ -140,7 +140,6 @@ export async function openTestStore(options: TestStoreOptions = {}) {
   const messages = createMessages({ ...shared, channel, feed, syncWaitMs: 10_000 });
   const sessions = createSessions({
     ...shared,
-    messages,
     reader: createMessageReader(db),
     turns,
     sessionView,

@@ -223,6 +223,21 @@ describe('an answered message', () => {
   });
 });
 
+describe('an interrupted message', () => {
+  test('is not answered on another head: nobody wants its answer', async () => {
+    const session = await store.createSession();
+    const message = await store.send(session, 'Never mind');
+    await store.sessions.interrupt(store.caller, session);
+    const other = await store.answer(await store.send(session, 'Other'), null);
+    const before = await store.events(session);
+    expect(await begin(session, message.userMessageId, other)).toMatchObject({
+      kind: 'settled',
+      head: other,
+    });
+    expect(await store.events(session)).toEqual(before);
+  });
+});
+
 describe('a run that may be over already', () => {
   const late = (sessionId: string, messageId: string, head: string | null) =>
     store.turns.begin({ sessionId, head, messageId, step: 1 });

@@ -24,7 +24,9 @@ const createMessage = ({ services: { messages } }: RouteDeps) =>
     summary: 'Send a message and get its answer',
     description:
       'Answers at the end of the turn. With `stream: true` the events of the answer are streamed; with ' +
-      '`background: true` or `Prefer: respond-async` the answer is read later at `Location`.',
+      '`background: true` or `Prefer: respond-async` the answer is read later at `Location`. While the session is ' +
+      'busy, `on_busy` decides: `queue` waits, `reject` answers 409, `interrupt` ends the running turn first, `steer` ' +
+      'ends it when its current step is complete. Messages that wait already are answered before this one.',
     tag,
     body: CreateMessageShape,
     response: Message,

@@ -1,14 +1,16 @@
 // The acceptance of a message: everything that is decided about it is decided here, from rows, in one transaction.
 import type { MessageSignal } from '../../../workflows/protocol.ts';
 import { ApiError } from '../../contracts/errors.ts';
+import type { OnBusy } from '../../contracts/messages.ts';
 import type { Catalogue } from '../../models/catalogue.ts';
 import type { SessionTransaction } from '../../stores/log.ts';
 import type { MessageRow } from '../../stores/schema.ts';
 import { idleDeadline } from '../../turns/attach.ts';
+import { currentReplyId, interruptCurrent } from '../../turns/current.ts';
 import { messageView } from '../../views/messages.ts';
 import { messageSignal } from '../signals.ts';
 import { checkMaxTokens } from '../turn-options.ts';
-import { type NewTurn, newRows } from './new-rows.ts';
+import { type NamedReplies, type NewTurn, newRows } from './new-rows.ts';
 
 /** Messages that may wait in one session; a client that sends more is told to slow down. */
 export const QUEUE_MAX = 100;
@@ -28,12 +30,33 @@ export interface AcceptDeps {
   showPreviews: boolean;
 }
 
-async function checkQueue(tx: SessionTransaction, turn: NewTurn): Promise<void> {
-  const queued = await tx.messages.countQueued(tx.session.id);
-  const busy = tx.session.open_reply_id !== null || queued > 0;
-  if (busy && (turn.on_busy ?? tx.session.on_busy) === 'reject')
-    throw new ApiError('session_busy', 'The session is answering another message');
-  if (queued >= QUEUE_MAX)
+const NONE: NamedReplies = { interrupts_reply_id: null, steers_reply_id: null };
+
+/**
+ * What the message does to the turn that the session is at. An interrupt ends it here and now, so that nothing can lose
+ * the wish or apply it to a later turn. Messages that wait already keep their place: each was accepted with the promise
+ * of an answer, and to take it back is its sender's matter. So a second interrupt ends the turn of the next in the queue.
+ */
+async function meetCurrentTurn(
+  tx: SessionTransaction,
+  onBusy: OnBusy,
+  catalogue: Catalogue,
+): Promise<NamedReplies> {
+  switch (onBusy) {
+    case 'queue':
+      return NONE;
+    case 'reject':
+      if ((await currentReplyId(tx)) === null) return NONE;
+      throw new ApiError('session_busy', 'The session is answering another message');
+    case 'interrupt':
+      return { ...NONE, interrupts_reply_id: (await interruptCurrent(tx, catalogue))?.id ?? null };
+    case 'steer':
+      return { ...NONE, steers_reply_id: await currentReplyId(tx) };
+  }
+}
+
+async function checkQueue(tx: SessionTransaction): Promise<void> {
+  if ((await tx.messages.countQueued(tx.session.id)) >= QUEUE_MAX)
     throw new ApiError('queue_full', `${QUEUE_MAX} messages of this session are waiting already`, {
       retryAfterSeconds: 1,
     });
@@ -59,8 +82,10 @@ export async function acceptMessage(
   if (tx.session.status !== 'active')
     throw new ApiError('session_ended', 'The session has ended; create a new one');
   checkMaxTokens(catalogue, tx.session.model, turn.max_tokens);
-  await checkQueue(tx, turn);
-  const { user, reply } = newRows(tx, turn);
+  const named = await meetCurrentTurn(tx, turn.on_busy ?? tx.session.on_busy, catalogue);
+  // Refused, it has interrupted nothing: the transaction is undone.
+  await checkQueue(tx);
+  const { user, reply } = newRows(tx, turn, named);
   await tx.messages.insert(user, reply);
   patchSession(tx);
   tx.append('message.created', user.id, { message: messageView(user) });

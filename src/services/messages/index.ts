@@ -6,13 +6,11 @@ import { type AcceptCallDeps, createAccept } from './accept.ts';
 import { createFollow, type FollowDeps } from './follow.ts';
 import { createReads } from './read.ts';
 import { createMessageReader } from './reader.ts';
-import { createWait, type WaitDeps, type WaitForReply } from './wait.ts';
+import { createWait, type WaitDeps } from './wait.ts';
 
 export type MessagesDeps = Omit<AcceptCallDeps & WaitDeps & FollowDeps, 'reader'> & { db: Kysely<Tables> };
 
-export type Messages = MessagesService & { waitForReply: WaitForReply };
-
-export function createMessages(deps: MessagesDeps): Messages {
+export function createMessages(deps: MessagesDeps): MessagesService {
   const shared = { ...deps, reader: createMessageReader(deps.db) };
   return {
     accept: createAccept(shared),

@@ -34,13 +34,22 @@ const queued = ({ session, now }: SessionTransaction) => ({
   stop_reason: null,
   error: null,
   copy_of: null,
+  interrupts_reply_id: null,
+  steers_reply_id: null,
   created_at: now,
   completed_at: null,
   signalled_at: null,
   ...NO_USAGE,
 });
 
-export function newRows(tx: SessionTransaction, turn: NewTurn): { user: MessageRow; reply: MessageRow } {
+/** The replies that a message names for its `on_busy`. */
+export type NamedReplies = Pick<MessageRow, 'interrupts_reply_id' | 'steers_reply_id'>;
+
+export function newRows(
+  tx: SessionTransaction,
+  turn: NewTurn,
+  named: NamedReplies,
+): { user: MessageRow; reply: MessageRow } {
   const blocks = blocksOf(turn.content);
   const reply: MessageRow = {
     ...queued(tx),
@@ -59,6 +68,7 @@ export function newRows(tx: SessionTransaction, turn: NewTurn): { user: MessageR
     text: textOf(blocks),
     blocks: JSON.stringify(blocks),
     turn_options: JSON.stringify(turnOptionsOf(turn)),
+    ...named,
   };
   return { user, reply };
 }

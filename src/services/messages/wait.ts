@@ -25,8 +25,6 @@ const mayEnd =
       message_id === null ? type === 'session.ended' : message_id === replyId && type !== 'message.delta',
     );
 
-export type WaitForReply = ReturnType<typeof createWait>;
-
 export const createWait = ({ reader, channel, syncWaitMs }: WaitDeps) =>
   /** Waits for the reply's end, at most the configured time. @throws 404 when its session is deleted meanwhile. */
   async function waitForReply(

@@ -1,17 +1,19 @@
-// Stops what a session is answering, or the first message that waits for an answer.
+// Stops what a session is answering, or the first message that waits for an answer: in the store, whatever its workers do.
 import { ApiError, notFound } from '../../contracts/errors.ts';
-import { isTerminal } from '../../contracts/messages.ts';
 import type { Interrupted } from '../../contracts/sessions.ts';
+import type { Catalogue } from '../../models/catalogue.ts';
+import { currentReplyId, interruptCurrent } from '../../turns/current.ts';
+import { messageView } from '../../views/messages.ts';
 import type { Keep, Once } from '../idempotency.ts';
 import type { MessageReader } from '../messages/reader.ts';
-import type { WaitForReply } from '../messages/wait.ts';
 import type { Caller, Idempotency, Written } from '../ports.ts';
 import { type ChangeDeps, changeSession, visibleSession } from '../session-access.ts';
-import { engineSession } from '../signals.ts';
+import type { Signals } from '../signals.ts';
 
 export interface InterruptDeps extends ChangeDeps {
+  catalogue: Catalogue;
   reader: MessageReader;
-  messages: { waitForReply: WaitForReply };
+  signals: Signals;
   once: Once;
 }
 
@@ -19,48 +21,37 @@ export interface InterruptDeps extends ChangeDeps {
 const NOTHING = '';
 
 export function createInterrupt(deps: InterruptDeps) {
-  const { sessions, reader, messages, engine, once } = deps;
+  const { sessions, catalogue, reader, signals, once } = deps;
 
-  /** Names the reply that is meant, once and for all: a retry after its turn must not stop the next one. */
-  const choose = (caller: Caller, sessionId: string, keep: Keep): Promise<string> =>
-    changeSession(deps, caller, sessionId, async (tx) => {
-      const { session } = tx;
-      if (session.status !== 'active') throw new ApiError('session_ended', 'The session has ended');
-      const replyId = session.open_reply_id ?? (await tx.messages.queued(session.id))[0]?.reply_id ?? NOTHING;
-      await keep(tx.rows, replyId);
-      return replyId;
+  async function stop(caller: Caller, sessionId: string, keep: Keep): Promise<Interrupted> {
+    const { session, reply } = await changeSession(deps, caller, sessionId, async (tx) => {
+      if (tx.session.status !== 'active') throw new ApiError('session_ended', 'The session has ended');
+      await keep(tx.rows, (await currentReplyId(tx)) ?? NOTHING);
+      return { reply: await interruptCurrent(tx, catalogue), session: tx.session };
     });
-
-  /** Says it to the workflow, which ignores it for any other reply than the one that is open. */
-  async function stop(caller: Caller, sessionId: string, replyId: string): Promise<void> {
-    const session = await visibleSession(sessions, caller, sessionId);
-    const reply = await reader.get(replyId);
-    if (!reply) throw notFound('message');
-    if (isTerminal(reply.status)) return;
-    engine.requireAvailable();
-    await engine.interrupt(engineSession(session), { replyId }).catch((cause: unknown) => {
-      // It went away just now: then this is a 503 like any other, and a retry says the same again.
-      engine.requireAvailable();
-      throw cause;
-    });
+    if (!reply) return { interrupted: true, message: null };
+    signals.interruptLater(session, { replyId: reply.id });
+    return { interrupted: true, message: messageView(reply) };
   }
 
-  return async function interrupt(
+  /** The reply that the first try has stopped, whatever the session does by now. */
+  async function again(caller: Caller, sessionId: string, replyId: string): Promise<Interrupted> {
+    await visibleSession(sessions, caller, sessionId);
+    if (replyId === NOTHING) return { interrupted: true, message: null };
+    const reply = await reader.get(replyId);
+    if (!reply) throw notFound('message');
+    return { interrupted: true, message: messageView(reply) };
+  }
+
+  return (
     caller: Caller,
     sessionId: string,
     idempotency: Idempotency | null,
-  ): Promise<Written<Interrupted>> {
-    const { value: replyId, replayed } = await once(
+  ): Promise<Written<Interrupted>> =>
+    once(
       caller,
       idempotency,
-      (keep) => choose(caller, sessionId, keep),
-      async (kept) => kept,
+      (keep) => stop(caller, sessionId, keep),
+      (replyId) => again(caller, sessionId, replyId),
     );
-    if (replyId === NOTHING) return { value: { interrupted: true, message: null }, replayed };
-    // A first try may have died between the choice and the word, so a retry says it too: to the same reply.
-    await stop(caller, sessionId, replyId);
-    const never = new AbortController().signal;
-    const { message } = await messages.waitForReply({ sessionId, replyId }, never);
-    return { value: { interrupted: true, message }, replayed };
-  };
 }

@@ -1,5 +1,7 @@
 // Sessions that owe an answer: a run that Temporal has lost is started again, one that does not know its work is told.
 import type { Logger } from 'pino';
+import type { SessionState } from '../../../workflows/protocol.ts';
+import { isTerminal } from '../../contracts/messages.ts';
 import type { MessageRows } from '../../stores/message-rows.ts';
 import type { MessageRow, SessionRow } from '../../stores/schema.ts';
 import type { Engine } from '../engine.ts';
@@ -21,15 +23,23 @@ export function owedAnswers(deps: OwedAnswersDeps): Look<SessionRow> {
   /** The message that the workflow should be busy with: the one being answered, else the first that waits. */
   async function owed(session: SessionRow): Promise<MessageRow | undefined> {
     if (session.open_reply_id !== null) return messages.userOf(session.open_reply_id);
-    return (await messages.queued(session.id))[0];
+    return messages.firstQueued(session.id);
+  }
+
+  /** A workflow that waits for the next try of a reply that is over has not heard of its interrupt. */
+  async function sayInterrupt(session: SessionRow, { running }: SessionState): Promise<void> {
+    const reply = running ? await messages.get(running.replyId) : undefined;
+    if (reply && isTerminal(reply.status))
+      await engine.interrupt(engineSession(session), { replyId: reply.id });
   }
 
   /** Whether the workflow knows of the message. One that runs and can't answer now is believed to. */
-  async function isKnown(sessionId: string, messageId: string): Promise<boolean> {
-    const found = await engine.state(sessionId);
-    if (!found) return engine.isRunning(sessionId);
-    const { running, queue } = found.answer.state;
-    return [running, ...queue].some((message) => message?.messageId === messageId);
+  async function isKnown(session: SessionRow, messageId: string): Promise<boolean> {
+    const found = await engine.state(session.id);
+    if (!found) return engine.isRunning(session.id);
+    const { state } = found.answer;
+    await sayInterrupt(session, state);
+    return [state.running, ...state.queue].some((message) => message?.messageId === messageId);
   }
 
   return {
@@ -39,7 +49,7 @@ export function owedAnswers(deps: OwedAnswersDeps): Look<SessionRow> {
     },
     async help(session) {
       const user = await owed(session);
-      if (!user || (await isKnown(session.id, user.id))) return;
+      if (!user || (await isKnown(session, user.id))) return;
       const ids = { sessionId: session.id, messageId: user.id };
       logger.warn(ids, 'A session owes an answer and nobody works on it');
       await engine.message(engineSession(session), messageSignal(session, user, showPreviews));
