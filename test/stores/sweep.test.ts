@@ -39,6 +39,8 @@ async function sweep(aheadMs: number): Promise<string[]> {
   told = [];
   nowMs += aheadMs;
   await store.sweep.run();
+  // Told messages are marked together, a moment later.
+  await store.signals.flush();
   return told.sort();
 }
 

@@ -169,7 +169,7 @@ export async function openTestStore(options: TestStoreOptions = {}) {
   return {
     ...{ file, store, db, log, channel, feed, turns, sweep, rows, catalogue, caller },
     ...{ sessions: withoutKeys(sessions), services: { sessions, messages, apiKeys }, messages },
-    ...{ sessionRow, messageRow },
+    ...{ sessionRow, messageRow, signals },
 
     async createSession(fields: Partial<CreateSession> = {}): Promise<string> {
       const { value } = await sessions.create(caller, { model: 'claude-haiku', ...fields }, null);
