@@ -12,14 +12,19 @@ export const CHECKS = [
   { name: 'lockfile', script: 'lockfile', budgetMinutes: 0.25 },
 ];
 
-/** Without these no suite can run. Fetching is bounded by the network, so it is not counted to a suite. */
-export const PREPARATIONS = [
-  { name: 'build', script: 'build', budgetMinutes: 1 },
-  { name: 'temporal', script: 'fetch-temporal', budgetMinutes: 1.5 },
-];
+/**
+ * Without the build no suite can run; the others are what some suites need. Fetching is bounded by the network, so it is
+ * not counted to a suite.
+ */
+export const PREPARATIONS = {
+  build: { name: 'build', script: 'build', budgetMinutes: 1 },
+  temporal: { name: 'temporal', script: 'fetch-temporal', budgetMinutes: 1.5 },
+  schemathesis: { name: 'python tools', script: 'fetch-schemathesis', budgetMinutes: 0.5 },
+};
 
 /**
  * `temporal: false`: the suite needs no Temporal server of the run, so that none is started for it.
+ * `schemathesis: true`: the suite runs it.
  * `sameAs`: the files of another suite, once more on another `database`.
  */
 export const SUITES = [
@@ -30,13 +35,22 @@ export const SUITES = [
   { name: 'workflows', folders: ['workflows', 'activities', 'temporal'], budgetMinutes: 2 },
   { name: 'api', folders: ['api'], budgetMinutes: 2 },
   { name: 'guide', folders: ['guide'], budgetMinutes: 2 },
+  { name: 'security', folders: ['security'], budgetMinutes: 2 },
+  {
+    name: 'schemathesis',
+    folders: ['schemathesis'],
+    temporal: false,
+    schemathesis: true,
+    budgetMinutes: 1.25,
+    longBudgetMinutes: 25,
+  },
   { name: 'start', folders: ['start'], temporal: false, budgetMinutes: 2.5 },
   { name: 'durability', folders: ['durability'], budgetMinutes: 4, longBudgetMinutes: 60 },
   { name: 'gates', folders: ['gates'], temporal: false, budgetMinutes: 1 },
   { name: 'units', folders: [''], budgetMinutes: 1 },
 ];
 
-const together = [...CHECKS, ...PREPARATIONS, ...SUITES].reduce(
+const together = [...CHECKS, ...Object.values(PREPARATIONS), ...SUITES].reduce(
   (sum, { budgetMinutes }) => sum + budgetMinutes,
   0,
 );

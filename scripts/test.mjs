@@ -102,21 +102,28 @@ async function runAll() {
   for (const check of CHECKS.filter(isWanted)) results.push(await runStep(check));
   const suites = SUITES.filter(isWanted);
   if (suites.length === 0) return results;
-  const [build, temporal] = [await runStep(PREPARATIONS[0]), await runStep(PREPARATIONS[1])];
-  results.push(build);
-  if (isCi || temporal.failed === 0) results.push(temporal);
+  const prepared = {
+    build: await runStep(PREPARATIONS.build),
+    temporal: await runStep(PREPARATIONS.temporal),
+  };
+  if (suites.some((suite) => suite.schemathesis))
+    prepared.schemathesis = await runStep(PREPARATIONS.schemathesis);
+  const { build, ...others } = prepared;
+  results.push(build, ...Object.values(others).filter(({ failed }) => isCi || failed === 0));
   for (const suite of suites) {
-    const obstacle = obstacleOf(suite, { build, temporal });
+    const obstacle = obstacleOf(suite, prepared);
     results.push(obstacle ? didNotRun(suite, obstacle) : await runSuite(suite));
   }
   return results;
 }
 
 /** Why a suite can't run, if so. */
-function obstacleOf({ temporal: needsTemporal, database }, { build, temporal }) {
+function obstacleOf({ temporal: needsTemporal, database, ...needs }, { build, temporal, schemathesis }) {
   if (stop.signal.aborted) return 'the run was stopped';
   if (build.failed > 0) return 'the build failed';
   if (temporal.failed > 0 && needsTemporal !== false) return 'there is no Temporal binary on this machine';
+  if (needs.schemathesis && schemathesis.failed > 0)
+    return 'schemathesis could not be installed (it needs Python 3.10 or newer: apt-get install python3-venv)';
   if (database === 'postgres' && !existsSync(POSTGRES_DIR))
     return 'PostgreSQL is not installed (apt-get install postgresql)';
 }

@@ -39,6 +39,12 @@ export const turnOptions = {
   thinking: Thinking.nullish(),
 };
 
+/** What `refine` checks, in the words of JSON Schema. */
+const bothTrue = (...names: string[]) => ({
+  properties: Object.fromEntries(names.map((name) => [name, { const: true }])),
+  required: names,
+});
+
 export const CreateMessage = z
   .strictObject({
     content: MessageContent,
@@ -51,7 +57,7 @@ export const CreateMessage = z
     path: ['background'],
     message: "can't be combined with 'stream'",
   })
-  .meta({ id: 'CreateMessage' });
+  .meta({ id: 'CreateMessage', not: bothTrue('stream', 'background') });
 export type CreateMessage = z.infer<typeof CreateMessage>;
 
 /** `message` of a new session: text, or the fields of a message; it is answered in the background. */

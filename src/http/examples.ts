@@ -87,7 +87,12 @@ export const ERROR = {
   },
 };
 
-export const EVENT_STREAM =
-  'id: 18\nevent: content_delta\ndata: {"id":"evt_7xVb3LpD9s4kQ2ZtYw8mN1cR","seq":18,"type":"content_delta",' +
-  '"created_at":"2026-02-20T10:30:02.000Z","session_id":"sess_4kQ2ZtYw8mN1cR7xVb3LpD9s",' +
-  '"message_id":"msg_9sLpD3vbXR7c1Nm8wYtZ2Qk4","step":1,"text":"Durable"}\n\n';
+/** One event, in the three fields of its frame. */
+export const STREAM_EVENT = {
+  id: '18',
+  event: 'content_delta',
+  data:
+    '{"id":"evt_7xVb3LpD9s4kQ2ZtYw8mN1cR","seq":18,"type":"content_delta",' +
+    '"created_at":"2026-02-20T10:30:02.000Z","session_id":"sess_4kQ2ZtYw8mN1cR7xVb3LpD9s",' +
+    '"message_id":"msg_9sLpD3vbXR7c1Nm8wYtZ2Qk4","step":1,"text":"Durable"}',
+};

@@ -12,6 +12,9 @@ const PRINTABLE = /^[\x20-\x7e]{1,255}$/;
 /** A string of RFC 8941: in it only `"` and `\` are escaped. */
 const QUOTED = /^"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"$/;
 
+/** Both forms in one pattern, for the documentation. */
+export const IDEMPOTENCY_KEY_FORMS = /^([!#-~]([ -~]*[!-~])?|"([ !#-[\]-~]|\\["\\])+")$/;
+
 const refused = (message: string) => new ApiError('invalid_request', message, { param: IDEMPOTENCY_HEADER });
 
 /** The same key bare and quoted is one key. */

@@ -8,8 +8,11 @@ import {
   type ZodOpenApiResponsesObject,
 } from 'zod-openapi';
 import { ERROR_CODES, ErrorBody, type ErrorCode } from '../contracts/errors.ts';
+import { STREAM_NAMES } from '../contracts/events.ts';
 import { defineRoute, json, type Route, takesBody } from './define-route.ts';
-import { ERROR, EVENT_STREAM } from './examples.ts';
+import { ERROR, STREAM_EVENT } from './examples.ts';
+import { IDEMPOTENCY_KEY_FORMS } from './idempotency.ts';
+import { REFUSED_AT_THE_SOCKET } from './socket-errors.ts';
 
 export interface DocumentSettings {
   version: string;
@@ -107,6 +110,7 @@ const IDEMPOTENCY_KEY = z
   .string()
   .min(1)
   .max(255)
+  .regex(IDEMPOTENCY_KEY_FORMS)
   .optional()
   .meta({ description: 'A retry with the same key and body gets the same resource; kept for 24 hours' });
 
@@ -118,11 +122,23 @@ const requestBodyOf = ({ body, examples, method }: Route) => ({
 function responsesOf(route: Route): ZodOpenApiResponsesObject {
   const responses: Record<string, ZodOpenApiResponseObject> = {};
   for (const [status, codes] of errorsByStatus(route)) responses[status] = errorResponse(route, codes);
+  for (const { status, message } of REFUSED_AT_THE_SOCKET) responses[status] = refusedResponse(message);
   for (const [status, description] of Object.entries(route.otherStatuses ?? {}))
     responses[status] = { ...successOf(route, { isOther: true }), description };
   responses[route.status] = successOf(route, { isOther: false });
   return responses as ZodOpenApiResponsesObject;
 }
+
+const EVENT_NAMES = [...new Set(Object.values(STREAM_NAMES))];
+
+/** OpenAPI 3.1 has no word for the items of a stream; its schema is taken for that of one event. */
+const StreamEvent = z
+  .object({
+    id: z.string().regex(/^\d+$/).meta({ description: 'The seq of the event' }),
+    event: z.enum(EVENT_NAMES),
+    data: z.string().meta({ contentMediaType: 'application/json' }),
+  })
+  .meta({ id: 'StreamEvent', description: 'One server-sent event' });
 
 function successOf(route: Route, { isOther }: { isOther: boolean }): ZodOpenApiResponseObject {
   const example = isOther ? undefined : route.examples?.response;
@@ -136,7 +152,7 @@ function successOf(route: Route, { isOther }: { isOther: boolean }): ZodOpenApiR
     content: {
       'application/json': { schema: route.response, ...(example && { example }) },
       ...(route.streams &&
-        !isOther && { 'text/event-stream': { schema: z.string(), example: EVENT_STREAM } }),
+        !isOther && { 'text/event-stream': { schema: StreamEvent, example: STREAM_EVENT } }),
     },
   };
 }
@@ -156,11 +172,19 @@ function errorResponse(route: Route, codes: readonly ErrorCode[]): ZodOpenApiRes
   };
 }
 
+/** Given before it is known whose request it is and where it goes, so without rate headers. */
+const refusedResponse = (description: string): ZodOpenApiResponseObject => ({
+  description,
+  headers: z.object({ 'request-id': REQUEST_ID }),
+  content: { 'application/json': { schema: ErrorBody } },
+});
+
+const REQUEST_ID = z.string().regex(/^req_[A-Za-z0-9]{24}$/);
 const RATE_HEADER = z.string().regex(/^\d+$/);
 
 const headersOf = (route: Route, more: Record<string, z.ZodType>) =>
   z.object({
-    'request-id': z.string().regex(/^req_[A-Za-z0-9]{24}$/),
+    'request-id': REQUEST_ID,
     ...(route.path.startsWith('/v1/') && {
       'X-RateLimit-Limit': RATE_HEADER,
       'X-RateLimit-Remaining': RATE_HEADER,

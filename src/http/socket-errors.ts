@@ -6,22 +6,32 @@ import { newId } from '../ids.ts';
 import { REQUEST_ID_HEADER } from './request-id.ts';
 
 interface Refusal {
-  status: string;
+  status: number;
+  reason: string;
   message: string;
 }
 
 const REFUSALS: Record<string, Refusal> = {
   HPE_HEADER_OVERFLOW: {
-    status: '431 Request Header Fields Too Large',
+    status: 431,
+    reason: 'Request Header Fields Too Large',
     message: "The request's headers are larger than 16 KiB",
   },
   ERR_HTTP_REQUEST_TIMEOUT: {
-    status: '408 Request Timeout',
+    status: 408,
+    reason: 'Request Timeout',
     message: 'The request did not arrive in time',
   },
 };
 
-const MALFORMED: Refusal = { status: '400 Bad Request', message: 'The request is not well-formed HTTP' };
+/** For the documentation: statuses that no route gives itself. */
+export const REFUSED_AT_THE_SOCKET: readonly Refusal[] = Object.values(REFUSALS);
+
+const MALFORMED: Refusal = {
+  status: 400,
+  reason: 'Bad Request',
+  message: 'The request is not well-formed HTTP',
+};
 
 /** Half an answer is on its way on this socket: another one behind it would corrupt it. */
 const isAnswering = (socket: Duplex): boolean =>
@@ -35,10 +45,10 @@ export function answerClientError(error: NodeJS.ErrnoException, socket: Duplex):
   socket.end(rawAnswer(REFUSALS[error.code ?? ''] ?? MALFORMED));
 }
 
-function rawAnswer({ status, message }: Refusal): string {
+function rawAnswer({ status, reason, message }: Refusal): string {
   const body = JSON.stringify(new ApiError('invalid_request', message).body());
   return [
-    `HTTP/1.1 ${status}`,
+    `HTTP/1.1 ${status} ${reason}`,
     'Content-Type: application/json; charset=utf-8',
     `Content-Length: ${Buffer.byteLength(body)}`,
     `${REQUEST_ID_HEADER}: ${newId('req')}`,

@@ -107,11 +107,13 @@ it('says how every call can fail, in the envelope, with the headers of every ans
     '404',
     '405',
     '406',
+    '408',
     '409',
     '413',
     '415',
     '422',
     '429',
+    '431',
     '500',
     '503',
   ]);

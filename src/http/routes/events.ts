@@ -9,16 +9,19 @@ import { commaList, documentedAsInteger, pageParameters } from '../query-types.t
 import { eventBody } from '../streams/frame.ts';
 import type { RouteDeps } from './deps.ts';
 
+/** So many digits are exact in a double, and no log gets as long. */
+const SEQ_DIGITS_MAX = 15;
+
 const ListEventsQuery = z.strictObject({
   ...pageParameters,
   // The log is read forwards only: a reader that goes back has already seen it.
   order: z.literal('asc').optional(),
   after: z
     .string()
-    .regex(/^\d{1,15}$/, 'must be the seq of an event, or 0 for the start')
+    .regex(new RegExp(`^\\d{1,${SEQ_DIGITS_MAX}}$`), 'must be the seq of an event, or 0 for the start')
     .transform(Number)
     .optional()
-    .meta(documentedAsInteger({ minimum: 0 })),
+    .meta(documentedAsInteger({ minimum: 0, maximum: 10 ** SEQ_DIGITS_MAX - 1 })),
   types: commaList(EVENT_TYPES).optional(),
   message_id: z.string().min(1).max(100).optional(),
 });
