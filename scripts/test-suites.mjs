@@ -17,7 +17,7 @@ export const CHECKS = [
  * not counted to a suite.
  */
 export const PREPARATIONS = {
-  build: { name: 'build', script: 'build', budgetMinutes: 1 },
+  build: { name: 'build', script: 'build', budgetMinutes: 0.5 },
   temporal: { name: 'temporal', script: 'fetch-temporal', budgetMinutes: 1.5 },
   schemathesis: { name: 'python tools', script: 'fetch-schemathesis', budgetMinutes: 0.5 },
 };
@@ -28,13 +28,13 @@ export const PREPARATIONS = {
  * `sameAs`: the files of another suite, once more on another `database`.
  */
 export const SUITES = [
-  { name: 'models', folders: ['models'], temporal: false, budgetMinutes: 0.75 },
-  { name: 'http', folders: ['http'], temporal: false, budgetMinutes: 0.75 },
-  { name: 'stores', folders: ['stores', 'turns'], temporal: false, budgetMinutes: 0.75 },
-  { name: 'stores-postgres', sameAs: 'stores', database: 'postgres', temporal: false, budgetMinutes: 1 },
+  { name: 'models', folders: ['models'], temporal: false, budgetMinutes: 0.5 },
+  { name: 'http', folders: ['http'], temporal: false, budgetMinutes: 0.5 },
+  { name: 'stores', folders: ['stores', 'turns'], temporal: false, budgetMinutes: 0.5 },
+  { name: 'stores-postgres', sameAs: 'stores', database: 'postgres', temporal: false, budgetMinutes: 0.5 },
   { name: 'workflows', folders: ['workflows', 'activities', 'temporal'], budgetMinutes: 2 },
-  { name: 'api', folders: ['api'], budgetMinutes: 2 },
-  { name: 'guide', folders: ['guide'], budgetMinutes: 2 },
+  { name: 'api', folders: ['api'], budgetMinutes: 1.75 },
+  { name: 'guide', folders: ['guide'], budgetMinutes: 1 },
   { name: 'security', folders: ['security'], budgetMinutes: 2 },
   {
     name: 'schemathesis',
@@ -46,8 +46,8 @@ export const SUITES = [
   },
   { name: 'start', folders: ['start'], temporal: false, budgetMinutes: 2.5 },
   { name: 'durability', folders: ['durability'], budgetMinutes: 4, longBudgetMinutes: 60 },
-  { name: 'gates', folders: ['gates'], temporal: false, budgetMinutes: 1 },
-  { name: 'units', folders: [''], budgetMinutes: 1 },
+  { name: 'gates', folders: ['gates'], temporal: false, budgetMinutes: 0.75 },
+  { name: 'units', folders: [''], budgetMinutes: 0.5 },
 ];
 
 const together = [...CHECKS, ...Object.values(PREPARATIONS), ...SUITES].reduce(
