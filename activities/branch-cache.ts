@@ -15,8 +15,6 @@ export interface RenderedMessage {
   message: ModelMessage | undefined;
 }
 
-export type BranchCache = ReturnType<typeof createBranchCache>;
-
 const sizeOf = ({ message }: RenderedMessage): number =>
   ENTRY_BYTES + BYTES_PER_UNIT * (message ? JSON.stringify(message.content).length : 0);
 

@@ -1,0 +1,38 @@
+// Turns per second and CPU per turn with many sessions at once; the client and the model double use the same cores.
+import { cpuOf } from '../processes.mjs';
+import { summary } from '../statistics.mjs';
+
+const TURNS_PER_SESSION = 10;
+
+async function talk(system, untilMs, latencies) {
+  for (let id = await system.create(), turns = 0; performance.now() < untilMs; turns += 1) {
+    if (turns > 0 && turns % TURNS_PER_SESSION === 0) id = await system.create();
+    const start = performance.now();
+    await system.send(id, `turn ${turns}`);
+    latencies.push(performance.now() - start);
+  }
+}
+
+/** Every session sends its next message as soon as the last one is answered, for so many milliseconds. */
+export async function run(system, sessions, durationMs) {
+  const roots = system.roots();
+  const latencies = [];
+  const before = cpuOf(roots);
+  const start = performance.now();
+  await Promise.all(Array.from({ length: sessions }, () => talk(system, start + durationMs, latencies)));
+  const seconds = (performance.now() - start) / 1_000;
+  const cpu = cpuOf(roots).map((ms, index) => (ms - before[index]) / latencies.length);
+  return { seconds, latencies, cpu };
+}
+
+export const parallel = (sessions) =>
+  async function parallelTurns({ system, counts }) {
+    const { seconds, latencies, cpu } = await run(system, sessions, counts.parallelMs);
+    return {
+      perSecond: latencies.length / seconds,
+      p50: summary(latencies).p50,
+      cpuMs: cpu.reduce((sum, ms) => sum + ms, 0),
+      // The first root is the system's own process; of OpenClaw the second is the Temporal server.
+      ...(system.name === 'openclaw' ? { ownCpuMs: cpu[0], temporalCpuMs: cpu[1] } : {}),
+    };
+  };

@@ -1,0 +1,39 @@
+// kill -9 in the middle of a model call, started again at once: when is the answer there, beyond the model's own time?
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const MODEL_MS = 3_000;
+const KILL_AFTER_MS = 1_000;
+const LOST_AFTER_MS = 60_000;
+
+async function answerTo(system, id, content) {
+  const deadline = performance.now() + LOST_AFTER_MS;
+  while (performance.now() < deadline) {
+    const messages = await system.history(id).catch(() => []);
+    const answer = messages.find(
+      (each) => each.role === 'assistant' && each.status === 'completed' && each.content.includes(content),
+    );
+    if (answer) return messages;
+    await sleep(10);
+  }
+  throw new Error('The answer was lost');
+}
+
+/** One kill. `ready` and `killed` count from the ready line and from the kill to the answer, without the model's own time. */
+export async function recover({ system }) {
+  const id = await system.create();
+  await system.send(id, 'first');
+  const content = `kill me [[ms=${MODEL_MS}]]`;
+  system.send(id, content).catch(() => undefined);
+  await sleep(KILL_AFTER_MS);
+  const killedAt = performance.now();
+  await system.kill();
+  await system.start();
+  const readyAt = performance.now();
+  const messages = await answerTo(system, id, content);
+  const answeredAt = performance.now();
+  if (messages.length !== 4) throw new Error(`${messages.length} messages instead of 4`);
+  return {
+    afterReadyMs: Math.max(0, answeredAt - readyAt - MODEL_MS),
+    afterKillMs: answeredAt - killedAt - MODEL_MS,
+  };
+}

@@ -1,0 +1,95 @@
+// What does not show in one turn: memory of idle sessions, the cost of a turn in an old conversation, bytes on disk.
+import { readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { cpuOf, usageOf } from '../processes.mjs';
+import { median } from '../statistics.mjs';
+import { direct } from './turn.mjs';
+
+const CLIENTS = 8;
+
+async function addSessions({ system, counts }, count) {
+  let left = count;
+  const client = async () => {
+    while (left-- > 0) await system.send(await system.create(), 'remember me');
+  };
+  await Promise.all(Array.from({ length: CLIENTS }, client));
+  // Garbage is collected and caches are written while nothing happens.
+  await sleep(counts.settleMs);
+}
+
+/** Memory before, with so many idle sessions of one turn, and with as many more: growth of the heap shows in the first only. */
+export async function idle(context) {
+  const { system, counts } = context;
+  await addSessions(context, counts.idle / 10);
+  const beforeMiB = usageOf(system.roots()).memoryMiB;
+  await addSessions(context, counts.idle);
+  const onceMiB = usageOf(system.roots()).memoryMiB;
+  await addSessions(context, counts.idle);
+  const twiceMiB = usageOf(system.roots()).memoryMiB;
+  return {
+    beforeMiB,
+    onceMiB,
+    twiceMiB,
+    kibPerFurtherSession: ((twiceMiB - onceMiB) * 1024) / counts.idle,
+  };
+}
+
+function bytesIn(directory) {
+  const files = readdirSync(directory, { recursive: true, withFileTypes: true });
+  return files
+    .filter((file) => file.isFile())
+    .reduce((sum, file) => sum + statSync(join(file.parentPath, file.name)).size, 0);
+}
+
+/** Bytes that a turn leaves in the data directory, with Temporal's history. */
+export async function disk({ system, counts }) {
+  const id = await system.create();
+  await system.send(id, 'first');
+  const before = bytesIn(system.directory);
+  for (let index = 0; index < counts.diskTurns; index += 1) await system.send(id, `turn ${index}`);
+  return { kibPerTurn: (bytesIn(system.directory) - before) / counts.diskTurns / 1024 };
+}
+
+/** Median cost of some turns at the present length of the conversation, beside direct calls with the same history. */
+async function costHere({ system, double, counts }, id, history) {
+  const added = [];
+  const before = cpuOf(system.roots());
+  for (let index = 0; index < counts.ageSamples; index += 1) {
+    const content = `sample ${index}`;
+    history.push({ role: 'user', content });
+    const start = performance.now();
+    await direct(double.url, history);
+    const middle = performance.now();
+    const answer = await system.send(id, content);
+    added.push(performance.now() - middle - (middle - start));
+    history.push({ role: 'assistant', content: answer });
+  }
+  const cpu = cpuOf(system.roots()).reduce((sum, ms, index) => sum + ms - before[index], 0);
+  return { addedMs: median(added), cpuMs: cpu / counts.ageSamples };
+}
+
+/** One session grows; its turns are measured at message 10 and when it is old. */
+export async function age(context) {
+  const { system, counts } = context;
+  const id = await system.create();
+  const history = [];
+  const grow = async (messages) => {
+    while (history.length < messages) {
+      const content = `turn ${history.length}`;
+      history.push({ role: 'user', content }, { role: 'assistant', content: await system.send(id, content) });
+    }
+  };
+  await grow(10);
+  const young = await costHere(context, id, history);
+  await grow(counts.age);
+  const old = await costHere(context, id, history);
+  return {
+    youngAddedMs: young.addedMs,
+    oldAddedMs: old.addedMs,
+    latencyRatio: old.addedMs / young.addedMs,
+    youngCpuMs: young.cpuMs,
+    oldCpuMs: old.cpuMs,
+    cpuRatio: old.cpuMs / young.cpuMs,
+  };
+}

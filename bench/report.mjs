@@ -1,0 +1,113 @@
+// Results as tables for the terminal and for docs/benchmarks.md.
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+const DOCUMENT = join(import.meta.dirname, '..', 'docs', 'benchmarks.md');
+const BEGIN = '<!-- written by `npm run bench -- --write` -->';
+const END = '<!-- end of the written part -->';
+
+const round = (value) => {
+  if (typeof value !== 'number') return value ?? '-';
+  if (Number.isNaN(value)) return '-';
+  return Math.abs(value) >= 100 ? String(Math.round(value)) : String(Math.round(value * 10) / 10);
+};
+
+function table(head, rows) {
+  const line = (cells) => `| ${cells.map(round).join(' | ')} |`;
+  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
+}
+
+/** The first system's figures are OpenClaw's; a ratio says how a peer stands to it. */
+const ratioTo = (own, value) => (own && value ? `${round(value / own)} x` : '-');
+
+function delays(title, results, measure) {
+  const rows = Object.entries(results).filter(([, figures]) => figures[measure]);
+  if (rows.length === 0) return [];
+  const own = results.openclaw?.[measure]?.p50;
+  const cells = rows.map(([name, { [measure]: delay }]) => [
+    ...[name, delay.directP50, delay.min, delay.p50, delay.p95],
+    ratioTo(own, delay.p50),
+  ]);
+  const head = ['system', 'direct call p50', 'added min', 'added p50', 'added p95', 'p50 to OpenClaw'];
+  return [`**${title}** (milliseconds)`, table(head, cells)];
+}
+
+function parallels(results) {
+  const rows = Object.entries(results).flatMap(([name, figures]) =>
+    [1, 16, 64].flatMap((sessions) => {
+      const found = figures[`parallel${sessions}`];
+      const own = results.openclaw?.[`parallel${sessions}`]?.perSecond;
+      if (!found) return [];
+      const split = found.ownCpuMs ? `${round(found.ownCpuMs)} + ${round(found.temporalCpuMs)}` : '-';
+      const ratio = ratioTo(own, found.perSecond);
+      return [[name, sessions, found.perSecond, ratio, found.p50, found.cpuMs, split]];
+    }),
+  );
+  if (rows.length === 0) return [];
+  const head = [
+    'system',
+    'sessions',
+    'turns/s',
+    'to OpenClaw',
+    'p50 ms',
+    'CPU ms a turn',
+    'server + Temporal',
+  ];
+  return ['**Parallel sessions**', table(head, rows)];
+}
+
+const SINGLES = {
+  idle: {
+    beforeMiB: 'memory before, MiB (PSS, all processes)',
+    onceMiB: 'with N idle sessions',
+    twiceMiB: 'with 2 N idle sessions',
+    kibPerFurtherSession: 'KiB for each of the second N',
+  },
+  age: {
+    youngAddedMs: 'added latency at message 10, ms',
+    oldAddedMs: 'added latency when old, ms',
+    latencyRatio: 'ratio',
+    youngCpuMs: 'CPU a turn at message 10, ms',
+    oldCpuMs: 'CPU a turn when old, ms',
+    cpuRatio: 'ratio of CPU',
+  },
+  disk: { kibPerTurn: "KiB a turn leaves in the data directory, with Temporal's history" },
+  recover: {
+    afterReadyMs: "kill -9 in a model call: answer after the ready line, beyond the model's own time, ms",
+    afterKillMs: 'the same after the kill, with the start of the process, ms',
+  },
+};
+
+function singles(figures = {}, counts) {
+  const rows = Object.entries(SINGLES).flatMap(([measure, names]) =>
+    Object.entries(names).flatMap(([field, words]) =>
+      figures[measure] ? [[words, figures[measure][field]]] : [],
+    ),
+  );
+  if (rows.length === 0) return [];
+  return [
+    `**OpenClaw alone** (N = ${counts.idle}, old = message ${counts.age})`,
+    table(['figure', 'median'], rows),
+  ];
+}
+
+/** @param results Medians over the rounds, by system and measure. */
+export function render({ results, conditions, counts }) {
+  const facts = Object.entries(conditions).map(([name, value]) => `${name} ${value}`);
+  return [
+    ...delays('Added latency of a synchronous turn', results, 'turn'),
+    ...delays('Added time to the first token', results, 'ttft'),
+    ...parallels(results),
+    ...singles(results.openclaw, counts),
+    `Conditions: ${facts.join(', ')}.`,
+  ].join('\n\n');
+}
+
+/** Replaces the written part of docs/benchmarks.md. */
+export function write(text) {
+  const document = readFileSync(DOCUMENT, 'utf8');
+  const [before, rest] = document.split(BEGIN);
+  const after = rest?.split(END)[1];
+  if (after === undefined) throw new Error(`${DOCUMENT} has lost its markers`);
+  writeFileSync(DOCUMENT, `${before}${BEGIN}\n\n${text}\n\n${END}${after}`);
+}

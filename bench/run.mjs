@@ -1,0 +1,155 @@
+// `npm run bench`: OpenClaw as built beside direct calls of the model double, and beside peers, in one run.
+// npm run bench -- [--quick] [--only turn,ttft,parallel,idle,age,disk,recover] [--rounds N] [--peers restate,dbos,temporal-min]
+//                  [--json FILE] [--write]
+import { execFileSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { closeConnections } from './client.mjs';
+import { startDouble } from './double.mjs';
+import { parallel } from './measures/parallel.mjs';
+import { recover } from './measures/recover.mjs';
+import { age, disk, idle } from './measures/sizes.mjs';
+import { firstToken, turn } from './measures/turn.mjs';
+import { loadAverage } from './processes.mjs';
+import { render, write } from './report.mjs';
+import { medianOf } from './statistics.mjs';
+import { PEER_NAMES, startOpenClaw, startPeer } from './systems.mjs';
+
+const FULL = {
+  turns: 150,
+  streams: 60,
+  parallelMs: 6_000,
+  idle: 1_000,
+  age: 2_000,
+  ageSamples: 30,
+  diskTurns: 50,
+};
+const QUICK = {
+  turns: 40,
+  streams: 20,
+  parallelMs: 2_000,
+  idle: 100,
+  age: 200,
+  ageSamples: 10,
+  diskTurns: 10,
+};
+/** For the test of the benchmark itself: every measure runs, and no figure means anything. */
+const TINY = {
+  turns: 3,
+  streams: 2,
+  parallelMs: 100,
+  idle: 5,
+  age: 20,
+  ageSamples: 2,
+  diskTurns: 2,
+  settleMs: 100,
+};
+
+/** In this order; the first three also for peers. */
+const MEASURES = {
+  turn: { turn },
+  ttft: { ttft: firstToken },
+  parallel: { parallel1: parallel(1), parallel16: parallel(16), parallel64: parallel(64) },
+  disk: { disk },
+  age: { age },
+  idle: { idle },
+  recover: { recover },
+};
+const FOR_PEERS = ['turn', 'ttft', 'parallel'];
+
+const list = (text) => text.split(',').filter(Boolean);
+
+function options() {
+  const { values } = parseArgs({
+    options: {
+      quick: { type: 'boolean', default: false },
+      tiny: { type: 'boolean', default: false },
+      write: { type: 'boolean', default: false },
+      only: { type: 'string', default: Object.keys(MEASURES).join(',') },
+      peers: { type: 'string', default: '' },
+      rounds: { type: 'string' },
+      json: { type: 'string' },
+    },
+  });
+  const only = list(values.only);
+  const peers = list(values.peers);
+  const unknown = [
+    ...only.filter((name) => !(name in MEASURES)),
+    ...peers.filter((name) => !PEER_NAMES.includes(name)),
+  ];
+  if (unknown.length > 0)
+    throw new Error(
+      `Unknown: ${unknown.join(', ')}. Measures: ${Object.keys(MEASURES).join(', ')}; peers: ${PEER_NAMES.join(', ')}`,
+    );
+  const counts = values.tiny ? TINY : values.quick ? QUICK : FULL;
+  return {
+    ...values,
+    only,
+    peers,
+    counts,
+    rounds: Number(values.rounds ?? (values.quick || values.tiny ? 1 : 3)),
+  };
+}
+
+const peersDirectory =
+  process.env.BENCH_PEERS_DIR ?? join(import.meta.dirname, '..', '..', 'shared', 'bench', 'peers');
+const say = (words) => process.stderr.write(`${new Date().toISOString().slice(11, 19)} ${words}\n`);
+
+/** One system from empty data, through the wanted measures. */
+async function measure(system, { only, counts }, double) {
+  const figures = {};
+  for (const name of only.filter((each) => system.name === 'openclaw' || FOR_PEERS.includes(each)))
+    for (const [figure, work] of Object.entries(MEASURES[name])) {
+      figures[figure] = await work({ system, double, counts });
+      say(`${system.name} ${figure} ${JSON.stringify(figures[figure])}`);
+    }
+  return figures;
+}
+
+async function conditions(before, { rounds, quick }) {
+  const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim();
+  return {
+    cores: cpus().length,
+    node: process.version,
+    commit,
+    date: new Date().toISOString().slice(0, 10),
+    rounds: `${rounds}${quick ? ' (quick)' : ''}`,
+    'load average before/after': `${before}/${loadAverage()}`,
+  };
+}
+
+async function main() {
+  const wanted = options();
+  const loadBefore = loadAverage();
+  const double = await startDouble();
+  const rounds = {};
+  // A B C A B C: a noisy minute falls on all alike.
+  for (let index = 0; index < wanted.rounds; index += 1)
+    for (const name of ['openclaw', ...wanted.peers]) {
+      const system =
+        name === 'openclaw'
+          ? await startOpenClaw(double.url)
+          : await startPeer(name, double.url, peersDirectory);
+      try {
+        rounds[name] = [...(rounds[name] ?? []), await measure(system, wanted, double)];
+      } finally {
+        await system.stop();
+      }
+    }
+  const figuresOf = (all) =>
+    Object.fromEntries(
+      Object.keys(all[0]).map((figure) => [figure, medianOf(all.map((each) => each[figure]))]),
+    );
+  const results = Object.fromEntries(Object.entries(rounds).map(([name, all]) => [name, figuresOf(all)]));
+  const report = { results, conditions: await conditions(loadBefore, wanted), counts: wanted.counts };
+  if (wanted.json) writeFileSync(wanted.json, JSON.stringify({ ...report, rounds }, null, 2));
+  const text = render(report);
+  process.stdout.write(`${text}\n`);
+  if (wanted.write) write(text);
+  closeConnections();
+  await double.close();
+}
+
+await main();

@@ -1,0 +1,154 @@
+// The systems that are measured, each behind the same few calls: OpenClaw as built, and peers through their own scripts.
+import { execFileSync, spawn } from 'node:child_process';
+import { mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { call, timeToEvent } from './client.mjs';
+
+const KEY = 'bench-key-0123456789';
+const READY_MS_MAX = 60_000;
+/** An installation from a registry is part of a peer's first start. */
+const PEER_START_MS_MAX = 600_000;
+
+export async function freePort() {
+  const server = createServer();
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+async function until(condition, what) {
+  const deadline = Date.now() + READY_MS_MAX;
+  while (!condition()) {
+    if (Date.now() > deadline) throw new Error(`It never came true that ${what}`);
+    await sleep(10);
+  }
+}
+
+const hasText = (event) => event.type === 'content_delta' && Boolean(event.text);
+
+/** The built product from an empty directory: one process and its embedded Temporal server, everything on disk. */
+export async function startOpenClaw(modelUrl, nodeArguments = []) {
+  const directory = mkdtempSync(join(tmpdir(), 'openclaw-bench-'));
+  const port = await freePort();
+  const outputFile = join(directory, 'output.log');
+  let child;
+
+  async function start() {
+    const output = openSync(outputFile, 'w');
+    const errors = openSync(join(directory, 'errors.log'), 'a');
+    const env = {
+      ...process.env,
+      PORT: String(port),
+      OPENCLAW_DATA_DIR: join(directory, 'data'),
+      OPENCLAW_API_KEY: KEY,
+      OPENCLAW_RATE_LIMIT_PER_MINUTE: '100000000',
+      ANTHROPIC_BASE_URL: modelUrl,
+      ANTHROPIC_API_KEY: 'double',
+    };
+    const main = join(import.meta.dirname, '..', 'dist', 'src', 'main.js');
+    child = spawn(process.execPath, [...nodeArguments, main, 'dev'], {
+      env,
+      stdio: ['ignore', output, errors],
+    });
+    const { exitCode } = child;
+    await until(() => {
+      if (exitCode !== child.exitCode) throw new Error(readFileSync(join(directory, 'errors.log'), 'utf8'));
+      return readFileSync(outputFile, 'utf8').includes('OpenClaw ready');
+    }, 'OpenClaw is ready');
+  }
+
+  function temporalPid() {
+    const versions = join(directory, 'data', 'temporal');
+    const [version] = readdirSync(versions);
+    return JSON.parse(readFileSync(join(versions, version, 'server.json'), 'utf8')).process.pid;
+  }
+
+  const url = `http://127.0.0.1:${port}/v1`;
+  const headers = { authorization: `Bearer ${KEY}` };
+  const exited = () => new Promise((resolve) => child.once('exit', resolve));
+  await start();
+  return {
+    name: 'openclaw',
+    directory: join(directory, 'data'),
+    roots: () => [child.pid, temporalPid()],
+    start,
+    create: async () => (await call('POST', `${url}/sessions`, { model: 'claude-haiku' }, headers)).id,
+    send: async (id, content) =>
+      (await call('POST', `${url}/sessions/${id}/messages`, { content }, headers)).content,
+    timeToFirstToken: (id, content) =>
+      timeToEvent(`${url}/sessions/${id}/messages`, { content, stream: true }, headers, hasText),
+    history: async (id) =>
+      (await call('GET', `${url}/sessions/${id}/messages?limit=100`, undefined, headers)).data,
+    async kill() {
+      const gone = exited();
+      child.kill('SIGKILL');
+      await gone;
+    },
+    async stop() {
+      const gone = exited();
+      child.kill('SIGTERM');
+      await gone;
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+const PEERS = {
+  restate: {
+    port: 18_500,
+    send: (base, id, text) => call('POST', `${base}/session/${id}/message`, { text }),
+    create: async (base) => {
+      const id = crypto.randomUUID();
+      await call('POST', `${base}/session/${id}/create`);
+      return id;
+    },
+    streamUrl: (base, id) => `http://127.0.0.1:${Number(new URL(base).port) + 4}/stream/${id}`,
+  },
+  dbos: { port: 18_600 },
+  'temporal-min': { port: 18_900 },
+};
+export const PEER_NAMES = Object.keys(PEERS);
+
+const usual = {
+  send: (base, id, text) => call('POST', `${base}/sessions/${id}/messages`, { text }),
+  create: async (base) => (await call('POST', `${base}/sessions`)).id,
+  streamUrl: (base, id) => `${base}/sessions/${id}/messages`,
+};
+
+/** A peer, started by its own script from empty data; the script installs it at the first time. */
+export async function startPeer(name, modelUrl, peersDirectory) {
+  const peer = { ...usual, ...PEERS[name] };
+  const root = process.env.BENCH_ROOT ?? join(tmpdir(), 'bench-peers');
+  const script = join(peersDirectory, name, 'run.sh');
+  const run = (...words) =>
+    execFileSync(script, words, {
+      env: { ...process.env, MOCK_URL: modelUrl, BENCH_ROOT: root },
+      timeout: PEER_START_MS_MAX,
+      stdio: 'ignore',
+    });
+  run('wipe');
+  run(String(peer.port));
+  const base = `http://127.0.0.1:${peer.port}`;
+  const pids = join(root, 'run', name);
+  return {
+    name,
+    roots: () =>
+      readdirSync(pids)
+        .filter((file) => file.endsWith('.pid'))
+        .map((file) => Number(readFileSync(join(pids, file), 'utf8'))),
+    create: () => peer.create(base),
+    send: async (id, text) => (await peer.send(base, id, text)).content,
+    timeToFirstToken: (id, text) =>
+      timeToEvent(
+        peer.streamUrl(base, id),
+        name === 'restate' ? { text } : { text, stream: true },
+        {},
+        hasText,
+      ),
+    stop: async () => run('wipe'),
+  };
+}
