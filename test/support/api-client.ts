@@ -13,6 +13,17 @@ export interface SseFrame {
   data: any;
 }
 
+/** JSON, or the frames of a stream that is read to its end. */
+async function read(response: Response): Promise<any> {
+  if (response.headers.get('content-type')?.startsWith('text/event-stream') && response.body) {
+    const frames: SseFrame[] = [];
+    for await (const frame of readFrames(response.body)) frames.push(frame);
+    return frames;
+  }
+  const text = await response.text();
+  return text === '' ? null : JSON.parse(text);
+}
+
 export function createApiClient(baseUrl: string, key: string) {
   async function call(
     method: string,
@@ -31,12 +42,7 @@ export function createApiClient(baseUrl: string, key: string) {
       },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
-    const text = await response.text();
-    return {
-      status: response.status,
-      headers: response.headers,
-      body: text === '' ? null : JSON.parse(text),
-    };
+    return { status: response.status, headers: response.headers, body: await read(response) };
   }
 
   const created = async (answer: Promise<Answer>) => {
