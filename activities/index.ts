@@ -1,4 +1,5 @@
 // Everything the workflows may cause, bound to its dependencies once.
+import { withBoundedFailure } from './bounded-failure.ts';
 import { createModelStep, type ModelStepDeps } from './model.ts';
 import { createSessionActivities, type SessionActivityDeps } from './session.ts';
 
@@ -7,5 +8,11 @@ export type Activities = ReturnType<typeof createActivities>;
 
 export function createActivities(deps: ActivityDeps) {
   const { snapshot, interrupt, failReply, expire } = createSessionActivities(deps);
-  return { modelStep: createModelStep(deps), snapshot, interrupt, failReply, expire };
+  return {
+    modelStep: withBoundedFailure(createModelStep(deps)),
+    snapshot: withBoundedFailure(snapshot),
+    interrupt: withBoundedFailure(interrupt),
+    failReply: withBoundedFailure(failReply),
+    expire: withBoundedFailure(expire),
+  };
 }

@@ -20,7 +20,16 @@ export interface TurnContext {
   head: string | null;
 }
 
-const describe = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+/** UTF-16 units of a reason: it is recorded in the history and shown to the client. */
+const REASON_LENGTH_MAX = 500;
+
+/** The innermost message: the outer ones only say that an activity has failed. */
+function describe(error: unknown): string {
+  let innermost = error;
+  while (innermost instanceof Error && innermost.cause instanceof Error) innermost = innermost.cause;
+  const words = innermost instanceof Error ? innermost.message : String(innermost);
+  return words.slice(0, REASON_LENGTH_MAX).toWellFormed();
+}
 
 export async function runTurn(
   turn: RunningTurn,

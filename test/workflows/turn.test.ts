@@ -90,6 +90,16 @@ test('a step that failed for good fails the reply with the reason', async () => 
   expect(asked.at(-1)).toEqual(['fail', { ...CONTEXT, replyId: 'msg_r', reason: 'no worker for a day' }]);
 });
 
+test('the reason is the innermost one, and short whatever it says', async () => {
+  const { effects, asked } = effectsWith({
+    modelStep: async () => {
+      throw new StepFailure('Activity task failed', { cause: new Error('x'.repeat(100_000)) });
+    },
+  });
+  await runTurn(TURN, CONTEXT, effects);
+  expect(asked.at(-1)).toEqual(['fail', expect.objectContaining({ reason: 'x'.repeat(500) })]);
+});
+
 test('any other error is a bug and stalls the task: it never becomes history', async () => {
   const { effects, asked } = effectsWith({
     modelStep: async () => {
