@@ -1,15 +1,18 @@
 // One model step: opens it in the store, streams the model's answer into the log, ends it.
 import { ApplicationFailure, Context } from '@temporalio/activity';
-import type { Catalogue } from '../src/models/catalogue.ts';
-import { type Model, ModelCallError, type ModelReply } from '../src/models/port.ts';
-import type { MessageRows } from '../src/stores/message-rows.ts';
+import { ModelCallError, type ModelReply } from '../src/models/port.ts';
 import type { Attempt, Begun } from '../src/turns/begin.ts';
-import type { Turns } from '../src/turns/index.ts';
 import { pending } from '../src/turns/snapshot.ts';
-import type { StepWriter } from '../src/turns/step-writer.ts';
 import type { ModelStepInput, ModelStepResult } from '../workflows/protocol.ts';
-import { createConversation } from './conversation.ts';
-import { createDeltaWriter } from './delta-writer.ts';
+import {
+  createModelCalls,
+  type ModelCall,
+  type ModelCallDeps,
+  newCall,
+  type Open,
+  type Question,
+  Superseded,
+} from './model-call.ts';
 import { settled } from './results.ts';
 
 /**
@@ -18,32 +21,13 @@ import { settled } from './results.ts';
  */
 const HEARTBEAT_INTERVAL_MS = 2_000;
 
-/** Thrown inside the step when another writer holds the fence: the work goes on elsewhere. */
-class Superseded extends Error {
-  override readonly name = 'Superseded';
-}
-
-export interface ModelStepDeps {
-  model: Model;
-  turns: Turns;
-  messages: MessageRows;
-  catalogue: Catalogue;
+export interface ModelStepDeps extends ModelCallDeps {
   showPreviews: boolean;
   /** Identity of this process's worker, for the leases of its attempts. */
   worker: string;
   /** Whether Temporal still waits for this attempt. */
   isUnderWay: (attempt: Attempt & { sessionId: string }) => Promise<boolean>;
 }
-
-type Open = Extract<Begun, { kind: 'open' }>;
-
-const writerOf = ({ session, reply, step, fence }: Open): StepWriter => ({
-  sessionId: session.id,
-  replyId: reply.id,
-  step,
-  fence,
-  model: reply.model ?? session.model,
-});
 
 /** What Temporal shows and retries; the reply itself stays open for the next try. */
 const retry = (failure: ModelCallError): ApplicationFailure =>
@@ -58,15 +42,6 @@ const retry = (failure: ModelCallError): ApplicationFailure =>
 function keepAlive(beat: () => void): () => void {
   const timer = setInterval(beat, HEARTBEAT_INTERVAL_MS);
   return () => clearInterval(timer);
-}
-
-/** A model that is silent writes nothing that could be refused: then it is the renewal that finds out. */
-function keepLease(turns: Turns, writer: StepWriter, superseded: AbortController): () => void {
-  const renew = async () => {
-    if (!(await turns.renewLease(writer))) superseded.abort(new Superseded());
-  };
-  // A renewal that fails is made up for by the next; if none comes through, another worker may take over.
-  return keepAlive(() => void renew().catch(() => undefined));
 }
 
 const attemptOf = ({ info }: Context, worker: string): Attempt => ({
@@ -86,45 +61,21 @@ const createBegin = ({ turns, isUnderWay }: Pick<ModelStepDeps, 'turns' | 'isUnd
   };
 
 export function createModelStep(deps: ModelStepDeps) {
-  const { model, turns, messages, catalogue, showPreviews, worker } = deps;
+  const { turns, messages, showPreviews, worker } = deps;
   const begin = createBegin(deps);
-  const conversation = createConversation({ messages, catalogue });
+  const calls = createModelCalls(deps);
 
-  /** Streams the answer into the log. @returns the answer and the text that the log does not have yet. */
-  async function speak(
-    { open, head }: { open: Open; head: string | null },
-    writer: StepWriter,
-    { cancelled, superseded }: { cancelled: AbortSignal; superseded: AbortController },
-  ) {
-    const signal = AbortSignal.any([cancelled, superseded.signal]);
-    const deltas = createDeltaWriter({
-      writer,
-      appendText: turns.appendText,
-      onStopped: (reason) => superseded.abort(reason === 'refused' ? new Superseded() : reason.error),
-    });
-    try {
-      const { session, user } = open;
-      const request = await conversation({ session, user, head, model: writer.model });
-      const answer = await model.stream(request, { signal, onText: deltas.push });
-      const rest = await deltas.rest();
-      // A write that failed has lost its text: an answer without it would not be what its readers were sent.
-      superseded.signal.throwIfAborted();
-      return { answer, rest };
-    } catch (error) {
-      await deltas.rest();
-      throw superseded.signal.aborted ? superseded.signal.reason : error;
-    }
-  }
-
-  async function complete(writer: StepWriter, done: { answer: ModelReply; rest: string }) {
-    const closed = await turns.complete(writer, done.rest, done.answer);
+  async function complete(call: ModelCall, done: { answer: ModelReply; rest: string }) {
+    const closed = await turns.complete(call.writer, done.rest, done.answer);
     if (!closed) throw new Superseded();
+    call.isCharged = true;
     return settled(closed.session, closed.reply, showPreviews);
   }
 
-  async function fail(writer: StepWriter, failure: ModelCallError): Promise<ModelStepResult> {
-    const outcome = await turns.failStep(writer, failure);
+  async function fail(call: ModelCall, failure: ModelCallError): Promise<ModelStepResult> {
+    const outcome = await turns.failStep(call.writer, failure);
     if (!outcome) throw new Superseded();
+    call.isCharged = true;
     if (!outcome.final) throw retry(failure);
     return settled(outcome.session, outcome.reply, showPreviews);
   }
@@ -141,21 +92,36 @@ export function createModelStep(deps: ModelStepDeps) {
     throw ApplicationFailure.retryable(`Another attempt writes ${input.messageId}`, 'superseded');
   }
 
-  async function step(input: ModelStepInput, open: Open, cancelled: AbortSignal): Promise<ModelStepResult> {
-    const writer = writerOf(open);
-    const superseded = new AbortController();
-    const stop = keepLease(turns, writer, superseded);
+  /** A model that is silent writes nothing that could be refused: then it is the renewal that finds out. */
+  function keepLease(call: ModelCall): () => void {
+    const renew = async () => {
+      if (!(await calls.renewLease(call))) call.superseded.abort(new Superseded());
+    };
+    // A renewal that fails is made up for by the next; if none comes through, another worker may take over.
+    return keepAlive(() => void renew().catch(() => undefined));
+  }
+
+  async function attempt(question: Question, call: ModelCall, cancelled: AbortSignal) {
+    const spoken = await calls.speak(question, call, cancelled).catch((error: unknown) => {
+      if (error instanceof ModelCallError) return error;
+      throw error;
+    });
+    return spoken instanceof ModelCallError ? fail(call, spoken) : complete(call, spoken);
+  }
+
+  async function step(input: ModelStepInput, open: Open, context: Context): Promise<ModelStepResult> {
+    const call = newCall(open);
+    const stop = keepLease(call);
     try {
-      const spoken = await speak({ open, head: input.head }, writer, { cancelled, superseded });
-      return await complete(writer, spoken);
+      return await attempt({ open, head: input.head }, call, context.cancellationSignal);
     } catch (error) {
-      if (error instanceof Superseded) return afterTakeover(input, open);
+      if (error instanceof Superseded) return await afterTakeover(input, open);
       // The reason is Temporal's own failure, which Temporal knows as a cancellation.
-      cancelled.throwIfAborted();
-      if (error instanceof ModelCallError) return await fail(writer, error);
+      context.cancellationSignal.throwIfAborted();
       throw error;
     } finally {
       stop();
+      await calls.chargeLate(call, context.cancellationDetails?.cancelRequested === true);
     }
   }
 
@@ -169,7 +135,7 @@ export function createModelStep(deps: ModelStepDeps) {
       if (begun.kind === 'settled') return settled(begun.session, begun.reply, showPreviews, begun.head);
       if (begun.kind === 'instead')
         return { kind: 'instead', message: pending(begun.user, showPreviews), again: begun.again };
-      return await step(input, begun, context.cancellationSignal);
+      return await step(input, begun, context);
     } finally {
       stop();
     }

@@ -138,7 +138,9 @@ async function streamOnce(
     while (!call.accumulator.isComplete()) {
       const next = await duringCall(call, () => events.next());
       if (next.done) throw brokenStream('it ended before the reply was whole', contextOf(call));
+      const before = call.accumulator.usage();
       const text = readEvent(call, next.value);
+      if (call.accumulator.usage() !== before) options.onUsage(call.accumulator.usage());
       if (text !== '') options.onText(text);
     }
     await drain(events);

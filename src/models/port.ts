@@ -39,6 +39,8 @@ export interface ModelCallOptions {
   signal: AbortSignal;
   /** Each piece of visible text in order: never empty, never half of a surrogate pair, never NUL. */
   onText: (text: string) => void;
+  /** What the call has cost so far, whenever the provider says so: known even of a call that is aborted. */
+  onUsage: (usage: ModelUsage) => void;
 }
 
 export interface ModelReply {

@@ -7,6 +7,9 @@ import { cleanToolInput, isRecord, parseToolInput } from './tool-input.ts';
 /** No model writes a tenth of this in one reply; an endless stream of a broken gateway must not fill the memory. */
 const REPLY_CHARS_MAX = 16 * 1024 * 1024;
 
+/** A thousand times what any model takes: beyond it the number is a fault, and sums of such would fit no column. */
+const TOKENS_MAX = 1_000_000_000;
+
 /** Enough of a broken input to tell the model what was wrong with it. */
 const INVALID_INPUT_CHARS_MAX = 4_000;
 
@@ -24,7 +27,7 @@ export interface ReplyAccumulator {
   add(event: unknown): string;
   /** Whether `message_stop` has come: only then is the reply whole. */
   isComplete(): boolean;
-  /** Tokens so far, also of a stream that breaks off. */
+  /** Tokens so far, also of a stream that breaks off; another object whenever the stream has told of some. */
   usage(): ModelUsage;
   reply(): ModelReply;
 }
@@ -59,7 +62,7 @@ export function createReplyAccumulator(): ReplyAccumulator {
   return {
     add: (event) => apply(state, fieldsOf(event, 'event')),
     isComplete: () => state.isComplete,
-    usage: () => ({ ...state.usage }),
+    usage: () => state.usage,
     reply: () => toReply(state),
   };
 }
@@ -86,7 +89,7 @@ function apply(state: State, event: Fields): string {
 
 function startMessage(state: State, message: Fields): string {
   if (typeof message.model === 'string') state.model = message.model;
-  mergeUsage(state.usage, message.usage);
+  mergeUsage(state, message.usage);
   return '';
 }
 
@@ -94,21 +97,25 @@ function changeMessage(state: State, event: Fields): string {
   if (isRecord(event.delta) && typeof event.delta.stop_reason === 'string') {
     state.stopReason = event.delta.stop_reason;
   }
-  mergeUsage(state.usage, event.usage);
+  mergeUsage(state, event.usage);
   return '';
 }
 
 /** Counts are cumulative: a later one replaces an earlier one, a missing or null one says nothing. */
-function mergeUsage(usage: ModelUsage, wire: unknown): void {
+function mergeUsage(state: State, wire: unknown): void {
   if (!isRecord(wire)) return;
-  usage.inputTokens = countOr(wire.input_tokens, usage.inputTokens);
-  usage.outputTokens = countOr(wire.output_tokens, usage.outputTokens);
-  usage.cacheCreationInputTokens = countOr(wire.cache_creation_input_tokens, usage.cacheCreationInputTokens);
-  usage.cacheReadInputTokens = countOr(wire.cache_read_input_tokens, usage.cacheReadInputTokens);
+  const { usage } = state;
+  state.usage = {
+    inputTokens: countOr(wire.input_tokens, usage.inputTokens),
+    outputTokens: countOr(wire.output_tokens, usage.outputTokens),
+    cacheCreationInputTokens: countOr(wire.cache_creation_input_tokens, usage.cacheCreationInputTokens),
+    cacheReadInputTokens: countOr(wire.cache_read_input_tokens, usage.cacheReadInputTokens),
+  };
 }
 
 function countOr(value: unknown, otherwise: number): number {
-  return Number.isSafeInteger(value) && (value as number) >= 0 ? (value as number) : otherwise;
+  const isCount = Number.isInteger(value) && (value as number) >= 0 && (value as number) <= TOKENS_MAX;
+  return isCount ? (value as number) : otherwise;
 }
 
 function startBlock(state: State, event: Fields): string {
@@ -176,7 +183,7 @@ function toReply(state: State): ModelReply {
     blocks: ordered.filter((block) => block.type !== 'text' || block.text !== ''),
     stopReason: state.stopReason,
     model: state.model,
-    usage: { ...state.usage },
+    usage: state.usage,
   };
 }
 

@@ -5,7 +5,7 @@ import { toTimestamp } from '../contracts/common.ts';
 import type { EventData, EventType, SessionEvent } from '../contracts/events.ts';
 import { newId } from '../ids.ts';
 import { createMessageRows, type MessageRows } from './message-rows.ts';
-import type { EventRow, ModelCallRow, SessionPatch, SessionRow, Tables } from './schema.ts';
+import type { EventRow, ModelCallRow, SessionPatch, SessionRow, Tables, UsageColumns } from './schema.ts';
 import { locked, type Store } from './store.ts';
 
 export interface SessionTransaction {
@@ -89,6 +89,12 @@ async function storeChanges(
     .execute();
 }
 
+export interface LeaseHolder {
+  sessionId: string;
+  replyId: string;
+  fence: number;
+}
+
 export interface LogQuery {
   sessionId: string;
   after: number;
@@ -149,14 +155,19 @@ export function createSessionLog({ store, now, committed }: SessionLogOptions) {
     return done.result;
   }
 
-  /** Says that the holder of this fence still lives. No event: readers have no interest in it. @returns whether it holds it. */
-  async function renewLease(sessionId: string, fence: number): Promise<boolean> {
-    const renewed = { lease_renewed_at: now() };
+  /**
+   * Says that the holder of this fence still lives, and what its model call has cost so far if that is known.
+   * No event: readers have no interest in it. @returns whether it holds the fence.
+   */
+  async function renewLease({ sessionId, replyId, fence }: LeaseHolder, openCall?: string): Promise<boolean> {
+    const renewed = { lease_renewed_at: now(), ...(openCall === undefined ? {} : { open_call: openCall }) };
     const { numUpdatedRows } = await db
       .updateTable('sessions')
       .set(renewed)
       .where('id', '=', sessionId)
       .where('fence', '=', fence)
+      // A renewal that comes after the end of its step must not open the call again.
+      .where('open_reply_id', '=', replyId)
       .executeTakeFirst();
     return numUpdatedRows > 0n;
   }
@@ -200,6 +211,18 @@ export async function stepHasStreamed(db: Kysely<Tables>, replyId: string, step:
 
 export async function recordModelCall(rows: Transaction<Tables>, call: ModelCallRow): Promise<void> {
   await rows.insertInto('model_calls').values(call).execute();
+}
+
+export const findModelCall = (db: Kysely<Tables>, id: string): Promise<ModelCallRow | undefined> =>
+  db.selectFrom('model_calls').selectAll().where('id', '=', id).executeTakeFirst();
+
+/** A call's later and better known cost in place of the earlier one; how it ended stays as it was. */
+export async function correctModelCall(
+  rows: Transaction<Tables>,
+  id: string,
+  usage: UsageColumns,
+): Promise<void> {
+  await rows.updateTable('model_calls').set(usage).where('id', '=', id).execute();
 }
 
 export async function countFailedCalls(db: Kysely<Tables>, replyId: string, step: number): Promise<number> {

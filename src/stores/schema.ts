@@ -73,6 +73,8 @@ export interface SessionsTable extends UsageColumns, LeaseColumns {
   head: string | null;
   /** The reply that is being written, if any. */
   open_reply_id: string | null;
+  /** JSON: the ledger's line of the model call under way, as far as its provider has told; null when there is none. */
+  open_call: string | null;
   next_position: number;
   message_count: number;
   /** Set when the contents were removed; the row stays as a tombstone. */
@@ -132,14 +134,20 @@ export interface StepsTable {
   completed_at: number;
 }
 
-/** The ledger of every model call that ended, failed ones too. */
+/**
+ * How a model call has ended. `interrupted`: its reply was closed under it, by its user or with the session.
+ * `superseded`: another attempt has taken its place, or will.
+ */
+export type CallOutcome = 'completed' | 'failed' | 'interrupted' | 'superseded';
+
+/** The ledger of every model call that ended, however it did. */
 export interface ModelCallsTable extends UsageColumns {
   id: string;
   session_id: string;
   reply_id: string;
   step: number;
   model: string;
-  outcome: 'completed' | 'failed';
+  outcome: CallOutcome;
   error_code: string | null;
   ended_at: number;
 }
@@ -210,5 +218,15 @@ export function addUsage(a: UsageColumns, b: UsageColumns): UsageColumns {
     cache_creation_input_tokens: a.cache_creation_input_tokens + b.cache_creation_input_tokens,
     cache_read_input_tokens: a.cache_read_input_tokens + b.cache_read_input_tokens,
     cost_nano_usd: a.cost_nano_usd + b.cost_nano_usd,
+  };
+}
+
+export function subtractUsage(a: UsageColumns, b: UsageColumns): UsageColumns {
+  return {
+    input_tokens: a.input_tokens - b.input_tokens,
+    output_tokens: a.output_tokens - b.output_tokens,
+    cache_creation_input_tokens: a.cache_creation_input_tokens - b.cache_creation_input_tokens,
+    cache_read_input_tokens: a.cache_read_input_tokens - b.cache_read_input_tokens,
+    cost_nano_usd: a.cost_nano_usd - b.cost_nano_usd,
   };
 }

@@ -1,6 +1,9 @@
 // Appends what a model says to the log while it speaks.
 import { DELTA_LENGTH_MAX } from '../contracts/events.ts';
+import type { Catalogue } from '../models/catalogue.ts';
+import type { ModelUsage } from '../models/port.ts';
 import type { SessionLog, SessionTransaction } from '../stores/log.ts';
+import { openCallOf } from './charge.ts';
 import { fenced, type StepWriter } from './step-writer.ts';
 
 /** Text in pieces that fit one event each, never cutting a surrogate pair. */
@@ -21,11 +24,15 @@ export function appendDeltas(tx: SessionTransaction, { replyId, step }: StepWrit
   for (const piece of pieces(text)) tx.append('message.delta', replyId, { step, text: piece });
 }
 
-export const createAppendText = ({ log }: { log: SessionLog }) =>
-  /** @returns false when another writer has taken over: stop, nothing was written. */
-  async function appendText(writer: StepWriter, text: string): Promise<boolean> {
+export const createAppendText = ({ log, catalogue }: { log: SessionLog; catalogue: Catalogue }) =>
+  /**
+   * @param told what the call has cost so far, when the store does not know it yet.
+   * @returns false when another writer has taken over: stop, nothing was written.
+   */
+  async function appendText(writer: StepWriter, text: string, told?: ModelUsage): Promise<boolean> {
     const done = await fenced(log, writer, async (tx) => {
       appendDeltas(tx, writer, text);
+      if (told) tx.patch({ open_call: JSON.stringify(openCallOf(catalogue, writer, told)) });
       return true;
     });
     return done ?? false;

@@ -4,9 +4,17 @@ import { isTerminal } from '../contracts/messages.ts';
 import { newId } from '../ids.ts';
 import type { Catalogue } from '../models/catalogue.ts';
 import { type SessionLog, type SessionTransaction, stepHasStreamed } from '../stores/log.ts';
-import { type LeaseColumns, type MessageRow, NO_LEASE, NO_USAGE, type SessionRow } from '../stores/schema.ts';
+import {
+  addUsage,
+  type LeaseColumns,
+  type MessageRow,
+  NO_LEASE,
+  NO_USAGE,
+  type SessionRow,
+} from '../stores/schema.ts';
 import { messageView } from '../views/messages.ts';
 import { attach } from './attach.ts';
+import { chargeOpenCall } from './charge.ts';
 import { closeForgotten, closeReply } from './close.ts';
 import { closeSteered } from './current.ts';
 
@@ -110,12 +118,15 @@ export function createBegin({ log, catalogue }: { log: SessionLog; catalogue: Ca
    */
   async function reopen(tx: SessionTransaction, turn: Turn, input: BeginInput): Promise<Begun> {
     const { step } = input;
-    const steered = await closeSteered(tx, turn.reply, step);
+    const spent = await chargeOpenCall(tx, { outcome: 'superseded', errorCode: null });
+    const reply = { ...turn.reply, ...addUsage(turn.reply, spent) };
+    const steered = await closeSteered(tx, reply, step);
     if (steered) return { kind: 'settled', session: tx.session, ...turn, reply: steered, head: steered.id };
+    if (spent !== NO_USAGE) await tx.messages.update(reply.id, addUsage(turn.reply, spent));
     const fence = takeFence(tx, input.attempt);
     if (await stepHasStreamed(tx.rows, turn.reply.id, step))
       tx.append('message.reset', turn.reply.id, { step });
-    return { kind: 'open', session: tx.session, ...turn, step, fence };
+    return { kind: 'open', session: tx.session, ...turn, reply, step, fence };
   }
 
   /** The message's place on the head: the one that an earlier try made, or a new one. */

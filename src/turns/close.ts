@@ -3,10 +3,11 @@ import { type ErrorDetail, messageError } from '../contracts/errors.ts';
 import { isTerminal } from '../contracts/messages.ts';
 import type { Catalogue } from '../models/catalogue.ts';
 import { type SessionLog, type SessionTransaction, streamedText } from '../stores/log.ts';
-import type { MessagePatch, MessageRow } from '../stores/schema.ts';
+import { addUsage, type MessagePatch, type MessageRow } from '../stores/schema.ts';
 import { messageView } from '../views/messages.ts';
 import type { SessionView } from '../views/sessions.ts';
 import { attach, idleDeadline } from './attach.ts';
+import { chargeOpenCall } from './charge.ts';
 
 export type Closing =
   | { status: 'interrupted' }
@@ -31,6 +32,8 @@ export async function closeReply(
   closing: Closing,
 ): Promise<MessageRow> {
   const text = await streamedText(tx.rows, reply.id);
+  const errorCode = closing.status === 'failed' ? closing.error.code : null;
+  const spent = await chargeOpenCall(tx, { outcome: closing.status, errorCode });
   const patch: MessagePatch = {
     status: closing.status,
     text,
@@ -38,6 +41,7 @@ export async function closeReply(
     stop_reason: stopReasonOf(closing),
     error: closing.status === 'failed' ? JSON.stringify(closing.error) : null,
     completed_at: tx.now,
+    ...addUsage(reply, spent),
   };
   await tx.messages.update(reply.id, patch);
   const closed = { ...reply, ...patch } as MessageRow;

@@ -13,7 +13,7 @@ import {
 import { messageView } from '../views/messages.ts';
 import { appendDeltas } from './append-text.ts';
 import { idleDeadline } from './attach.ts';
-import { charge } from './charge.ts';
+import { charge, openCallOf } from './charge.ts';
 import { fenced, type StepWriter } from './step-writer.ts';
 
 /** Content blocks as the API shows them: text and reasoning. The step keeps the model's own. */
@@ -61,8 +61,8 @@ export const createCompleteStep = ({ log, catalogue }: { log: SessionLog; catalo
     return fenced(log, writer, async (tx, open) => {
       appendDeltas(tx, writer, rest);
       tx.append('message.content_ended', open.id, { step: writer.step });
-      const call = { usage: answer.usage, outcome: 'completed', errorCode: null } as const;
-      const usage = await charge(tx, catalogue, writer, call);
+      const call = openCallOf(catalogue, writer, answer.usage);
+      const usage = await charge(tx, call, { outcome: 'completed', errorCode: null });
       await tx.messages.insertStep(stepRow(writer, answer, tx.now));
       const patch = completed(open, answer, usage, tx.now);
       await tx.messages.update(open.id, patch);

@@ -4,7 +4,7 @@ import type { Catalogue } from '../models/catalogue.ts';
 import type { ModelCallError } from '../models/port.ts';
 import { countFailedCalls, type SessionLog } from '../stores/log.ts';
 import { addUsage, type MessageRow, type SessionRow } from '../stores/schema.ts';
-import { charge } from './charge.ts';
+import { charge, openCallOf } from './charge.ts';
 import { closeReply } from './close.ts';
 import { fenced, type StepWriter } from './step-writer.ts';
 
@@ -23,8 +23,9 @@ export const createFailStep = ({ log, catalogue }: { log: SessionLog; catalogue:
   function failStep(writer: StepWriter, failure: ModelCallError): Promise<StepFailure | undefined> {
     return fenced(log, writer, async (tx, open): Promise<StepFailure> => {
       const failures = 1 + (await countFailedCalls(tx.rows, writer.replyId, writer.step));
-      const call = { usage: failure.usage, outcome: 'failed', errorCode: failure.code } as const;
-      const total = addUsage(open, await charge(tx, catalogue, writer, call));
+      const call = openCallOf(catalogue, writer, failure.usage);
+      const end = { outcome: 'failed', errorCode: failure.code } as const;
+      const total = addUsage(open, await charge(tx, call, end));
       await tx.messages.update(open.id, total);
       if (failure.retryable && failures < MODEL_ERRORS_MAX) return { final: false, failures };
       const error = messageError(failure.code, failure.message);

@@ -1,10 +1,13 @@
 // The protocol of a turn in the store, called by services and by activities: every function is one transaction,
 // but for `endSession`, which joins its caller's.
+import type { ModelUsage } from '../models/port.ts';
 import { createAppendText } from './append-text.ts';
 import { createBegin } from './begin.ts';
+import { openCallOf } from './charge.ts';
 import { type CloseDeps, createClose } from './close.ts';
 import { createCompleteStep } from './complete-step.ts';
 import { createFailStep } from './fail-step.ts';
+import { createRecordLateCall } from './record-late-call.ts';
 import { createSnapshot } from './snapshot.ts';
 import type { StepWriter } from './step-writer.ts';
 
@@ -16,7 +19,10 @@ export function createTurns(deps: CloseDeps) {
     appendText: createAppendText(deps),
     complete: createCompleteStep(deps),
     failStep: createFailStep(deps),
-    renewLease: ({ sessionId, fence }: StepWriter): Promise<boolean> => deps.log.renewLease(sessionId, fence),
+    recordLateCall: createRecordLateCall(deps),
+    /** @param told what the call has cost so far, if its provider has said anything. @returns whether it holds the fence. */
+    renewLease: (writer: StepWriter, told?: ModelUsage): Promise<boolean> =>
+      deps.log.renewLease(writer, told && JSON.stringify(openCallOf(deps.catalogue, writer, told))),
     ...createClose(deps),
     snapshot: createSnapshot(deps),
   };

@@ -8,6 +8,8 @@ export interface StepWriter {
   replyId: string;
   step: number;
   fence: number;
+  /** Names the line of the ledger that this attempt's model call gets: one, whoever writes it, and however often. */
+  callId: string;
   /** The name the provider was asked for. */
   model: string;
 }

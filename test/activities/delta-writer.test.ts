@@ -8,6 +8,7 @@ const WRITER: StepWriter = {
   replyId: 'msg_1',
   step: 1,
   fence: 1,
+  callId: 'mcall_1',
   model: 'claude-haiku',
 };
 

@@ -1,12 +1,14 @@
 // One attempt of a model step, with a model whose every word is the test's.
 import { setImmediate } from 'node:timers/promises';
 import { ApplicationFailure, CancelledFailure } from '@temporalio/activity';
+import { ActivityCancellationDetails } from '@temporalio/common';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
 import { createModelStep } from '../../activities/model.ts';
-import type { Model, ModelReply, ModelRequest } from '../../src/models/port.ts';
+import type { Model, ModelReply, ModelRequest, ModelUsage } from '../../src/models/port.ts';
 import { streamedText } from '../../src/stores/log.ts';
 import type { Turns } from '../../src/turns/index.ts';
+import { eventually } from '../support/api-client.ts';
 import { failureOf, openTestStore, replyOf, type TestStore, writerOf } from '../support/store.ts';
 
 let store: TestStore;
@@ -19,10 +21,11 @@ type Speech = (
   say: (text: string) => void,
   signal: AbortSignal,
   request: ModelRequest,
+  tell: (usage: ModelUsage) => void,
 ) => Promise<ModelReply>;
 
 const modelOf = (speech: Speech): Model => ({
-  stream: (request, { onText, signal }) => speech(onText, signal, request),
+  stream: (request, { onText, onUsage, signal }) => speech(onText, signal, request, onUsage),
 });
 
 /** Never says anything more; ends as every model does when it is told to. */
@@ -194,6 +197,109 @@ test('a step whose session has ended calls no model', async () => {
     throw new Error('called after the end');
   };
   expect(await stepOf(never).run(session, id)).toEqual({ kind: 'gone' });
+});
+
+describe('the ledger has a line', () => {
+  const SPENT = { inputTokens: 70, outputTokens: 1, cacheCreationInputTokens: 0, cacheReadInputTokens: 0 };
+  const WHOLE = { ...SPENT, outputTokens: 9 };
+  const linesOf = (session: string) =>
+    store.db
+      .selectFrom('model_calls')
+      .select(['outcome', 'input_tokens', 'output_tokens'])
+      .where('session_id', '=', session)
+      .orderBy('ended_at')
+      .execute();
+
+  test('for an attempt whose reply was closed meanwhile, with what it learned until it heard of that', async () => {
+    const { session, message, id } = await newMessage();
+    const { run } = stepOf(async (say, signal, _request, tell) => {
+      tell(SPENT);
+      say('Half');
+      await eventually(() => streamedText(store.db, message.replyId), Boolean);
+      await store.turns.interrupt({ sessionId: session, head: null, replyId: message.replyId });
+      tell(WHOLE);
+      say(' a word');
+      return silence(signal);
+    });
+    await run(session, id);
+    const line = { outcome: 'interrupted', input_tokens: 70, output_tokens: 9 };
+    expect(await linesOf(session)).toEqual([line]);
+    expect(await store.messageRow(message.replyId)).toMatchObject({ input_tokens: 70, output_tokens: 1 });
+    expect(await store.sessionRow(session)).toMatchObject({ input_tokens: 70, output_tokens: 9 });
+  });
+
+  test('for an attempt that is cancelled before its reply is closed', async () => {
+    const { session, message, id } = await newMessage();
+    const { run, environment } = stepOf(async (_say, signal, _request, tell) => {
+      tell(SPENT);
+      environment.cancel('CANCELLED', new ActivityCancellationDetails({ cancelRequested: true }));
+      return silence(signal);
+    });
+    await expect(run(session, id)).rejects.toBeInstanceOf(CancelledFailure);
+    await store.turns.interrupt({ sessionId: session, head: null, replyId: message.replyId });
+    expect(await linesOf(session)).toMatchObject([{ outcome: 'interrupted', input_tokens: 70 }]);
+    expect(await store.messageRow(message.replyId)).toMatchObject({ input_tokens: 70 });
+  });
+
+  test('for an attempt that its worker hands over, and one for the attempt that goes on', async () => {
+    const { session, message, id } = await newMessage();
+    const stopped = stepOf(async (_say, signal, _request, tell) => {
+      tell(SPENT);
+      stopped.environment.cancel(
+        'WORKER_SHUTDOWN',
+        new ActivityCancellationDetails({ workerShutdown: true }),
+      );
+      return silence(signal);
+    });
+    await expect(stopped.run(session, id)).rejects.toBeInstanceOf(CancelledFailure);
+    await stepOf(async () => ({ ...replyOf('Done'), usage: WHOLE })).run(session, id);
+    expect(await linesOf(session)).toMatchObject([{ outcome: 'superseded' }, { outcome: 'completed' }]);
+    expect(await store.messageRow(message.replyId)).toMatchObject({ input_tokens: 140, output_tokens: 10 });
+  });
+
+  test('and no other when the failure of a call is recorded', async () => {
+    const { session, id } = await newMessage();
+    const { run } = stepOf(async (_say, _signal, _request, tell) => {
+      tell(SPENT);
+      throw failureOf({ usage: SPENT });
+    });
+    await expect(run(session, id)).rejects.toBeInstanceOf(ApplicationFailure);
+    expect(await linesOf(session)).toMatchObject([{ outcome: 'failed', input_tokens: 70 }]);
+  });
+
+  test('for an answer that could not be recorded: the model is asked once more, and one answer is seen', async () => {
+    const { session, message, id } = await newMessage();
+    let calls = 0;
+    const answers: Speech = async (say, _signal, _request, tell) => {
+      calls += 1;
+      tell(WHOLE);
+      say(`Answer ${calls}`);
+      return { ...replyOf(`Answer ${calls}`), usage: WHOLE };
+    };
+    const complete: Turns['complete'] = async () => {
+      throw new Error('The store has gone');
+    };
+    await expect(stepOf(answers, { complete }).run(session, id)).rejects.toThrow('The store has gone');
+    for (const _ of ['again', 'and again']) await stepOf(answers).run(session, id);
+    expect(calls).toBe(2);
+    expect(await store.messageRow(message.replyId)).toMatchObject({ status: 'completed', text: 'Answer 2' });
+    expect(await streamedText(store.db, message.replyId)).toBe('Answer 2');
+    expect(await linesOf(session)).toMatchObject([{ outcome: 'superseded' }, { outcome: 'completed' }]);
+    expect(await store.sessionRow(session)).toMatchObject({ input_tokens: 140, output_tokens: 18 });
+  });
+
+  test('that is written once when the store has kept an answer and could not say so', async () => {
+    const { session, id } = await newMessage();
+    const answers: Speech = async () => ({ ...replyOf('Done'), usage: WHOLE });
+    const complete: Turns['complete'] = async (...args) => {
+      await store.turns.complete(...args);
+      throw new Error('The connection was lost after the commit');
+    };
+    await expect(stepOf(answers, { complete }).run(session, id)).rejects.toThrow('after the commit');
+    expect(await stepOf(answers).run(session, id)).toMatchObject({ kind: 'settled', status: 'completed' });
+    expect(await linesOf(session)).toMatchObject([{ outcome: 'completed', output_tokens: 9 }]);
+    expect(await store.sessionRow(session)).toMatchObject({ output_tokens: 9 });
+  });
 });
 
 describe('the model is shown', () => {

@@ -168,6 +168,7 @@ describe('a failure', () => {
     const pieces: string[] = [];
     const call = model.stream(requestOf(text), {
       signal: new AbortController().signal,
+      onUsage: () => undefined,
       onText: (piece) => pieces.push(piece),
     });
     const error = await failureOf(call);
@@ -205,6 +206,7 @@ describe('an abort', () => {
     const reason = new Error('interrupted by its owner');
     const call = model.stream(requestOf(text, { maxTokens: 100_000 }), {
       signal: controller.signal,
+      onUsage: () => undefined,
       onText: () => controller.abort(reason),
     });
     await expect(call).rejects.toBe(reason);
@@ -233,6 +235,7 @@ describe('an abort', () => {
     const refusal = new Error('this writer is fenced off');
     const call = model.stream(requestOf(text, { maxTokens: 100_000 }), {
       signal: new AbortController().signal,
+      onUsage: () => undefined,
       onText: () => {
         throw refusal;
       },

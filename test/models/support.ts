@@ -32,7 +32,11 @@ export async function collect(
   signal = new AbortController().signal,
 ): Promise<Collected> {
   const pieces: string[] = [];
-  const reply = await model.stream(request, { signal, onText: (text) => pieces.push(text) });
+  const reply = await model.stream(request, {
+    signal,
+    onText: (text) => pieces.push(text),
+    onUsage: () => undefined,
+  });
   return { reply, pieces };
 }
 

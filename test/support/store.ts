@@ -8,7 +8,7 @@ import type { CreateMessage } from '../../src/contracts/messages.ts';
 import type { CreateSession, UpdateSession } from '../../src/contracts/sessions.ts';
 import { createEventFeed } from '../../src/events/event-feed.ts';
 import { createLiveChannel } from '../../src/events/live-channel.ts';
-import { randomText } from '../../src/ids.ts';
+import { newId, randomText } from '../../src/ids.ts';
 import { createCatalogue } from '../../src/models/catalogue.ts';
 import { ModelCallError, type ModelReply } from '../../src/models/port.ts';
 import { createApiKeys } from '../../src/services/api-keys.ts';
@@ -107,6 +107,7 @@ export const writerOf = (open: OpenStep): StepWriter => ({
   replyId: open.reply.id,
   step: open.step,
   fence: open.fence,
+  callId: newId('mcall'),
   model: open.reply.model ?? open.session.model,
 });
 

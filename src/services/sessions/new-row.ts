@@ -32,6 +32,7 @@ export function newRow(accountId: string, body: CreateSession, now: number): Ses
     fence: 0,
     head: null,
     open_reply_id: null,
+    open_call: null,
     next_position: 1,
     message_count: 0,
     deleted_at: null,

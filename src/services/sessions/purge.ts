@@ -14,6 +14,7 @@ export async function purge(log: SessionLog, sessionId: string): Promise<void> {
       turn_options: '{}',
       head: null,
       open_reply_id: null,
+      open_call: null,
     });
   });
 }

@@ -1,0 +1,121 @@
+// The model call of one attempt: what it says goes into the log, what it costs into the ledger, whatever ends it.
+import { log } from '@temporalio/activity';
+import { newId } from '../src/ids.ts';
+import type { Catalogue } from '../src/models/catalogue.ts';
+import type { Model, ModelReply, ModelUsage } from '../src/models/port.ts';
+import type { MessageRows } from '../src/stores/message-rows.ts';
+import type { Begun } from '../src/turns/begin.ts';
+import type { Turns } from '../src/turns/index.ts';
+import type { StepWriter } from '../src/turns/step-writer.ts';
+import { createConversation } from './conversation.ts';
+import { createDeltaWriter } from './delta-writer.ts';
+
+/** Thrown when another writer holds the fence: the work goes on elsewhere. */
+export class Superseded extends Error {
+  override readonly name = 'Superseded';
+}
+
+export type Open = Extract<Begun, { kind: 'open' }>;
+
+export interface ModelCall {
+  writer: StepWriter;
+  /** What it has cost as far as the provider has told; undefined until the model was asked. */
+  usage: ModelUsage | undefined;
+  /** What the store has heard of that. */
+  told: ModelUsage | undefined;
+  isCharged: boolean;
+  /** Aborted when another writer holds the fence, or a write has failed. */
+  superseded: AbortController;
+}
+
+/** What is asked: by which message, on which head. */
+export interface Question {
+  open: Open;
+  head: string | null;
+}
+
+const NOTHING_TOLD: ModelUsage = {
+  inputTokens: 0,
+  outputTokens: 0,
+  cacheCreationInputTokens: 0,
+  cacheReadInputTokens: 0,
+};
+
+export const newCall = ({ session, reply, step, fence }: Open): ModelCall => ({
+  writer: {
+    sessionId: session.id,
+    replyId: reply.id,
+    step,
+    fence,
+    callId: newId('mcall'),
+    model: reply.model ?? session.model,
+  },
+  usage: undefined,
+  told: undefined,
+  isCharged: false,
+  superseded: new AbortController(),
+});
+
+/** What the store does not know yet. A write that fails ends the attempt, which then says all once more. */
+function news(call: ModelCall): ModelUsage | undefined {
+  if (call.usage === call.told || call.usage === NOTHING_TOLD) return undefined;
+  call.told = call.usage;
+  return call.usage;
+}
+
+export interface ModelCallDeps {
+  model: Model;
+  turns: Turns;
+  messages: MessageRows;
+  catalogue: Catalogue;
+}
+
+export function createModelCalls({ model, turns, messages, catalogue }: ModelCallDeps) {
+  const conversation = createConversation({ messages, catalogue });
+
+  return {
+    /** Streams the answer into the log. @returns the answer and the text that the log does not have yet. */
+    async speak({ open, head }: Question, call: ModelCall, cancelled: AbortSignal) {
+      const { superseded } = call;
+      const signal = AbortSignal.any([cancelled, superseded.signal]);
+      const deltas = createDeltaWriter({
+        writer: call.writer,
+        appendText: (writer, text) => turns.appendText(writer, text, news(call)),
+        onStopped: (reason) => superseded.abort(reason === 'refused' ? new Superseded() : reason.error),
+      });
+      const onUsage = (usage: ModelUsage) => {
+        call.usage = usage;
+      };
+      try {
+        const { session, user } = open;
+        const request = await conversation({ session, user, head, model: call.writer.model });
+        call.usage = NOTHING_TOLD;
+        const answer: ModelReply = await model.stream(request, { signal, onText: deltas.push, onUsage });
+        call.usage = answer.usage;
+        const rest = await deltas.rest();
+        // A write that failed has lost its text: an answer without it would not be what its readers were sent.
+        superseded.signal.throwIfAborted();
+        return { answer, rest };
+      } catch (error) {
+        await deltas.rest();
+        throw superseded.signal.aborted ? superseded.signal.reason : error;
+      }
+    },
+
+    renewLease: ({ writer, usage }: ModelCall): Promise<boolean> =>
+      turns.renewLease(writer, usage === NOTHING_TOLD ? undefined : usage),
+
+    /**
+     * Charges for a call that no end of its step was written for. A bill that can't be written must not hide what the
+     * attempt came to; the store has what was told before.
+     */
+    async chargeLate(call: ModelCall, isCancelled: boolean): Promise<void> {
+      if (call.isCharged || !call.usage) return;
+      try {
+        await turns.recordLateCall(call.writer, { usage: call.usage, isCancelled });
+      } catch (error) {
+        log.warn('The tokens of a model call could not be recorded', { callId: call.writer.callId, error });
+      }
+    },
+  };
+}
