@@ -288,7 +288,8 @@ test('a worker that stops hands its turn over at once: the next one starts it ag
     .selectAll()
     .where('session_id', '=', session)
     .execute();
-  expect(calls.map((call) => call.outcome)).toEqual(['completed']);
+  expect(calls.map((call) => call.outcome)).toEqual(['superseded', 'completed']);
+  expect(calls.every((call) => call.input_tokens > 0)).toBe(true);
   await own.stop();
 });
 
