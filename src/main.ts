@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // The command line: `dev` runs everything in one process, the other commands serve the operator.
 import { Command } from 'commander';
+import { backup } from './commands/backup.ts';
 import { createKey } from './commands/create-key.ts';
 import { dev } from './commands/dev.ts';
 import { doctor } from './commands/doctor.ts';
@@ -45,6 +46,12 @@ program
   .command('doctor')
   .description('say what this machine lacks and how to get it')
   .action(run((config) => doctor(config)));
+
+program
+  .command('backup')
+  .description('copy the data directory of a server that may be running, as docs/operations.md says')
+  .argument('<directory>', 'where the copy goes; it must not be there yet')
+  .action((directory: string) => run((config) => backup(config, directory))({}));
 
 const keys = program.command('keys').description('API keys');
 keys

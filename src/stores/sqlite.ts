@@ -151,6 +151,16 @@ function openWriting(file: string): SQLite.Database {
   return database;
 }
 
+/** Copies a database that may be in use, as it is at one moment; nobody waits for it. @throws when the copy is there. */
+export function copySqlite(file: string, copy: string): void {
+  const database = new SQLite(file, { readonly: true, timeout: BUSY_TIMEOUT_MS });
+  try {
+    database.prepare('vacuum into ?').run(copy);
+  } finally {
+    database.close();
+  }
+}
+
 export function openSqlite(file: string): Store {
   const writing = openWriting(file);
   const reading = new SQLite(file, { timeout: BUSY_TIMEOUT_MS, readonly: true });

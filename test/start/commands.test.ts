@@ -1,4 +1,5 @@
 // The operator's commands, against a server that runs meanwhile.
+import { cpSync, existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Simulator, startSimulator } from '../../src/models/simulator.ts';
 import { createApiClient } from '../support/api-client.ts';
@@ -73,6 +74,49 @@ describe('keys create', () => {
     const { code, stderr } = await openclaw(args, { OPENCLAW_DATA_DIR: dataDir });
     expect(code).toBe(1);
     expect(stderr).toContain(dataDir);
+  });
+});
+
+describe('backup', () => {
+  const backup = (directory: string, env: Record<string, string> = {}) =>
+    openclaw(['backup', directory], { OPENCLAW_DATA_DIR: server.dataDir, ...env });
+
+  it('copies the data and their keys into a new directory that is its owner’s alone', async () => {
+    const directory = join(newDirectory(), 'backup');
+    const { code, stdout, stderr } = await backup(directory);
+    expect([code, stdout, stderr]).toEqual([0, `${directory}\n`, '']);
+    expect(readdirSync(directory).sort()).toEqual(['admin.key', 'openclaw.db', 'secret.key']);
+    expect(statSync(directory).mode & 0o777).toBe(0o700);
+    const from = (name: string) => readFileSync(join(server.dataDir, name), 'utf8');
+    expect(readFileSync(join(directory, 'secret.key'), 'utf8')).toBe(from('secret.key'));
+  });
+
+  it('also copies those of a server that was stopped', async () => {
+    const dataDir = join(newDirectory(), 'stopped');
+    const first = join(newDirectory(), 'backup');
+    await backup(first);
+    cpSync(first, dataDir, { recursive: true });
+    const second = join(newDirectory(), 'backup');
+    expect((await backup(second, { OPENCLAW_DATA_DIR: dataDir })).code).toBe(0);
+    expect(readdirSync(second)).toContain('openclaw.db');
+  });
+
+  it.each([
+    ['a directory that is there already', () => newDirectory(), {}, /is there already/],
+    ['nothing', () => join(newDirectory(), 'backup'), { OPENCLAW_DATA_DIR: '/nowhere' }, /holds no data yet/],
+    [
+      'PostgreSQL',
+      () => join(newDirectory(), 'backup'),
+      { DATABASE_URL: 'postgres://user:secret@127.0.0.1:1/data' },
+      /pg_dump/,
+    ],
+  ])('refuses %s, and writes nothing', async (_what, newTarget, env, words) => {
+    const target = newTarget();
+    const { code, stdout, stderr } = await backup(target, env);
+    expect([code, stdout]).toEqual([1, '']);
+    expect(stderr).toMatch(words);
+    expect(stderr).not.toContain('secret@');
+    expect(existsSync(target) ? readdirSync(target) : []).toEqual([]);
   });
 });
 
