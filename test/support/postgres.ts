@@ -68,8 +68,9 @@ async function until(condition: () => Promise<boolean>, what: string): Promise<v
   }
 }
 
-export async function startPostgres(bin: string): Promise<TestPostgres> {
-  const directory = mkdtempSync(join(tmpdir(), 'openclaw-postgres-'));
+/** @param parent Where its directory is made; on a disk of its own, for one. */
+export async function startPostgres(bin: string, parent = tmpdir()): Promise<TestPostgres> {
+  const directory = mkdtempSync(join(parent, 'openclaw-postgres-'));
   if (isRoot) execFileSync('chown', ['postgres:postgres', directory]);
   chmodSync(directory, 0o700);
   const data = join(directory, 'data');
