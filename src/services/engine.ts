@@ -45,6 +45,8 @@ export interface Engine {
   failAttempt(lost: LostAttempt): Promise<boolean>;
   /** Ends what any other worker has taken of a session, so that this one gets it now; for when all others are known to be gone. */
   takeOver(sessionId: string, worker: string): Promise<void>;
+  /** Ends the attempts for a session of which Temporal has heard nothing for so long. */
+  endSilentAttempts(sessionId: string, silentMs: number): Promise<void>;
   /** Null when Temporal shows no page for people. */
   urlOf(sessionId: string): string | null;
 }

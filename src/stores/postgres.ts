@@ -14,7 +14,7 @@ const STATEMENT_TIMEOUT_MS = 10_000;
 const IDLE_TIMEOUT_MS = 30_000;
 
 /** Network errors, and the SQLSTATE classes of a server that is going away, out of room or out of connections. */
-const AWAY = /^(ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOST|08|53|57P|58|25006)/;
+const AWAY = /^(ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOST|08|53|57P|58|25006|25P03)/;
 /** The driver says these in words only. */
 const AWAY_WORDS =
   /timeout exceeded when trying to connect|Connection terminated|Query read timeout|not queryable/i;
@@ -63,6 +63,8 @@ export function openPostgres(url: string, log: Logger): Store {
     idleTimeoutMillis: IDLE_TIMEOUT_MS,
     statement_timeout: STATEMENT_TIMEOUT_MS,
     query_timeout: STATEMENT_TIMEOUT_MS,
+    // A process that is stopped in the middle of a transaction holds its session's lock; the others need not wait for it.
+    idle_in_transaction_session_timeout: STATEMENT_TIMEOUT_MS,
     keepAlive: true,
     application_name: 'openclaw',
     types: types as pg.CustomTypesConfig,

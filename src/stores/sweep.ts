@@ -39,7 +39,9 @@ export function createSweepStore(store: Store) {
       .limit(ROWS_MAX)
       .execute();
 
-  /** Those of them that were not looked at lately. */
+  const unopened = (after: number, before: number) => findUnopened(db, after, before);
+
+  /** Those that owe an answer and were not looked at lately. */
   const claimOwing = (now: number, nextCheckAt: number): Promise<SessionRow[]> =>
     claim(store, now, nextCheckAt, owesAnAnswer);
 
@@ -69,8 +71,37 @@ export function createSweepStore(store: Store) {
       .limit(ROWS_MAX)
       .execute();
 
-  return { lostLeases, unsignalledMessages, unsignalledEnds, owing, claimOwing, claimOverdue, halfDeleted };
+  return {
+    lostLeases,
+    unsignalledMessages,
+    unsignalledEnds,
+    owing,
+    unopened,
+    claimOwing,
+    claimOverdue,
+    halfDeleted,
+  };
 }
+
+/** Sessions in which a message of this age waits, and no answer is begun. */
+const findUnopened = (db: Kysely<Tables>, after: number, before: number): Promise<SessionRow[]> =>
+  db
+    .selectFrom('sessions')
+    .selectAll()
+    .where('status', '=', 'active')
+    .where('open_reply_id', 'is', null)
+    .where(({ exists, selectFrom }) =>
+      exists(
+        selectFrom('messages')
+          .select('messages.id')
+          .whereRef('messages.session_id', '=', 'sessions.id')
+          .where('messages.status', '=', 'queued')
+          .where('messages.created_at', '>', after)
+          .where('messages.created_at', '<=', before),
+      ),
+    )
+    .limit(ROWS_MAX)
+    .execute();
 
 /** Accepted messages that nobody was told of, with their sessions. */
 async function findUnsignalled(

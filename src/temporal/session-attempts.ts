@@ -28,6 +28,14 @@ const workerLost = () =>
     nextRetryDelay: RETRY_AT_ONCE,
   });
 
+type PendingActivity = ReturnType<typeof attemptsUnderWay>[number];
+
+/** When Temporal last heard of the attempt. */
+function heardOfAt({ lastHeartbeatTime, lastStartedTime }: PendingActivity): number {
+  const seconds = [lastHeartbeatTime, lastStartedTime].map((time) => Number(time?.seconds ?? 0));
+  return Math.max(...seconds) * 1_000;
+}
+
 /** Temporal has lost the run, or what was taken has ended by itself in between: either way it is not under way. */
 export function notUnderWay(error: unknown): false {
   if (error instanceof WorkflowNotFoundError || error instanceof ActivityNotFoundError) return false;
@@ -66,7 +74,20 @@ export function createSessionAttempts(deps: SessionAttemptsDeps) {
 
   const endIfUnderWay = async (lost: LostAttempt): Promise<boolean> => (await waitsFor(lost)) && end(lost);
 
+  async function endSilent(sessionId: string, silentMs: number): Promise<void> {
+    const description = await temporal.call(() =>
+      client.workflow.getHandle(workflowId(sessionId)).describe(),
+    );
+    const { runId } = description;
+    for (const pending of attemptsUnderWay(description))
+      if (pending.activityId && heardOfAt(pending) <= Date.now() - silentMs)
+        await end({ sessionId, runId, activityId: pending.activityId });
+  }
+
   return {
+    async endSilentAttempts(sessionId: string, silentMs: number): Promise<void> {
+      await endSilent(sessionId, silentMs).catch(notUnderWay);
+    },
     isUnderWay: (attempt: LostAttempt) => waitsFor(attempt).catch(notUnderWay),
     failAttempt: (lost: LostAttempt) => endIfUnderWay(lost).catch(notUnderWay),
   };

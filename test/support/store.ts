@@ -64,6 +64,7 @@ const silentEngine: Engine = {
   isUnderWay: async () => true,
   failAttempt: async () => false,
   takeOver: quiet,
+  endSilentAttempts: quiet,
   urlOf: () => null,
 };
 

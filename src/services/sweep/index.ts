@@ -10,8 +10,11 @@ import { type LostAttemptsDeps, lostAttempts } from './lost-attempts.ts';
 import { type LostSignalsDeps, lostEnds, lostMessages } from './lost-signals.ts';
 import { type MissedExpiriesDeps, missedExpiries } from './missed-expiries.ts';
 import { type OwedAnswersDeps, owedAnswers } from './owed-answers.ts';
+import { type UnopenedTurnsDeps, unopenedTurns } from './unopened-turns.ts';
 
 const INTERVAL_MS = 5_000;
+/** Beside other workers, one of which may have died just now with somebody waiting for its answer. */
+const URGENT_INTERVAL_MS = 500;
 
 /** Sessions that are helped at the same time: each waits for Temporal, and after a kill many have to be. */
 const HELPED_AT_ONCE_MAX = 10;
@@ -20,6 +23,7 @@ type LookDeps = LostAttemptsDeps &
   DeadWorkDeps &
   LostSignalsDeps &
   OwedAnswersDeps &
+  UnopenedTurnsDeps &
   MissedExpiriesDeps &
   HalfDeletedDeps;
 
@@ -29,7 +33,7 @@ export interface SweepDeps extends Omit<LookDeps, 'rows' | 'messages'> {
 }
 
 export function createSweep(deps: SweepDeps) {
-  const { store, engine, logger, now, intervalMs = INTERVAL_MS } = deps;
+  const { store, engine, logger, now, isOnlyWorker, intervalMs = INTERVAL_MS } = deps;
   const shared = { ...deps, rows: createSweepStore(store), messages: createMessageRows(store.db) };
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
@@ -52,8 +56,10 @@ export function createSweep(deps: SweepDeps) {
       await Promise.all(Array.from({ length: HELPED_AT_ONCE_MAX }, helpOn));
     };
 
-  const looks = [
-    helpEach(lostAttempts(shared)),
+  type Pass = ((everything: boolean) => Promise<void>)[];
+  const urgentLooks: Pass = [helpEach(lostAttempts(shared)), helpEach(unopenedTurns(shared))];
+  const looks: Pass = [
+    ...urgentLooks,
     helpEach(deadWork(shared)),
     helpEach(lostMessages(shared)),
     helpEach(lostEnds(shared)),
@@ -63,9 +69,8 @@ export function createSweep(deps: SweepDeps) {
     () => purgeIdempotency(store.db, now()),
   ];
 
-  /** One pass over everything. `everything` also asks after sessions that were looked at lately. */
-  async function run(everything = false): Promise<void> {
-    for (const look of looks) {
+  async function take(which: Pass, everything: boolean): Promise<void> {
+    for (const look of which) {
       if (stopped) return;
       await look(everything).catch((error: unknown) =>
         logger.warn({ err: error }, 'The sweep could not finish a pass'),
@@ -73,11 +78,19 @@ export function createSweep(deps: SweepDeps) {
     }
   }
 
+  /** One pass over everything. `everything` also asks after sessions that were looked at lately. */
+  const run = (everything = false): Promise<void> => take(looks, everything);
+
+  const beatMs = isOnlyWorker ? intervalMs : Math.min(intervalMs, URGENT_INTERVAL_MS);
+  const beatsPerRun = Math.round(intervalMs / beatMs);
+  let beats = 0;
+
   function again(): void {
     if (stopped) return;
     timer = setTimeout(() => {
-      pass = run().finally(again);
-    }, intervalMs);
+      beats += 1;
+      pass = (beats % beatsPerRun === 0 ? run() : take(urgentLooks, false)).finally(again);
+    }, beatMs);
     timer.unref();
   }
 

@@ -12,6 +12,9 @@ export interface Look<Row> {
 /** A word on its way, or the second half of a deletion, needs milliseconds; what is older than this was lost. */
 export const LOST_AFTER_MS = 5_000;
 
+/** What is renewed each 2 s and was not for so long has lost its worker: three renewals are missing. */
+export const WORKER_LOST_AFTER_MS = 6_000;
+
 /**
  * Everything said before now is lost, when the only process that could have said it has just begun.
  * @returns the time before which it was accepted.

@@ -2,10 +2,7 @@
 import type { Logger } from 'pino';
 import type { SessionRow } from '../../stores/schema.ts';
 import type { Engine, LostAttempt } from '../engine.ts';
-import type { Look, SweepRows } from './look.ts';
-
-/** A lease is renewed each 2 s; after three missed renewals its worker counts as gone. An error costs a model call. */
-const LEASE_LOST_AFTER_MS = 6_000;
+import { type Look, type SweepRows, WORKER_LOST_AFTER_MS } from './look.ts';
 
 export interface LostAttemptsDeps {
   rows: SweepRows;
@@ -33,10 +30,14 @@ function attemptOf(session: SessionRow): LostAttempt | undefined {
 export function lostAttempts(deps: LostAttemptsDeps): Look<SessionRow> {
   const { rows, engine, logger, now, worker, isOnlyWorker } = deps;
   return {
-    find: () => rows.lostLeases(worker, isOnlyWorker ? Number.MAX_SAFE_INTEGER : now() - LEASE_LOST_AFTER_MS),
+    find: () =>
+      rows.lostLeases(worker, isOnlyWorker ? Number.MAX_SAFE_INTEGER : now() - WORKER_LOST_AFTER_MS),
     async help(session) {
       const lost = attemptOf(session);
-      if (lost && (await engine.failAttempt(lost))) logger.info(lost, 'A lost attempt was ended');
+      if (!lost) return;
+      if (await engine.failAttempt(lost)) logger.info(lost, 'A lost attempt was ended');
+      // The next one may have been given to a worker that is stopped or dying, and was never opened.
+      else await engine.endSilentAttempts(session.id, WORKER_LOST_AFTER_MS);
     },
   };
 }
