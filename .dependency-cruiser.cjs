@@ -107,7 +107,7 @@ module.exports = {
       name: 'one-temporal-client-room',
       comment:
         'Only src/temporal starts, signals, queries and works; else nobody could say who moves a session.',
-      from: { path: SOURCES, pathNot: ['^src/temporal/', '^src/wiring\\.ts$'] },
+      from: { path: SOURCES, pathNot: ['^src/temporal/', '^src/wiring(\\.ts$|/)'] },
       to: { path: TEMPORAL('client|worker|testing|core-bridge|proto') },
     },
     {
@@ -129,7 +129,7 @@ module.exports = {
       comment:
         'Who names an adapter cannot be given another one. Tests may pick, too. stores/open.ts picks by address, so it is itself ' +
         'something to be picked.',
-      from: { path: SOURCES, pathNot: ['^src/wiring\\.ts$', '^src/commands/', '^src/stores/open\\.ts$'] },
+      from: { path: SOURCES, pathNot: ['^src/wiring(\\.ts$|/)', '^src/commands/', '^src/stores/open\\.ts$'] },
       to: {
         path: [
           '^src/stores/(open|sqlite|postgres)\\.ts$',
@@ -155,8 +155,8 @@ module.exports = {
     {
       name: 'nobody-imports-the-composition-root',
       comment: 'What imports the wiring depends on everything. Only the command line starts it.',
-      from: { path: SOURCES, pathNot: ['^src/(main\\.ts$|commands/)'] },
-      to: { path: ['^src/wiring\\.ts$', '^src/main\\.ts$', '^src/commands/'] },
+      from: { path: SOURCES, pathNot: ['^src/(main\\.ts$|commands/|wiring(\\.ts$|/))'] },
+      to: { path: ['^src/wiring(\\.ts$|/)', '^src/main\\.ts$', '^src/commands/'] },
     },
     {
       name: 'no-cycles',

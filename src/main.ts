@@ -1,10 +1,13 @@
 #!/usr/bin/env node
-// The command line: `dev` runs everything in one process, the other commands serve the operator.
+// The command line: `dev` runs everything in one process, `api` and `worker` a part of it each; the others serve the operator.
 import { Command } from 'commander';
+import { api } from './commands/api.ts';
 import { backup } from './commands/backup.ts';
 import { createKey } from './commands/create-key.ts';
 import { dev } from './commands/dev.ts';
 import { doctor } from './commands/doctor.ts';
+import { migrate } from './commands/migrate.ts';
+import { worker } from './commands/worker.ts';
 import { type Config, ConfigError, readConfig } from './config.ts';
 import { LEVELS } from './contracts/api-keys.ts';
 import { redactText } from './log.ts';
@@ -41,6 +44,21 @@ program
   .command('dev', { isDefault: true })
   .description('run everything in one process: Temporal, store, worker, API')
   .action(run((config) => dev(config)));
+
+program
+  .command('api')
+  .description('answer HTTP; needs PostgreSQL, a Temporal server and at least one worker')
+  .action(run((config) => api(config)));
+
+program
+  .command('worker')
+  .description('run sessions; needs PostgreSQL and a Temporal server')
+  .action(run((config) => worker(config)));
+
+program
+  .command('migrate')
+  .description("bring PostgreSQL to this version's tables, and end")
+  .action(run((config) => migrate(config)));
 
 program
   .command('doctor')

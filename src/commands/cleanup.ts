@@ -1,6 +1,8 @@
 // Undoes a start, last thing first, whatever became of it.
 import type { Logger } from 'pino';
 
+export type Cleanup = ReturnType<typeof createCleanup>;
+
 export function createCleanup(log: Logger) {
   const steps: { name: string; undo: () => Promise<void> }[] = [];
   return {

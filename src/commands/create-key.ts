@@ -1,14 +1,13 @@
 // `openclaw keys create`: a key from the operator, also while the server runs.
 import { existsSync } from 'node:fs';
-import type { Config } from '../config.ts';
+import { type Config, ConfigError } from '../config.ts';
 import { Level } from '../contracts/api-keys.ts';
 import { readSecret } from '../data-directory.ts';
 import { createLog } from '../log.ts';
 import { createApiKeys } from '../services/api-keys.ts';
 import { createOnce } from '../services/idempotency.ts';
 import { createAccessStore } from '../stores/access.ts';
-import { migrate } from '../stores/migrate.ts';
-import { isPostgres, openStore } from '../stores/open.ts';
+import { isPostgres, migrateDatabase, openStore } from '../stores/open.ts';
 import { databaseOf, secretKeyFile } from './paths.ts';
 
 const ACCOUNT_NAME_LENGTH_MAX = 100;
@@ -21,16 +20,26 @@ function checked(account: string, level: string): Level {
   return parsed.data;
 }
 
+/** A key is of use only to servers that have the same secret. */
+function secretKeyOf({ secretKey, dataDir, databaseUrl }: Config): string {
+  const file = secretKeyFile(dataDir);
+  if (secretKey !== null) return secretKey;
+  if (databaseUrl !== null && !existsSync(file))
+    throw new ConfigError('`openclaw keys create` needs OPENCLAW_SECRET_KEY, the one that the servers have');
+  return readSecret(file);
+}
+
 export async function createKey(config: Config, account: string, levelName: string): Promise<number> {
   const level = checked(account, levelName);
   const database = databaseOf(config);
   if (!isPostgres(database) && !existsSync(database))
     throw new Error(`${config.dataDir} holds no data yet: start the server once, with \`npm start\``);
-  const secretKey = config.secretKey ?? readSecret(secretKeyFile(config.dataDir));
-  const store = openStore(database, createLog(config.logLevel));
+  const secretKey = secretKeyOf(config);
+  const log = createLog(config.logLevel);
+  await migrateDatabase(database, log);
+  const store = openStore(database, log);
   const { db } = store;
   try {
-    await migrate(db);
     const now = Date.now;
     const apiKeys = createApiKeys({
       access: createAccessStore(store),

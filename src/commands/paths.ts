@@ -1,4 +1,4 @@
-// Where things lie: in the installed package and in the data directory.
+// Where things lie: in the installed package, in the data directory, in Temporal.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,6 +8,8 @@ import type { Config } from '../config.ts';
 const packageDir = fileURLToPath(new URL('../../../', import.meta.url));
 
 export const WORKFLOW_BUNDLE = join(packageDir, 'dist', 'workflow-bundle.js');
+
+export const TASK_QUEUE = 'openclaw-sessions';
 
 export const packageVersion = (): string =>
   (JSON.parse(readFileSync(join(packageDir, 'package.json'), 'utf8')) as { version: string }).version;

@@ -9,11 +9,27 @@ export interface ReadyFacts {
   keyFile: string;
 }
 
-/** The ready line first and alone, for programs that wait for it; then the addresses, and a curl that can be pasted. */
+/** First and alone, for programs that wait for it. */
+const readyLine = (url: string): string => `OpenClaw ready at ${url}`;
+const apiLine = (url: string): string => `  API         ${url}/v1   (${url}/openapi.json)`;
+const modelLine = (modelName: string): string => `  Model       ${modelName}`;
+
+export const apiReadyText = (url: string): string => `${readyLine(url)}\n${apiLine(url)}\n`;
+
+export const workerReadyText = (facts: { url: string; modelName: string; taskQueue: string }): string =>
+  [
+    readyLine(facts.url),
+    `  Probes      ${facts.url}/healthz, ${facts.url}/readyz; nothing else is answered here`,
+    `  Task queue  ${facts.taskQueue}`,
+    modelLine(facts.modelName),
+    '',
+  ].join('\n');
+
+/** The addresses, and a curl that can be pasted. */
 export function readyText({ url, temporalUi, modelName, adminKey, keyFile }: ReadyFacts): string {
-  const lines = [`OpenClaw ready at ${url}`, `  API         ${url}/v1   (${url}/openapi.json)`];
+  const lines = [readyLine(url), apiLine(url)];
   if (temporalUi !== null) lines.push(`  Temporal UI ${temporalUi}`);
-  lines.push(`  Model       ${modelName}`);
+  lines.push(modelLine(modelName));
   if (adminKey === null) lines.push(`  Admin key   in ${keyFile}`);
   else lines.push(`  Admin key   ${adminKey}   (shown once; kept in ${keyFile})`);
   lines.push('', '  Try it: a session, and its answer as it is written');

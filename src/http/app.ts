@@ -13,6 +13,7 @@ import { type CountCall, createRateLimit, setRateHeaders } from './rate-limit.ts
 import { createRequestId } from './request-id.ts';
 import { stateOf } from './request-state.ts';
 import { createRoutes } from './routes/index.ts';
+import { type ProbeDeps, probeRoutes } from './routes/probes.ts';
 import { runRoute } from './run-route.ts';
 
 interface AppSettings {
@@ -34,17 +35,36 @@ interface AppDeps {
 
 /** @returns An application that does not listen; see `listen` in `server.ts`. */
 export function createApp({ services, log, settings }: AppDeps): Express {
+  const { apiKeys } = services;
+  const watch = createKeyWatch(apiKeys);
+  return assemble({
+    log,
+    trustedProxies: settings.trustedProxies,
+    guards: [identify({ apiKeys, watch, count: createRateLimit(settings.rateLimitPerMinute) }), requireHost],
+    routes: createRoutes({ services, settings }),
+  });
+}
+
+/** For a process that nobody calls but its manager. */
+export const createProbeApp = ({ services, log }: ProbeDeps & Pick<AppDeps, 'log'>): Express =>
+  assemble({ log, trustedProxies: [], guards: [requireHost], routes: probeRoutes({ services }) });
+
+interface Parts extends Pick<AppSettings, 'trustedProxies'> {
+  log: Logger;
+  /** Run before the routes, in this order. */
+  guards: RequestHandler[];
+  routes: readonly Route[];
+}
+
+function assemble({ log, trustedProxies, guards, routes }: Parts): Express {
   const app = express();
-  configure(app, settings);
+  configure(app, trustedProxies);
   const openCalls = createOpenCalls();
   app.locals.openCalls = openCalls satisfies OpenCalls;
   app.use(createRequestId(log, openCalls));
   app.use(securityHeaders());
-  const { apiKeys } = services;
-  const watch = createKeyWatch(apiKeys);
-  app.use(identify({ apiKeys, watch, count: createRateLimit(settings.rateLimitPerMinute) }));
-  app.use(requireHost);
-  app.use(routerOf(createRoutes({ services, settings })));
+  app.use(...guards);
+  app.use(routerOf(routes));
   app.use(() => {
     throw noSuchRoute();
   });
@@ -52,7 +72,7 @@ export function createApp({ services, log, settings }: AppDeps): Express {
   return app;
 }
 
-function configure(app: Express, { trustedProxies }: AppSettings): void {
+function configure(app: Express, trustedProxies: string[]): void {
   app.disable('x-powered-by');
   // Routes that have an ETag set it themselves, so that errors and lists have none.
   app.disable('etag');

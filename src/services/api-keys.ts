@@ -104,10 +104,10 @@ export function createApiKeys({ access, secretKey, once, now }: ApiKeysDeps) {
 
   return {
     ...service,
-    /** For the operator: a key for the account of that name, which is made when it is new. */
+    /** For the operator: a key for the account of that name; either is made when it is new. */
     async createForAccount(accountName: string, level: Level, key = newKey()): Promise<string> {
       const accountId = await access.ensureAccount(accountName, now());
-      await access.insertKey(newRow(accountId, level, level, key));
+      await access.ensureKey(newRow(accountId, level, level, key));
       return key;
     },
     knows: async (key: string): Promise<boolean> => (await access.findByHash(hash(key))) !== undefined,

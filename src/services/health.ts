@@ -11,11 +11,9 @@ export interface PartHealth {
 export interface HealthDeps {
   db: Kysely<Tables>;
   temporal: { check(): Promise<PartHealth> };
-  /** Undefined while no worker has been started. */
-  worker: () => PartHealth | undefined;
+  /** Whether anybody works on sessions: this process, or another one. */
+  workers: () => Promise<PartHealth>;
 }
-
-const NOT_STARTED: PartHealth = { ok: false, error: 'not started' };
 
 const checkOf = ({ ok, error }: PartHealth): Check => ({ status: ok ? 'ok' : 'failed', error });
 
@@ -29,7 +27,9 @@ function late(): Promise<never> {
   });
 }
 
-export function createHealth({ db, temporal, worker }: HealthDeps) {
+export type HealthService = ReturnType<typeof createHealth>;
+
+export function createHealth({ db, temporal, workers }: HealthDeps) {
   async function store(): Promise<PartHealth> {
     try {
       await Promise.race([sql`select 1`.execute(db), late()]);
@@ -41,8 +41,8 @@ export function createHealth({ db, temporal, worker }: HealthDeps) {
 
   return {
     async readiness(): Promise<Readiness> {
-      const [engine, rows] = await Promise.all([temporal.check(), store()]);
-      const parts = { temporal: engine, store: rows, workers: worker() ?? NOT_STARTED };
+      const [engine, rows, polling] = await Promise.all([temporal.check(), store(), workers()]);
+      const parts = { temporal: engine, store: rows, workers: polling };
       const ok = Object.values(parts).every((part) => part.ok);
       const checks = {
         temporal: checkOf(parts.temporal),

@@ -45,6 +45,15 @@ export function createAccessStore(store: Store) {
       await rows.insertInto('api_keys').values(row).execute();
     });
 
+  /** One that is there already stays as it is. */
+  const ensureKey = async (row: ApiKeyRow): Promise<void> => {
+    await db
+      .insertInto('api_keys')
+      .values(row)
+      .onConflict((conflict) => conflict.column('hash').doNothing())
+      .execute();
+  };
+
   const getKey = (id: string): Promise<ApiKeyRow> =>
     db.selectFrom('api_keys').selectAll().where('id', '=', id).executeTakeFirstOrThrow();
 
@@ -65,7 +74,7 @@ export function createAccessStore(store: Store) {
 
   const revokeKey = (key: Revoking, first: InTransaction = nothing) => revoke(store, key, first);
 
-  return { ensureAccount, insertKey, getKey, findByHash, touch, hasKeys, listKeys, revokeKey };
+  return { ensureAccount, insertKey, ensureKey, getKey, findByHash, touch, hasKeys, listKeys, revokeKey };
 }
 
 const countsAsAdmin = ({ level, expires_at }: ApiKeyRow, now: number): boolean =>

@@ -1,5 +1,5 @@
 // Forward-only migrations, in the order of their numbers; each runs once, in a transaction.
-import { type Kysely, type Migration, Migrator } from 'kysely';
+import { type Kysely, type Migration, Migrator, sql } from 'kysely';
 import * as spine from './migrations/0001-spine.ts';
 import * as onBusy from './migrations/0002-on-busy.ts';
 import * as openCall from './migrations/0003-open-call.ts';
@@ -11,9 +11,27 @@ const MIGRATIONS: Record<string, Migration> = {
   '0003-open-call': openCall,
 };
 
-/** Brings the database to this version's tables. @throws when a migration fails, or the database is newer. */
-export async function migrate(db: Kysely<Tables>): Promise<void> {
+/** What a later version has done to it and this one does not know. */
+async function unknownMigrations(db: Kysely<Tables>): Promise<string[]> {
+  const { rows } = await sql<{ name: string }>`select name from kysely_migration order by name`.execute(db);
+  return rows.map(({ name }) => name).filter((name) => !(name in MIGRATIONS));
+}
+
+/**
+ * Brings the database to this version's tables. On PostgreSQL Kysely holds an advisory lock meanwhile, so of processes that
+ * start together one does it and the others find it done; the server frees the lock of one that dies.
+ * @returns the names of what was done now.
+ * @throws when a migration fails, or the database is newer.
+ */
+export async function migrate(db: Kysely<Tables>): Promise<string[]> {
   const migrator = new Migrator({ db, provider: { getMigrations: async () => MIGRATIONS } });
-  const { error } = await migrator.migrateToLatest();
-  if (error) throw new Error('The database could not be brought to this version', { cause: error });
+  const { error, results = [] } = await migrator.migrateToLatest();
+  if (!error) return results.map(({ migrationName }) => migrationName);
+  // A database that can't be read has nothing to say about it.
+  const unknown = await unknownMigrations(db).catch(() => []);
+  const reason =
+    unknown.length > 0
+      ? `A newer version of OpenClaw has changed this database (${unknown.join(', ')}): start that version or a later one`
+      : 'The database could not be brought to this version';
+  throw new Error(reason, { cause: error });
 }

@@ -1,11 +1,41 @@
 // Picks the database by its address.
 import type { Logger } from 'pino';
-import { openPostgres } from './postgres.ts';
+import { migrate } from './migrate.ts';
+import { openPostgres, reachPostgres } from './postgres.ts';
 import { openSqlite } from './sqlite.ts';
 import type { Store } from './store.ts';
+
+/** Of one statement of a migration. */
+const MIGRATION_TIMEOUT_MS = 600_000;
 
 export const isPostgres = (database: string): boolean => /^postgres(ql)?:/.test(database);
 
 /** @param database A `postgres://` address, or the file of a SQLite database. */
 export const openStore = (database: string, log: Logger): Store =>
   isPostgres(database) ? openPostgres(database, log) : openSqlite(database);
+
+/**
+ * Asks once, for a start: later outages are waited out, a wrong address never mends itself.
+ * @throws {Error} naming DATABASE_URL.
+ */
+export async function assertReachable(database: string): Promise<void> {
+  if (isPostgres(database)) await reachPostgres(database);
+}
+
+/**
+ * Brings a database to this version's tables, over connections of its own: those of calls give up after seconds, and a
+ * migration of many rows, or the wait for another process's, may take minutes.
+ * @returns the names of what was done now.
+ * @throws {Error} as `assertReachable` and `migrate` do.
+ */
+export async function migrateDatabase(database: string, log: Logger): Promise<string[]> {
+  await assertReachable(database);
+  const { db } = isPostgres(database)
+    ? openPostgres(database, log, { statementTimeoutMs: MIGRATION_TIMEOUT_MS })
+    : openSqlite(database);
+  try {
+    return await migrate(db);
+  } finally {
+    await db.destroy();
+  }
+}

@@ -12,9 +12,14 @@ const CONNECT_TIMEOUT_MS = 3_000;
 /** No transaction of ours takes longer; a server that hangs must not hold our callers. */
 const STATEMENT_TIMEOUT_MS = 10_000;
 const IDLE_TIMEOUT_MS = 30_000;
+/** A process that is stopped in the middle of a transaction holds its session's lock; the others need not wait for it. */
+const IDLE_IN_TRANSACTION_TIMEOUT_MS = 10_000;
 
-/** Network errors, and the SQLSTATE classes of a server that is going away, out of room or out of connections. */
-const AWAY = /^(ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOST|08|53|57P|58|25006|25P03)/;
+/**
+ * Network errors, and the SQLSTATE classes of a server that is going away, out of room, out of connections or out of time,
+ * and of transactions that it has given up.
+ */
+const AWAY = /^(ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOST|08|53|57|58|25006|25P03|40)/;
 /** The driver says these in words only. */
 const AWAY_WORDS =
   /timeout exceeded when trying to connect|Connection terminated|Query read timeout|not queryable/i;
@@ -54,17 +59,24 @@ function guarded(client: pg.PoolClient): PostgresPoolClient {
   };
 }
 
-export function openPostgres(url: string, log: Logger): Store {
+interface Limits {
+  statementTimeoutMs?: number;
+}
+
+export function openPostgres(
+  url: string,
+  log: Logger,
+  { statementTimeoutMs = STATEMENT_TIMEOUT_MS }: Limits = {},
+): Store {
   const types = { getTypeParser: (oid: number) => (oid === INT8 ? Number : pg.types.getTypeParser(oid)) };
   const pool = new pg.Pool({
     connectionString: url,
     max: CONNECTIONS_MAX,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     idleTimeoutMillis: IDLE_TIMEOUT_MS,
-    statement_timeout: STATEMENT_TIMEOUT_MS,
-    query_timeout: STATEMENT_TIMEOUT_MS,
-    // A process that is stopped in the middle of a transaction holds its session's lock; the others need not wait for it.
-    idle_in_transaction_session_timeout: STATEMENT_TIMEOUT_MS,
+    statement_timeout: statementTimeoutMs,
+    query_timeout: statementTimeoutMs,
+    idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_TIMEOUT_MS,
     keepAlive: true,
     application_name: 'openclaw',
     types: types as pg.CustomTypesConfig,
@@ -76,4 +88,25 @@ export function openPostgres(url: string, log: Logger): Store {
     end: () => pool.end(),
   };
   return { kind: 'postgres', db: new Kysely<Tables>({ dialect: new PostgresDialect({ pool: lent }) }) };
+}
+
+/** Without the user and the password. */
+function placeOf(url: string): string {
+  if (!URL.canParse(url)) return 'this address';
+  const { host, pathname } = new URL(url);
+  return `${host || 'localhost'}${pathname}`;
+}
+
+/** @throws {Error} naming DATABASE_URL when the database can't be used now. */
+export async function reachPostgres(url: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: CONNECT_TIMEOUT_MS });
+  // One that is cut off while it waits says so through `connect`, too.
+  client.on('error', () => undefined);
+  try {
+    await client.connect();
+  } catch (cause) {
+    throw new Error(`DATABASE_URL: PostgreSQL at ${placeOf(url)} can't be used`, { cause });
+  } finally {
+    await client.end().catch(() => undefined);
+  }
 }

@@ -61,5 +61,9 @@ export function createSessionsStore(db: Kysely<Tables>) {
     return page(select, query).execute();
   }
 
-  return { get, list };
+  /** Where these sessions' logs end. */
+  const seqsOf = (ids: string[]): Promise<Pick<SessionRow, 'id' | 'seq'>[]> =>
+    db.selectFrom('sessions').select(['id', 'seq']).where('id', 'in', ids).execute();
+
+  return { get, list, seqsOf };
 }

@@ -1,6 +1,7 @@
 // The client's connection to Temporal: every call goes through `call`, which learns from it whether Temporal answers.
 import {
   Connection,
+  type ConnectionOptions,
   defaultGrpcRetryOptions,
   isGrpcServiceError,
   makeGrpcRetryInterceptor,
@@ -12,6 +13,8 @@ import type { Logger } from 'pino';
 const CHECK_INTERVAL_MS = 1_000;
 /** A healthy server answers in milliseconds; one that needs longer than this can't take work now. */
 const CHECK_TIMEOUT_MS = 900;
+/** At the start: later outages are waited out, a wrong address never mends itself. */
+const CONNECT_TIMEOUT_MS = 5_000;
 /** Tries of one call, over about a second: longer outages are the sweep's business, not a waiting client's. */
 const ATTEMPTS_MAX = 4;
 /**
@@ -41,7 +44,16 @@ function isAway(error: unknown): boolean {
   return isGrpcServiceError(inner) && inner.code === UNAVAILABLE;
 }
 
-/** @throws when the server does not answer at the first try. */
+async function connect(options: ConnectionOptions): Promise<Connection> {
+  try {
+    return await Connection.connect({ ...options, connectTimeout: CONNECT_TIMEOUT_MS });
+  } catch (cause) {
+    const address = options.address ?? 'localhost:7233';
+    throw new Error(`TEMPORAL_ADDRESS: Temporal at ${address} can't be used`, { cause });
+  }
+}
+
+/** @throws {Error} naming TEMPORAL_ADDRESS when the server does not answer in time. */
 export async function connectTemporal(options: TemporalAddress, log: Logger) {
   let closing = false;
   const { retryableDecider, delayFunction } = defaultGrpcRetryOptions({ maxAttempts: ATTEMPTS_MAX });
@@ -49,7 +61,7 @@ export async function connectTemporal(options: TemporalAddress, log: Logger) {
     delayFunction,
     retryableDecider: (attempt, status) => !closing && retryableDecider(attempt, status),
   });
-  const connection = await Connection.connect({ ...options, channelArgs: RECONNECT, interceptors: [retry] });
+  const connection = await connect({ ...options, channelArgs: RECONNECT, interceptors: [retry] });
   const underWay = new Set<Promise<unknown>>();
   let health: TemporalHealth = { ok: true, error: null };
   let timer: NodeJS.Timeout | undefined;

@@ -12,6 +12,7 @@ export interface TestPostgres {
   /** Of the maintenance database; suites make databases of their own. */
   url: string;
   port: number;
+  /** The first of its processes, the parent of the others. */
   process: ChildProcess;
   /** Ends it like a power cut of the process; the data stay. */
   kill(): Promise<void>;
@@ -88,7 +89,7 @@ export async function startPostgres(bin: string, parent = tmpdir()): Promise<Tes
   execFileSync(initdb, initdbArgs, { stdio: 'ignore' });
   const port = await freePort();
   const url = `postgres://openclaw@127.0.0.1:${port}/postgres`;
-  let child: ChildProcess;
+  let child: ChildProcess | undefined;
 
   async function start(): Promise<void> {
     const settings = [
@@ -100,13 +101,19 @@ export async function startPostgres(bin: string, parent = tmpdir()): Promise<Tes
       'max_connections=200',
     ];
     const [command, args] = asItsUser(join(bin, 'postgres'), ['-D', data, '-p', String(port), ...settings]);
-    child = spawn(command, args, { stdio: 'ignore' });
-    await until(() => answers(url), 'that it answers');
+    const isUp = async () => {
+      // After a kill it refuses to start until the last of its old children has noticed and is gone.
+      if (hasEnded()) child = spawn(command, args, { stdio: 'ignore' });
+      return answers(url);
+    };
+    await until(isUp, 'that it answers');
   }
 
+  const hasEnded = () => !child || child.exitCode !== null || child.signalCode !== null;
+
   async function end(signal: NodeJS.Signals): Promise<void> {
-    if (child.exitCode !== null || child.signalCode !== null) return;
-    const gone = new Promise((resolve) => child.once('exit', resolve));
+    if (!child || hasEnded()) return;
+    const gone = new Promise((resolve) => child?.once('exit', resolve));
     child.kill(signal);
     await gone;
   }
@@ -116,7 +123,7 @@ export async function startPostgres(bin: string, parent = tmpdir()): Promise<Tes
     url,
     port,
     get process() {
-      return child;
+      return child!;
     },
     kill: () => end('SIGKILL'),
     start,

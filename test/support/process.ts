@@ -27,6 +27,8 @@ export interface ServerOptions {
   /** A free one by default. */
   port?: number;
   env?: Record<string, string>;
+  /** Which of the product's commands; `dev` by default. */
+  role?: 'dev' | 'api' | 'worker';
   /** What to run instead of `node dist/src/main.js dev`, in a process group of its own. */
   command?: string[];
 }
@@ -76,7 +78,7 @@ const exitOf = (child: ChildProcess): Promise<Exit> =>
 export function spawnServer(options: ServerOptions & { port: number }) {
   ensureBuilt();
   const dataDir = options.dataDir ?? newDirectory();
-  const [file = '', ...args] = options.command ?? [process.execPath, MAIN, 'dev'];
+  const [file = '', ...args] = options.command ?? [process.execPath, MAIN, options.role ?? 'dev'];
   const env = environment({ PORT: String(options.port), OPENCLAW_DATA_DIR: dataDir, ...options.env });
   const spawnedAt = Date.now();
   const child = spawn(file, args, {

@@ -3,6 +3,10 @@ import { Health, Readiness } from '../../contracts/health.ts';
 import { defineRoute, json, type Route } from '../define-route.ts';
 import type { RouteDeps } from './deps.ts';
 
+export interface ProbeDeps {
+  services: Pick<RouteDeps['services'], 'health'>;
+}
+
 const tag = 'Probes';
 
 const health = defineRoute({
@@ -18,7 +22,7 @@ const health = defineRoute({
   handler: async () => json({ status: 'ok' as const }),
 });
 
-const readiness = ({ services }: RouteDeps) =>
+const readiness = ({ services }: ProbeDeps) =>
   defineRoute({
     method: 'get',
     path: '/readyz',
@@ -36,4 +40,4 @@ const readiness = ({ services }: RouteDeps) =>
     },
   });
 
-export const probeRoutes = (deps: RouteDeps): Route[] => [health, readiness(deps)];
+export const probeRoutes = (deps: ProbeDeps): Route[] => [health, readiness(deps)];

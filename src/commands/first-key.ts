@@ -1,0 +1,51 @@
+// How the first admin key comes about: made and kept in a data directory, or given by the operator of a deployment.
+import { writeFileSync } from 'node:fs';
+import { type Config, ConfigError } from '../config.ts';
+import { isWellFormed, newKey } from '../services/api-key-format.ts';
+import type { ApiKeys } from '../services/api-keys.ts';
+import { adminKeyFile } from './paths.ts';
+
+const ACCOUNT_NAME = 'default';
+
+interface FirstKey {
+  /** Set when it was made now. */
+  adminKey: string | null;
+  /** What the operator may have got wrong. */
+  warning: string | null;
+}
+
+/** The operator's, if any. @throws {ConfigError} when no call could ever present it. */
+function givenKey({ apiKey }: Config): string | null {
+  if (apiKey === null || isWellFormed(apiKey)) return apiKey;
+  throw new ConfigError('OPENCLAW_API_KEY: looks like one of our own keys but is mistyped or cut off');
+}
+
+async function keyOfBefore(apiKey: string | null, apiKeys: ApiKeys, where: string): Promise<FirstKey> {
+  const other = apiKey !== null && !(await apiKeys.knows(apiKey));
+  const warning = `OPENCLAW_API_KEY is not a key of ${where}: it is read at the first start only`;
+  return { adminKey: null, warning: other ? warning : null };
+}
+
+/** `dev`: a key is generated when none is given. */
+export async function firstKeyOfDirectory(config: Config, apiKeys: ApiKeys): Promise<FirstKey> {
+  const given = givenKey(config);
+  if (await apiKeys.hasKeys()) return keyOfBefore(given, apiKeys, 'this data directory');
+  const adminKey = given ?? newKey();
+  // The file comes first: a start that is cut off in between makes another key and writes it here again, but a key
+  // that is in no file would be known to nobody.
+  writeFileSync(adminKeyFile(config.dataDir), `${adminKey}\n`, { mode: 0o600 });
+  await apiKeys.createForAccount(ACCOUNT_NAME, 'admin', adminKey);
+  return { adminKey, warning: null };
+}
+
+const NO_KEY =
+  'There is no API key yet: run `openclaw keys create --account NAME --level admin`, or set OPENCLAW_API_KEY';
+
+/** `api`: several that start at once with the same key make one. None is generated, for only one could print it. */
+export async function firstKeyOfDeployment(config: Config, apiKeys: ApiKeys): Promise<FirstKey> {
+  const given = givenKey(config);
+  if (await apiKeys.hasKeys()) return keyOfBefore(given, apiKeys, 'this database');
+  if (given === null) return { adminKey: null, warning: NO_KEY };
+  await apiKeys.createForAccount(ACCOUNT_NAME, 'admin', given);
+  return { adminKey: given, warning: null };
+}

@@ -1,0 +1,56 @@
+// What every command that stays has in common: it starts, says that it is ready, and undoes all of it when it is asked to stop.
+import type { Logger } from 'pino';
+import { type Config, describeConfig } from '../config.ts';
+import { createLog } from '../log.ts';
+import { type Cleanup, createCleanup } from './cleanup.ts';
+
+export interface Start {
+  config: Config;
+  log: Logger;
+  /** Takes what undoes each part that has been started. */
+  cleanup: Cleanup;
+  /** Aborts when the process is asked to stop before it is ready. */
+  signal: AbortSignal;
+}
+
+/** Listens for the system's signals that ask us to stop. */
+function listenForStop(): { asked: Promise<NodeJS.Signals>; abort: AbortSignal } {
+  const controller = new AbortController();
+  const asked = new Promise<NodeJS.Signals>((resolve) => {
+    // The handlers stay: a second signal must not end the process in the middle of its stop.
+    for (const name of ['SIGINT', 'SIGTERM'] as const)
+      process.on(name, () => {
+        controller.abort();
+        resolve(name);
+      });
+  });
+  return { asked, abort: controller.signal };
+}
+
+/**
+ * @param start Resolves with what people read when it is ready.
+ * @returns the exit code, when everything has stopped.
+ */
+export async function runUntilStopped(
+  config: Config,
+  start: (parts: Start) => Promise<string>,
+): Promise<number> {
+  const log = createLog(config.logLevel);
+  log.info(describeConfig(config), 'Configuration');
+  for (const warning of config.warnings) log.warn(warning);
+  const cleanup = createCleanup(log);
+  const stop = listenForStop();
+  try {
+    // A first start may be fetching Temporal, which takes long: with the abort it gives up at once.
+    const started = start({ config, log, cleanup, signal: stop.abort });
+    const ready = await Promise.race([started, stop.asked.then(() => null)]);
+    if (ready === null) await started.catch(() => undefined);
+    else {
+      process.stdout.write(ready);
+      log.info({ signal: await stop.asked }, 'Stopping');
+    }
+  } finally {
+    await cleanup.run();
+  }
+  return 0;
+}

@@ -1,0 +1,35 @@
+// Which models there are and who answers: Claude, a server of the operator's own, or the simulator.
+import { readFileSync } from 'node:fs';
+import type { Config } from '../config.ts';
+import { createAnthropicModel } from '../models/anthropic.ts';
+import { type Catalogue, createCatalogue } from '../models/catalogue.ts';
+import { startSimulator } from '../models/simulator.ts';
+import type { Cleanup } from './cleanup.ts';
+
+/** Claude, when it can be reached; otherwise the simulator, behind the same adapter. */
+export async function startModel(config: Config, cleanup: Cleanup) {
+  const { anthropicApiKey, anthropicBaseUrl } = config;
+  if (anthropicApiKey !== null || anthropicBaseUrl !== null) {
+    // A server of the operator's own may want no key; the SDK does.
+    const apiKey = anthropicApiKey ?? 'none';
+    const model = createAnthropicModel({ apiKey, baseUrl: anthropicBaseUrl });
+    cleanup.add('the model connections', model.close);
+    return { model, name: anthropicBaseUrl === null ? 'Claude' : `Messages API at ${anthropicBaseUrl}` };
+  }
+  const simulator = await startSimulator();
+  const model = createAnthropicModel({ apiKey: 'simulator', baseUrl: simulator.url });
+  cleanup.add('the simulator', simulator.close);
+  cleanup.add('the model connections', model.close);
+  return { model, name: 'built-in simulator (set ANTHROPIC_API_KEY for Claude)' };
+}
+
+function readModelsFile({ modelsFile }: Config): unknown {
+  if (modelsFile === null) return undefined;
+  try {
+    return JSON.parse(readFileSync(modelsFile, 'utf8'));
+  } catch (cause) {
+    throw new Error(`OPENCLAW_MODELS_FILE ${modelsFile} can't be read as JSON`, { cause });
+  }
+}
+
+export const readCatalogue = (config: Config): Catalogue => createCatalogue(readModelsFile(config));

@@ -1,0 +1,35 @@
+// What answers HTTP: the services over the core, and the application before them.
+import { createApp } from '../http/app.ts';
+import { createApiKeys } from '../services/api-keys.ts';
+import { createEvents } from '../services/events.ts';
+import type { HealthService } from '../services/health.ts';
+import { createMessages } from '../services/messages/index.ts';
+import { createMessageReader } from '../services/messages/reader.ts';
+import { createModels } from '../services/models.ts';
+import type { Services } from '../services/ports.ts';
+import { createSessions } from '../services/sessions/index.ts';
+import { createAccessStore } from '../stores/access.ts';
+import type { Core } from './core.ts';
+import type { ApiOptions } from './options.ts';
+
+export function createApi(core: Core, options: ApiOptions, health: HealthService) {
+  const { secretKey, settings, version } = options;
+  const { syncWaitMs } = settings;
+  const messages = createMessages({ ...core, syncWaitMs });
+  const apiKeys = createApiKeys({ ...core, access: createAccessStore(core.store), secretKey });
+  const services: Services = {
+    sessions: createSessions({ ...core, reader: createMessageReader(core.db) }),
+    messages,
+    events: createEvents(core),
+    apiKeys,
+    models: createModels(core.catalogue),
+    health,
+  };
+  const cursorSecret = Buffer.from(secretKey);
+  const app = createApp({
+    services,
+    log: core.logger,
+    settings: { ...settings, version, cursorSecret, syncWaitSeconds: syncWaitMs / 1_000 },
+  });
+  return { app, services, apiKeys };
+}

@@ -1,0 +1,57 @@
+// What every process has: the store and its log, the way to Temporal, the engine of sessions.
+import { Client } from '@temporalio/client';
+import { createEventFeed } from '../events/event-feed.ts';
+import { createLiveChannel } from '../events/live-channel.ts';
+import { createPolledChannel } from '../events/polled-channel.ts';
+import { createOnce } from '../services/idempotency.ts';
+import { createSignals } from '../services/signals.ts';
+import { createSessionLog } from '../stores/log.ts';
+import { migrateDatabase, openStore } from '../stores/open.ts';
+import { createSessionsStore } from '../stores/sessions.ts';
+import { connectTemporal } from '../temporal/connection.ts';
+import { ensureSearchAttributes } from '../temporal/search-attributes.ts';
+import { createSessionGateway } from '../temporal/session-gateway.ts';
+import { createToolRegistry } from '../tools/registry.ts';
+import { createTurns } from '../turns/index.ts';
+import { createSessionView } from '../views/sessions.ts';
+import type { CoreOptions } from './options.ts';
+
+export type Core = Awaited<ReturnType<typeof openCore>>;
+
+/** Brings the database up, opens it and connects to Temporal. */
+export async function openCore(options: CoreOptions) {
+  const { log: logger, catalogue, temporal: where } = options;
+  const { showPreviews } = options.settings;
+  const now = options.now ?? Date.now;
+
+  await migrateDatabase(options.database, logger);
+  const store = openStore(options.database, logger);
+  const { db } = store;
+  const sessions = createSessionsStore(db);
+  // SQLite is one process's own, so nobody else can write to it.
+  const inProcess = createLiveChannel();
+  const channel =
+    store.kind === 'sqlite'
+      ? inProcess
+      : createPolledChannel({ channel: inProcess, seqsOf: sessions.seqsOf, log: logger });
+  const log = createSessionLog({ store, now, committed: channel.publish });
+  const feed = createEventFeed({ log, channel });
+  const sessionView = createSessionView({ catalogue, tools: createToolRegistry() });
+  const turns = createTurns({ log, catalogue, sessionView });
+
+  const temporal = await connectTemporal(where.connection, logger);
+  await ensureSearchAttributes(temporal.connection, where.namespace);
+  const client = new Client({ connection: temporal.connection, namespace: where.namespace });
+  const engine = createSessionGateway({ ...where, client, temporal });
+  const signals = createSignals({ engine, db, log: logger, now });
+  const once = createOnce({ db, now });
+
+  return {
+    ...{ store, db, log, sessions, channel, feed, sessionView, turns, logger, now },
+    ...{ temporal, engine, signals, once, catalogue, showPreviews },
+    async close(): Promise<void> {
+      await temporal.close().then(signals.flush);
+      await db.destroy();
+    },
+  };
+}

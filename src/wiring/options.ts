@@ -1,0 +1,47 @@
+// What the composition root is told: where everything is, and what this process is to do.
+import type { Logger } from 'pino';
+import type { Catalogue } from '../models/catalogue.ts';
+import type { Model } from '../models/port.ts';
+import type { TemporalAddress } from '../temporal/connection.ts';
+
+/** What every process needs, whatever it does. */
+export interface CoreOptions {
+  /** A `postgres://` address, or the file of a SQLite database. */
+  database: string;
+  temporal: {
+    connection: TemporalAddress;
+    namespace: string;
+    taskQueue: string;
+    /** Where people see Temporal, if anywhere. */
+    uiUrl: string | null;
+    turnsPerRunMax?: number;
+  };
+  catalogue: Catalogue;
+  settings: { showPreviews: boolean };
+  log: Logger;
+  now?: () => number;
+}
+
+/** A process that answers HTTP. */
+export interface ApiOptions extends CoreOptions {
+  /** Pepper of key hashes, and what cursors are signed with. */
+  secretKey: string;
+  version: string;
+  settings: CoreOptions['settings'] & {
+    syncWaitMs: number;
+    rateLimitPerMinute: number;
+    trustedProxies: string[];
+  };
+}
+
+/** A process that works on sessions. */
+export interface WorkOptions extends CoreOptions {
+  temporal: CoreOptions['temporal'] & { bundlePath: string };
+  model: Model;
+  /** No other process works on this data: what an earlier one had under way is taken over at once. */
+  isOnlyWorker: boolean;
+  settings: CoreOptions['settings'] & { sweepIntervalMs?: number };
+}
+
+export type SystemOptions = ApiOptions &
+  WorkOptions & { settings: ApiOptions['settings'] & WorkOptions['settings'] };

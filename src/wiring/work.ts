@@ -1,0 +1,43 @@
+// What works on sessions: the activities, the worker that runs them, the sweep that finds what got lost.
+import { createActivities } from '../../activities/index.ts';
+import { randomText } from '../ids.ts';
+import type { PartHealth } from '../services/health.ts';
+import { createSweep } from '../services/sweep/index.ts';
+import { createMessageRows } from '../stores/message-rows.ts';
+import { type SessionWorker, startSessionWorker } from '../temporal/worker.ts';
+import type { Core } from './core.ts';
+import type { WorkOptions } from './options.ts';
+
+const NOT_STARTED: PartHealth = { ok: false, error: 'not started' };
+
+export function createWork(core: Core, options: WorkOptions) {
+  const { db, engine, logger, store } = core;
+  const identity = `worker-${randomText(12)}`;
+  const activities = createActivities({
+    ...core,
+    model: options.model,
+    messages: createMessageRows(db),
+    worker: identity,
+    isUnderWay: engine.isUnderWay,
+  });
+  const sweep = createSweep({
+    ...core,
+    store,
+    worker: identity,
+    isOnlyWorker: options.isOnlyWorker,
+    intervalMs: options.settings.sweepIntervalMs,
+  });
+  let worker: SessionWorker | undefined;
+  return {
+    health: async (): Promise<PartHealth> => worker?.health() ?? NOT_STARTED,
+    /** The worker, then the sweep. */
+    async start(): Promise<void> {
+      worker = await startSessionWorker({ ...options.temporal, identity, activities, log: logger });
+      sweep.start();
+    },
+    async stop(): Promise<void> {
+      await sweep.stop();
+      await worker?.stop();
+    },
+  };
+}
