@@ -138,11 +138,32 @@ type Mode = 'sync' | 'background' | 'stream';
 const replyOf = ({ body }: Answer, mode: Mode): { id: string; status: string } =>
   mode === 'stream' ? body.at(-1).data.message : body;
 
-function sendMessage(index: number, mode: Mode, isHeldTurn: boolean, killAfterMs: number | null): Step {
-  const name = `send(${mode}${isHeldTurn ? ', held' : ''}, ${killAfterMs})`;
+interface Sending {
+  mode: Mode;
+  isHeld: boolean;
+  /** The turn that the session is at ends at once. */
+  interrupts: boolean;
+}
+
+const statusOf = async (real: Real, sessionId: string, replyId: string): Promise<Ending> =>
+  (await read(real, `/v1/sessions/${sessionId}/messages/${replyId}`)).body.status;
+
+/** Which turn a message has interrupted is not in its answer; the turn itself tells at once. */
+async function seeInterrupted(session: ModelSession, real: Real): Promise<void> {
+  for (const replyId of openReplies(session)) {
+    if ((await statusOf(real, session.id, replyId)) !== 'interrupted') continue;
+    interrupted(session, { id: replyId, status: 'interrupted' });
+    return;
+  }
+  interrupted(session, null);
+}
+
+function sendMessage(index: number, sending: Sending, killAfterMs: number | null): Step {
+  const { mode, interrupts } = sending;
   const run = async (session: ModelSession, real: Real) => {
-    const content = `message ${session.turns.length + 1}${isHeldTurn ? ` ${HELD}` : ''}`;
-    const body = { content, ...(mode === 'sync' ? {} : { [mode]: true }) };
+    const content = `message ${session.turns.length + 1}${sending.isHeld ? ` ${HELD}` : ''}`;
+    const how = mode === 'sync' ? {} : { [mode]: true };
+    const body = { content, ...how, ...(interrupts ? { on_busy: 'interrupt' } : {}) };
     const request: Write = { method: 'POST', path: `/v1/sessions/${session.id}/messages`, body };
     const answer = await write(real, request, killAfterMs);
     const code = refusal(session);
@@ -151,8 +172,9 @@ function sendMessage(index: number, mode: Mode, isHeldTurn: boolean, killAfterMs
       return;
     }
     expect(answer.status).toBe(mode === 'background' ? 202 : 200);
+    if (interrupts) await seeInterrupted(session, real);
     const reply = replyOf(answer, mode);
-    session.turns.push({ content, isHeld: isHeldTurn, replyId: reply.id, ended: null });
+    session.turns.push({ content, isHeld: sending.isHeld, replyId: reply.id, ended: null });
     if (mode !== 'background') sawEnd(session, reply.id, reply.status as Ending);
     const check = (again: Answer) => {
       if (session.status === 'deleted') return expectRefusal(again, 'not_found');
@@ -161,8 +183,8 @@ function sendMessage(index: number, mode: Mode, isHeldTurn: boolean, killAfterMs
     real.done.push({ ...request, key: answer.key, check });
   };
   // Who waits for an answer behind a held turn waits for ever.
-  const check = (session: ModelSession) => mode === 'background' || (!isHeldTurn && !isHeld(session));
-  return onSession(name, index, run, check);
+  const check = (session: ModelSession) => mode === 'background' || (!sending.isHeld && !isHeld(session));
+  return onSession(`send(${JSON.stringify(sending)}, ${killAfterMs})`, index, run, check);
 }
 
 const interrupt = (index: number, killAfterMs: number | null): Step =>
@@ -193,9 +215,6 @@ const patch = (index: number, value: string | null, killAfterMs: number | null):
     if (answer.status === 200)
       real.done.push({ ...request, key: answer.key, check: (again) => expectSession(again, session) });
   });
-
-const statusOf = async (real: Real, sessionId: string, replyId: string): Promise<Ending> =>
-  (await read(real, `/v1/sessions/${sessionId}/messages/${replyId}`)).body.status;
 
 const end = (index: number, reason: 'completed' | 'archived', killAfterMs: number | null): Step =>
   onSession(`${reason}(${killAfterMs})`, index, async (session, real) => {
@@ -269,9 +288,19 @@ const mode = fc.constantFrom<Mode>('background', 'sync', 'stream');
 
 export const steps: fc.Arbitrary<Step>[] = [
   fc.tuple(killAfterMs, fc.boolean()).map(([after, withKey]) => create(after, withKey)),
-  fc.tuple(index, mode, killAfterMs).map(([at, how, after]) => sendMessage(at, how, false, after)),
-  fc.tuple(index, killAfterMs).map(([at, after]) => sendMessage(at, 'background', false, after)),
-  fc.tuple(index, killAfterMs).map(([at, after]) => sendMessage(at, 'background', true, after)),
+  fc
+    .tuple(index, mode, killAfterMs)
+    .map(([at, how, after]) => sendMessage(at, { mode: how, isHeld: false, interrupts: false }, after)),
+  fc
+    .tuple(index, fc.boolean(), killAfterMs)
+    .map(([at, isHeldTurn, after]) =>
+      sendMessage(at, { mode: 'background', isHeld: isHeldTurn, interrupts: false }, after),
+    ),
+  fc
+    .tuple(index, fc.boolean(), killAfterMs)
+    .map(([at, isHeldTurn, after]) =>
+      sendMessage(at, { mode: 'background', isHeld: isHeldTurn, interrupts: true }, after),
+    ),
   fc.tuple(index, killAfterMs).map(([at, after]) => interrupt(at, after)),
   fc
     .tuple(index, fc.constantFrom('1', '2', null), killAfterMs)
