@@ -13,6 +13,8 @@ export interface RenderedMessage {
   parentId: string | null;
   /** Undefined for a message that has nothing to show to the model. */
   message: ModelMessage | undefined;
+  /** Whether this is the reply to a message that the model has refused. */
+  isRefusal: boolean;
 }
 
 const sizeOf = ({ message }: RenderedMessage): number =>

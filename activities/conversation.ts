@@ -1,4 +1,5 @@
 // What the model is shown: the branch up to the message that it is to answer.
+import type { ErrorDetail } from '../src/contracts/errors.ts';
 import { type InputBlock, isTerminal } from '../src/contracts/messages.ts';
 import type { Catalogue } from '../src/models/catalogue.ts';
 import type { ModelBlock, ModelMessage, ModelRequest } from '../src/models/port.ts';
@@ -30,6 +31,24 @@ function render(row: MessageRow, steps: Map<string, StepRow[]>): ModelMessage | 
   return content.length === 0 ? undefined : { role: row.role, content };
 }
 
+/** Failures that are due to what was asked: the same words would be refused again, with whatever follows them. */
+const REFUSALS: readonly string[] = ['context_too_long', 'model_invalid_request'];
+
+/** A stop reason of Claude's, after which it refuses every conversation that still holds the turn. */
+const REFUSED = 'refusal';
+
+function isRefusal({ role, stop_reason, error }: MessageRow): boolean {
+  if (role === 'user') return false;
+  if (stop_reason === REFUSED) return true;
+  return error !== null && REFUSALS.includes((JSON.parse(error) as ErrorDetail).code);
+}
+
+/** Without the turns that the model has refused, or the session could never be used again. Newest first. */
+function withoutRefusals(branch: RenderedMessage[]): RenderedMessage[] {
+  const refused = new Set(branch.filter((each) => each.isRefusal).map((reply) => reply.parentId));
+  return branch.filter(({ id, isRefusal }) => !isRefusal && !refused.has(id));
+}
+
 export interface ConversationDeps {
   messages: MessageRows;
   catalogue: Catalogue;
@@ -48,7 +67,8 @@ function createBranches(messages: MessageRows) {
     for (const step of await messages.steps(replies))
       steps.set(step.reply_id, [...(steps.get(step.reply_id) ?? []), step]);
     return rows.map((row) => {
-      const rendered = { id: row.id, parentId: row.parent_id, message: render(row, steps) };
+      const ids = { id: row.id, parentId: row.parent_id };
+      const rendered = { ...ids, message: render(row, steps), isRefusal: isRefusal(row) };
       // One that is still being written belongs to a branch that nobody continues yet.
       if (isTerminal(row.status)) cache.put(rendered);
       return rendered;
@@ -90,7 +110,9 @@ export function createConversation({ messages, catalogue }: ConversationDeps) {
 
   /** @param head The message before the user's own, which is shown as it is now. */
   async function history(user: MessageRow, head: string | null): Promise<ModelMessage[]> {
-    const before = (await branchOf(head)).reverse().flatMap(({ message }) => message ?? []);
+    const before = withoutRefusals(await branchOf(head))
+      .reverse()
+      .flatMap(({ message }) => message ?? []);
     const own = render(user, new Map());
     return own ? [...before, own] : before;
   }

@@ -1,17 +1,24 @@
 // The model port over Anthropic's Messages API: one streamed HTTP call, never retried here.
 
 import Anthropic from '@anthropic-ai/sdk';
-import { Agent, fetch as undiciFetch } from 'undici';
+import { Agent, type Dispatcher, fetch as undiciFetch } from 'undici';
 import { hasThinking, toMessagesBody, withoutThinking } from './anthropic-request.ts';
+import { boundAnswers } from './bounded-answers.ts';
 import {
   brokenStream,
   codeOf,
+  endlessReply,
   type FailureContext,
   isForeignThinking,
   toModelCallError,
 } from './failures.ts';
 import type { Model, ModelCallOptions, ModelReply, ModelRequest } from './port.ts';
-import { createReplyAccumulator, MalformedEventError, type ReplyAccumulator } from './reply-accumulator.ts';
+import {
+  createReplyAccumulator,
+  MalformedEventError,
+  type ReplyAccumulator,
+  ReplyTooLongError,
+} from './reply-accumulator.ts';
 
 /** Where Claude is when no other address is given; always passed, so that the SDK reads no environment variable. */
 const DEFAULT_BASE_URL = 'https://api.anthropic.com';
@@ -40,6 +47,9 @@ export interface AnthropicModelOptions {
   silenceTimeoutMs?: number;
   connectTimeoutMs?: number;
 }
+
+/** Of a content type in an error message. */
+const TYPE_CHARS_MAX = 100;
 
 type EventStream = AsyncIterable<unknown> & { controller: AbortController };
 
@@ -72,7 +82,8 @@ export function createAnthropicModel(options: AnthropicModelOptions): Model & { 
     bodyTimeout: silenceTimeoutMs,
     keepAliveTimeout: KEEP_ALIVE_MS,
   });
-  const client = createClient(options, agent, connectTimeoutMs + silenceTimeoutMs);
+  const dispatcher = agent.compose(boundAnswers);
+  const client = createClient(options, dispatcher, connectTimeoutMs + silenceTimeoutMs);
   const caller: Caller = { client, secret: options.apiKey, silenceTimeoutMs };
   return {
     stream: (request, callOptions) => streamWithRepair(caller, request, callOptions),
@@ -80,18 +91,26 @@ export function createAnthropicModel(options: AnthropicModelOptions): Model & { 
   };
 }
 
-function createClient({ apiKey, baseUrl }: AnthropicModelOptions, agent: Agent, timeout: number): Anthropic {
+function createClient(
+  { apiKey, baseUrl }: AnthropicModelOptions,
+  dispatcher: Dispatcher,
+  timeout: number,
+): Anthropic {
   return new Anthropic({
     // With no key at all the SDK would look for credentials on this machine; the placeholder is never sent.
     apiKey: apiKey ?? 'none',
     // The SDK sends a bearer token; many servers that speak the protocol only know the older header.
-    defaultHeaders: apiKey === null ? { authorization: null } : { 'x-api-key': apiKey },
+    defaultHeaders: {
+      ...(apiKey === null ? { authorization: null } : { 'x-api-key': apiKey }),
+      // Compression holds tokens back, and hides how much an answer really is.
+      'accept-encoding': 'identity',
+    },
     authToken: null,
     webhookKey: null,
     baseURL: baseUrl ?? DEFAULT_BASE_URL,
     maxRetries: 0,
     timeout,
-    fetch: createFetch(agent),
+    fetch: createFetch(dispatcher),
     openTelemetry: false,
     // The SDK logs unreadable events with their contents, which are the user's.
     logLevel: 'off',
@@ -99,13 +118,13 @@ function createClient({ apiKey, baseUrl }: AnthropicModelOptions, agent: Agent, 
 }
 
 /** The SDK turns a timed-out connection into an error that no longer says which time-out; a bare code survives it. */
-function createFetch(agent: Agent): typeof fetch {
+function createFetch(dispatcher: Dispatcher): typeof fetch {
   const fetchOverAgent = async (url: string, init: object | undefined) => {
     try {
-      return await undiciFetch(url, { ...init, dispatcher: agent });
+      return await undiciFetch(url, { ...init, dispatcher });
     } catch (error) {
       const code = codeOf(error);
-      throw code === null ? error : Object.assign(new Error('Connection error'), { code });
+      throw code === null ? error : Object.assign(new Error('Connection error', { cause: error }), { code });
     }
   };
   return fetchOverAgent as unknown as typeof fetch;
@@ -132,12 +151,12 @@ async function streamOnce(
 ): Promise<ModelReply> {
   const call: Call = { caller, accumulator: createReplyAccumulator(), signal: options.signal };
   const body = toMessagesBody(request);
-  const stream = await duringCall(call, () => open(call, request, body));
+  const { data: stream, response } = await duringCall(call, () => open(call, request, body));
   const events = stream[Symbol.asyncIterator]();
   try {
     while (!call.accumulator.isComplete()) {
       const next = await duringCall(call, () => events.next());
-      if (next.done) throw brokenStream('it ended before the reply was whole', contextOf(call));
+      if (next.done) throw brokenStream(describeEnd(response.headers), contextOf(call));
       const before = call.accumulator.usage();
       const text = readEvent(call, next.value);
       if (call.accumulator.usage() !== before) options.onUsage(call.accumulator.usage());
@@ -157,9 +176,19 @@ async function open(
   { caller, signal }: Call,
   request: ModelRequest,
   body: Record<string, unknown>,
-): Promise<EventStream> {
+): Promise<{ data: EventStream; response: Response }> {
   const headers = request.temperature === null ? {} : { 'anthropic-version': SAMPLING_API_VERSION };
-  return await caller.client.post<EventStream>('/v1/messages', { body, headers, signal, stream: true });
+  const options = { body, headers, signal, stream: true };
+  return await caller.client.post<EventStream>('/v1/messages', options).withResponse();
+}
+
+/** What is no stream of events at all is mostly the answer of something else than a model: its kind tells of what. */
+function describeEnd(headers: Headers): string {
+  const type = headers.get('content-type') ?? 'no content-type';
+  const kind = type.startsWith('text/event-stream')
+    ? ''
+    : ` (it was sent as ${type.slice(0, TYPE_CHARS_MAX)})`;
+  return `it ended before the reply was whole${kind}`;
 }
 
 /** Runs what belongs to the SDK: an abort comes out as the signal's reason, everything else as a ModelCallError. */
@@ -183,8 +212,9 @@ function readEvent(call: Call, event: unknown): string {
   try {
     return call.accumulator.add(event);
   } catch (error) {
-    if (!(error instanceof MalformedEventError)) throw error;
-    throw brokenStream(error.message, contextOf(call), error);
+    if (error instanceof ReplyTooLongError) throw endlessReply(error, contextOf(call));
+    if (error instanceof MalformedEventError) throw brokenStream(error.message, contextOf(call), error);
+    throw error;
   }
 }
 

@@ -1,7 +1,9 @@
 // What went wrong at the model's end, as the one error type the rest of the server knows.
 
 import { APIConnectionError, APIError } from '@anthropic-ai/sdk';
+import { ANSWER_UNBEARABLE } from './bounded-answers.ts';
 import { ModelCallError, type ModelErrorCode, type ModelUsage } from './port.ts';
+import { cleanText } from './safe-text.ts';
 
 /** A provider that asks for more is down for good as far as a waiting turn is concerned. */
 const RETRY_AFTER_MS_MAX = 60 * 60 * 1000;
@@ -41,7 +43,7 @@ interface Verdict {
 /** @param error what the SDK or the HTTP client threw while the request was made or the stream was read. */
 export function toModelCallError(error: unknown, context: FailureContext): ModelCallError {
   if (error instanceof APIError && !(error instanceof APIConnectionError)) return fromAnswer(error, context);
-  return new ModelCallError(redact(describeLostConnection(error, context), context.secret), {
+  return new ModelCallError(readable(describeLostConnection(error, context), context.secret), {
     code: 'model_unavailable',
     retryable: true,
     status: null,
@@ -52,9 +54,21 @@ export function toModelCallError(error: unknown, context: FailureContext): Model
 
 /** A stream that ended, or held something unreadable, before the reply was whole. */
 export function brokenStream(reason: string, context: FailureContext, cause?: Error): ModelCallError {
-  return new ModelCallError(redact(`The model's stream broke: ${reason}`, context.secret), {
+  return new ModelCallError(readable(`The model's stream broke: ${reason}`, context.secret), {
     code: 'model_unavailable',
     retryable: true,
+    status: null,
+    retryAfterMs: null,
+    usage: context.usage,
+    cause,
+  });
+}
+
+/** A provider that does not stop would do so again, and each try would leave as much text in the log. */
+export function endlessReply(cause: Error, context: FailureContext): ModelCallError {
+  return new ModelCallError(`The model was stopped: ${cause.message}`, {
+    code: 'model_unavailable',
+    retryable: false,
     status: null,
     retryAfterMs: null,
     usage: context.usage,
@@ -89,7 +103,7 @@ function fromAnswer(error: APIError, context: FailureContext): ModelCallError {
   const where = error.status === undefined ? 'in the middle of its stream' : String(error.status);
   const request = error.requestID ? ` (request ${error.requestID})` : '';
   const message = `The model answered ${where} ${error.type ?? 'error'}: ${said.slice(0, MESSAGE_CHARS_MAX)}${request}`;
-  return new ModelCallError(redact(message, context.secret), {
+  return new ModelCallError(readable(message, context.secret), {
     ...verdict,
     status: error.status ?? null,
     retryAfterMs: error.headers ? retryAfterMs(error.headers, Date.now()) : null,
@@ -127,6 +141,7 @@ function describeLostConnection(error: unknown, context: FailureContext): string
   }
   if (code === 'UND_ERR_CONNECT_TIMEOUT') return 'The model could not be reached in time.';
   const reason = rootMessage(error).slice(0, MESSAGE_CHARS_MAX);
+  if (code === ANSWER_UNBEARABLE) return `The model was not listened to: ${reason}.`;
   return `The connection to the model failed: ${reason}${code ? ` (${code})` : ''}`;
 }
 
@@ -154,8 +169,9 @@ function causesOf(error: unknown): object[] {
   return layers;
 }
 
-function redact(message: string, secret: string | null): string {
-  return secret ? message.replaceAll(secret, '[redacted]') : message;
+/** A provider's words may hold anything; ours go into rows, histories and terminals. */
+function readable(message: string, secret: string | null): string {
+  return cleanText(secret ? message.replaceAll(secret, '[redacted]') : message);
 }
 
 function toDelay(header: string | null, unitMs: number): number | null {

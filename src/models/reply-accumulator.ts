@@ -2,10 +2,16 @@
 
 import type { ModelBlock, ModelReply, ModelUsage } from './port.ts';
 import { cleanText, createTextCleaner, type TextCleaner } from './safe-text.ts';
-import { cleanToolInput, isRecord, parseToolInput } from './tool-input.ts';
+import { cleanToolInput, isDeeperThan, isRecord, parseToolInput } from './tool-input.ts';
 
-/** No model writes a tenth of this in one reply; an endless stream of a broken gateway must not fill the memory. */
-const REPLY_CHARS_MAX = 16 * 1024 * 1024;
+/** Several times what any model writes in one reply; an endless stream of a broken gateway must not fill memory and log. */
+const REPLY_CHARS_MAX = 4 * 1024 * 1024;
+
+/** JSON of blocks that only the provider knows is kept as it is, so it must be such as can be written down again. */
+const BLOCK_DEPTH_MAX = 64;
+
+/** Names of models and reasons; a longer one is no name. */
+const NAME_CHARS_MAX = 200;
 
 /** A thousand times what any model takes: beyond it the number is a fault, and sums of such would fit no column. */
 const TOKENS_MAX = 1_000_000_000;
@@ -17,6 +23,9 @@ const INVALID_INPUT_CHARS_MAX = 4_000;
 export class MalformedEventError extends Error {
   override readonly name = 'MalformedEventError';
 }
+
+/** A stream that goes on and on. */
+export class ReplyTooLongError extends MalformedEventError {}
 
 export interface ReplyAccumulator {
   /**
@@ -88,14 +97,14 @@ function apply(state: State, event: Fields): string {
 }
 
 function startMessage(state: State, message: Fields): string {
-  if (typeof message.model === 'string') state.model = message.model;
+  if (typeof message.model === 'string') state.model = nameOf(message.model);
   mergeUsage(state, message.usage);
   return '';
 }
 
 function changeMessage(state: State, event: Fields): string {
   if (isRecord(event.delta) && typeof event.delta.stop_reason === 'string') {
-    state.stopReason = event.delta.stop_reason;
+    state.stopReason = nameOf(event.delta.stop_reason);
   }
   mergeUsage(state, event.usage);
   return '';
@@ -123,6 +132,7 @@ function startBlock(state: State, event: Fields): string {
   if (typeof event.index !== 'number' || typeof started.type !== 'string') {
     throw new MalformedEventError('A content block started without an index or a type.');
   }
+  countJson(state, started);
   const block = { ...started } as ModelBlock;
   if (block.citations === null) delete block.citations;
   const open: OpenBlock = { block, json: '', cleaner: createTextCleaner(), isClosed: false };
@@ -146,6 +156,7 @@ function addDelta(state: State, open: OpenBlock, delta: Fields): string {
       open.json += counted(state, delta.partial_json);
       return '';
     case 'citations_delta':
+      countJson(state, delta.citation);
       open.block.citations = [...asList(open.block.citations), delta.citation];
       return '';
     default:
@@ -198,8 +209,17 @@ function counted(state: State, piece: unknown): string {
   const text = textOf(piece);
   state.chars += text.length;
   if (state.chars <= REPLY_CHARS_MAX) return text;
-  throw new MalformedEventError(`The reply is longer than ${REPLY_CHARS_MAX} characters.`);
+  throw new ReplyTooLongError(`The reply is longer than ${REPLY_CHARS_MAX} characters.`);
 }
+
+/** What is kept as it came. */
+function countJson(state: State, value: unknown): void {
+  if (isDeeperThan(value, BLOCK_DEPTH_MAX))
+    throw new MalformedEventError('A content block is nested too deep.');
+  counted(state, JSON.stringify(value) ?? '');
+}
+
+const nameOf = (name: string): string => cleanText(name.slice(0, NAME_CHARS_MAX));
 
 function textOf(value: unknown): string {
   if (typeof value === 'string') return value;

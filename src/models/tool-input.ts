@@ -41,7 +41,7 @@ function cleanValue(value: unknown): unknown {
 }
 
 /** Walks level by level: recursion would overflow on the very values this looks for. */
-function isDeeperThan(root: unknown, depthMax: number): boolean {
+export function isDeeperThan(root: unknown, depthMax: number): boolean {
   let level: unknown[] = [root];
   for (let depth = 0; level.length > 0; depth += 1) {
     if (depth > depthMax) return true;

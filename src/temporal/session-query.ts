@@ -24,14 +24,17 @@ function failureWords(failure: PendingActivity['lastFailure']): string | null {
   return words;
 }
 
+const toMs = ({ seconds, nanos }: NonNullable<PendingActivity['nextAttemptScheduleTime']>): number =>
+  Number(seconds) * 1_000 + Math.round((nanos ?? 0) / 1_000_000);
+
 function activityView(pending: PendingActivity | undefined): SessionState['activity'] {
   if (!pending) return null;
-  const next = pending.nextAttemptScheduleTime?.seconds;
+  const next = pending.nextAttemptScheduleTime;
   return {
     type: pending.activityType?.name ?? '',
     attempt: pending.attempt ?? 1,
     last_failure: failureWords(pending.lastFailure),
-    next_retry_at: next == null ? null : toTimestamp(Number(next) * 1_000),
+    next_retry_at: next?.seconds == null ? null : toTimestamp(toMs(next)),
   };
 }
 

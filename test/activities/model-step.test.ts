@@ -342,6 +342,35 @@ describe('the model is shown', () => {
     expect(lines).toEqual(['user: One', 'assistant: Half an', 'user: Two', 'user: Three']);
   });
 
+  test.each(['context_too_long', 'model_invalid_request'] as const)(
+    'no turn that has failed with %s: what follows would be refused with it',
+    async (code) => {
+      const session = await store.createSession();
+      const first = await shownFor(session, null, 'One');
+      const refused = await store.send(session, 'Far too much');
+      const writer = writerOf(await store.open(refused, first.head));
+      await store.turns.failStep(writer, failureOf({ code, retryable: false }));
+      const next = await shownFor(session, refused.replyId, 'Two');
+      expect(next.lines).toEqual(['user: One', 'assistant: Yes', 'user: Two']);
+    },
+  );
+
+  test('no turn that Claude has refused, with the half answer in it', async () => {
+    const session = await store.createSession();
+    const refused = await store.send(session, 'Something bad');
+    const writer = writerOf(await store.open(refused, null));
+    await store.turns.complete(writer, 'Well', { ...replyOf('Well'), stopReason: 'refusal' });
+    expect((await shownFor(session, refused.replyId, 'Two')).lines).toEqual(['user: Two']);
+  });
+
+  test('the question that a provider was too busy for', async () => {
+    const session = await store.createSession();
+    const failed = await store.send(session, 'One');
+    const writer = writerOf(await store.open(failed, null));
+    await store.turns.failStep(writer, failureOf({ retryable: false }));
+    expect((await shownFor(session, failed.replyId, 'Two')).lines).toEqual(['user: One', 'user: Two']);
+  });
+
   test('the settings of the session, and of the message before them', async () => {
     const defaults = { system_prompt: 'Be brief', max_tokens: 500, temperature: 0.5 };
     const session = await store.createSession({ model: 'claude-opus-4-6', ...defaults });

@@ -1,0 +1,72 @@
+// Bounds what a provider's answer may make this process hold, before the SDK sees it: the SDK reads an error's body whole,
+// and keeps an event until it ends.
+import type { Dispatcher } from 'undici';
+
+/** Error answers are JSON of a few lines, and proxies' pages hardly longer; all but the beginning is thrown away anyway. */
+const ERROR_BYTES_MAX = 1024 * 1024;
+
+/** The longest events hold a picture or a search's results. An answer without any line end is one event. */
+const EVENT_BYTES_MAX = 8 * 1024 * 1024;
+
+/** In the `code` of the errors that end such an answer, for the SDK passes on neither class nor message of a cause. */
+export const ANSWER_UNBEARABLE = 'ANSWER_UNBEARABLE';
+
+const unbearable = (message: string): Error => Object.assign(new Error(message), { code: ANSWER_UNBEARABLE });
+
+const LINE_ENDS = ['\n\n', '\r\n\r\n', '\r\r'];
+const isLineEnd = (byte: number | undefined): boolean => byte === 0x0a || byte === 0x0d;
+
+/** Counts the bytes since the last event's end. */
+function createEventMeter() {
+  let bytes = 0;
+  let wasLineEnd = false;
+  return (chunk: Buffer): number => {
+    const end = Math.max(...LINE_ENDS.map((lineEnd) => chunk.lastIndexOf(lineEnd)));
+    // An end that two chunks share is counted from the second: a line end too many does no harm.
+    const isSplit = wasLineEnd && isLineEnd(chunk[0]);
+    bytes = end >= 0 ? chunk.length - end : chunk.length + (isSplit ? 0 : bytes);
+    wasLineEnd = isLineEnd(chunk.at(-1));
+    return bytes;
+  };
+}
+
+function createErrorMeter() {
+  let bytes = 0;
+  return (chunk: Buffer): number => {
+    bytes += chunk.length;
+    return bytes;
+  };
+}
+
+type Handler = Dispatcher.DispatchHandler;
+
+function bounded(inner: Handler): Handler {
+  let meter = createEventMeter();
+  let bytesMax = EVENT_BYTES_MAX;
+  return {
+    onRequestStart: (...args) => inner.onRequestStart?.(...args),
+    onRequestUpgrade: (...args) => inner.onRequestUpgrade?.(...args),
+    onResponseStart(controller, status, headers, ...rest) {
+      const encoding = headers['content-encoding'] ?? 'identity';
+      // It was asked for none; a few bytes of it could be gigabytes of text.
+      if (encoding !== 'identity')
+        return controller.abort(unbearable(`its answer is compressed (${encoding})`));
+      if (status >= 300) {
+        meter = createErrorMeter();
+        bytesMax = ERROR_BYTES_MAX;
+      }
+      inner.onResponseStart?.(controller, status, headers, ...rest);
+    },
+    onResponseData(controller, chunk) {
+      if (meter(chunk) > bytesMax)
+        return controller.abort(unbearable(`more than ${bytesMax} bytes of its answer are one piece`));
+      inner.onResponseData?.(controller, chunk);
+    },
+    onResponseEnd: (...args) => inner.onResponseEnd?.(...args),
+    onResponseError: (...args) => inner.onResponseError?.(...args),
+  };
+}
+
+/** For `agent.compose`. */
+export const boundAnswers: Dispatcher.DispatcherComposeInterceptor = (dispatch) => (options, handler) =>
+  dispatch(options, bounded(handler));
