@@ -1,178 +1,105 @@
-// Real processes, really killed, in the middle of answers: nothing is lost, nothing is answered twice.
-
+// Ends that the other suites do not bring about, in the middle of answers: nothing is lost, nothing is answered twice.
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { eventually } from '../support/api-client.ts';
-import { cleanUp, kill9, type ServerProcess } from '../support/process.ts';
-import { isRunning } from '../support/process-list.ts';
-import {
-  type Asked,
-  answered,
-  ask,
-  expectOneAnswer,
-  expectPrefix,
-  RECOVERY_MS_MAX,
-  readBack,
-  start,
-  watch,
-} from './conversation.ts';
+import { cleanUp, kill9 } from '../support/process.ts';
+import { violations } from './support/checks.ts';
+import { createClient } from './support/client.ts';
+import { type DevInstallation, RECOVERY_MS_MAX, startDev } from './support/dev-installation.ts';
+import { createLedger, type Entry, type Ledger } from './support/ledger.ts';
+import { type ModelDouble, startModel } from './support/model.ts';
+import { createRandom, SEED } from './support/random.ts';
+import { readStories } from './support/read-back.ts';
 
-const WORDS = 300;
-const LONG_ANSWER = `[[tokens=${WORDS} token_ms=10]]`;
-/** So many deltas have reached the client before the kill. */
-const DELTAS_SEEN_MIN = 20;
+const LONG_ANSWER = '[[tokens=150 token_ms=10]]';
 const TEST_MS_MAX = 2 * RECOVERY_MS_MAX;
 
-const measured: string[] = [];
-afterAll(() => process.stdout.write(`${measured.join('\n')}\n`));
 afterAll(cleanUp);
 
-const startAgain = ({ dataDir, port }: ServerProcess) => start({ dataDir, port });
+const killBoth = (dev: DevInstallation) => Promise.all(dev.parts.map((part) => part.kill()));
 
-/** Each does its harm and gives back the server that runs afterwards. */
-const harms: Record<string, (server: ServerProcess) => Promise<ServerProcess>> = {
-  'kill -9 of the server': async (server) => {
-    server.kill('SIGKILL');
-    await server.exit;
-    return startAgain(server);
+const harms: Record<string, (dev: DevInstallation) => Promise<unknown>> = {
+  'kill -9 of its Temporal server': (dev) => kill9(dev.temporalPid() ?? 0),
+
+  "kill -9 of both and the loss of Temporal's data": async (dev) => {
+    await killBoth(dev);
+    rmSync(join(dev.server().dataDir, 'temporal'), { recursive: true });
+    await dev.start();
   },
-  'kill -9 of its Temporal server': async (server) => {
-    await kill9(server.temporal()?.pid ?? 0);
-    return server;
-  },
-  'kill -9 of both': async (server) => {
-    const temporal = server.temporal()?.pid ?? 0;
-    server.kill('SIGKILL');
-    await kill9(temporal);
-    await server.exit;
-    return startAgain(server);
-  },
-  'a second kill -9 as soon as it is back': async (server) => {
-    server.kill('SIGKILL');
-    await server.exit;
-    const second = await startAgain(server);
-    second.kill('SIGKILL');
-    await second.exit;
-    return startAgain(server);
-  },
-  "kill -9 of both and the loss of Temporal's data": async (server) => {
-    const temporal = server.temporal()?.pid ?? 0;
-    server.kill('SIGKILL');
-    await kill9(temporal);
-    await server.exit;
-    rmSync(join(server.dataDir, 'temporal'), { recursive: true });
-    return startAgain(server);
-  },
-  'SIGTERM, and kill -9 while it stops': async (server) => {
-    server.kill('SIGTERM');
-    const isStopping = async () => server.stderr().includes('Stopping');
+
+  'SIGTERM, and kill -9 while it stops': async (dev) => {
+    dev.server().kill('SIGTERM');
+    const isStopping = async () => dev.server().stderr().includes('Stopping');
     await eventually(isStopping, Boolean);
-    server.kill('SIGKILL');
-    await server.exit;
-    return startAgain(server);
+    dev.server().kill('SIGKILL');
+    await dev.server().exit;
+    await dev.start();
   },
-  SIGTERM: async (server) => {
-    expect(await server.stop('SIGTERM')).toEqual({ code: 0, signal: null });
-    return startAgain(server);
+
+  SIGTERM: async (dev) => {
+    expect(await dev.server().stop('SIGTERM')).toEqual({ code: 0, signal: null });
+    await dev.start();
   },
 };
 
 describe.each(Object.keys(harms))('after %s in the middle of answers', (name) => {
-  let before: ServerProcess;
+  let model: ModelDouble;
+  let dev: DevInstallation;
+  let ledger: Ledger;
+  let client: ReturnType<typeof createClient>;
+  let pidBefore: number;
   let temporalBefore: number | undefined;
-  let server: ServerProcess;
-  let streamed: Asked;
-  let stream: ReturnType<typeof watch>;
-  let waited: { sessionId: string; first: Promise<any>; retry: () => Promise<any> };
-  let queued: Asked[];
+  let streamed: Entry;
+  let queued: Entry[];
 
   beforeAll(async () => {
-    before = await start();
-    temporalBefore = before.temporal()?.pid;
-    const { api } = before;
-    const ids = [(await api.session()).id, (await api.session()).id, (await api.session()).id] as const;
-    stream = watch(api, ids[0], LONG_ANSWER);
-    const send = () =>
-      server.api.post(
-        `/v1/sessions/${ids[1]}/messages`,
-        { content: LONG_ANSWER },
-        { 'Idempotency-Key': 'once' },
-      );
-    server = before;
-    waited = { sessionId: ids[1], first: send().catch(() => 'cut'), retry: send };
-    queued = [];
-    for (const content of [LONG_ANSWER, 'one', 'two', 'three']) queued.push(await ask(api, ids[2], content));
-    const isStreaming = async () => stream.deltas().length >= DELTAS_SEEN_MIN;
-    await eventually(isStreaming, Boolean);
-    streamed = { sessionId: ids[0], replyId: stream.replyId() };
-    server = await harms[name]!(before);
-    const readyAt = Date.now();
-    await answered(server.api, streamed);
-    const completedAt = Date.now();
-    await recordRecovery(readyAt, completedAt);
+    model = await startModel();
+    dev = await startDev({ modelUrl: model.url });
+    ledger = createLedger();
+    client = createClient({
+      index: 1,
+      api: dev.api,
+      ledger,
+      random: createRandom(SEED),
+      isOver: () => false,
+    });
+    pidBefore = dev.server().pid;
+    temporalBefore = dev.temporalPid();
+    const ids = [await client.newSession(1), await client.newSession(2), await client.newSession(3)] as const;
+    const isStreaming = ledger.next('streaming');
+    const waiting = [client.send(ids[0], 'stream', LONG_ANSWER), client.send(ids[1], 'sync', LONG_ANSWER)];
+    queued = [await client.send(ids[2], 'background', LONG_ANSWER)];
+    for (let index = 0; index < 3; index += 1) queued.push(await client.send(ids[2], 'background', ''));
+    await isStreaming;
+    await harms[name]!(dev);
+    [streamed] = (await Promise.all(waiting)) as [Entry, Entry];
+    await Promise.all(queued.map((entry) => client.await(entry)));
   }, TEST_MS_MAX);
-  afterAll(() => server.stop());
-
-  async function recordRecovery(readyAt: number, completedAt: number): Promise<void> {
-    const events = await server.api.events(streamed.sessionId);
-    const reset = events.findLast(({ type }) => type === 'message.reset');
-    const taken = reset
-      ? `taken up again ${Date.parse(reset.created_at) - readyAt} ms`
-      : 'never interrupted; whole';
-    measured.push(`${name}: ${taken} after it was ready, answered after ${completedAt - readyAt} ms`);
-  }
-
-  it('the streamed answer is there once, whole, and the same in the log', async () => {
-    await expectOneAnswer(server.api, streamed, WORDS);
+  afterAll(async () => {
+    await dev?.stop();
+    await model?.close();
   });
 
-  it('what its reader saw is the beginning of the log', async () => {
-    const events = await server.api.events(streamed.sessionId);
-    await stream.ended;
-    expectPrefix(stream.frames, events, streamed.replyId);
+  it('every promise was kept to the one who streamed, the one who waited and the one who queued', async () => {
+    const stories = await readStories(dev.api(), ledger);
+    const faults = [{ from: 0, until: Date.now(), what: 'kill, twice' }];
+    expect(ledger.faults).toEqual([]);
+    expect(violations({ ...ledger, stories, calls: model.calls, faults })).toEqual([]);
+    expect(ledger.entries.map(({ reply }) => reply.status)).toEqual(Array(6).fill('completed'));
   });
-
-  it(
-    'a waiting call that is repeated with its key gets the one answer',
-    async () => {
-      await waited.first;
-      const { status, headers, body } = await waited.retry();
-      expect(status).toBe(200);
-      expect(headers.get('idempotent-replayed')).toBe('true');
-      expect(body.status).toBe('completed');
-      await expectOneAnswer(server.api, { sessionId: waited.sessionId, replyId: body.id }, WORDS);
-    },
-    TEST_MS_MAX,
-  );
-
-  it(
-    'the messages that were queued are answered in their order',
-    async () => {
-      const replies = [];
-      for (const each of queued) replies.push(await answered(server.api, each));
-      const { messages } = await readBack(server.api, queued[0]!.sessionId);
-      expect(messages.map(({ role }) => role)).toEqual(Array(4).fill(['user', 'assistant']).flat());
-      const users = messages.filter(({ role }) => role === 'user');
-      expect(users.map(({ content }) => content)).toEqual([LONG_ANSWER, 'one', 'two', 'three']);
-      expect(messages.filter(({ role }) => role === 'assistant')).toEqual(replies);
-      for (const [index, each] of replies.slice(1).entries())
-        expect(each.content).toContain(`That is user message ${index + 2} of this conversation`);
-    },
-    TEST_MS_MAX,
-  );
 
   if (name === 'kill -9 of its Temporal server')
-    it('the server has gone on with another Temporal server, and its reader has the whole answer', async () => {
-      expect(server.pid).toBe(before.pid);
-      expect(isRunning(server.pid)).toBe(true);
-      expect(server.temporal()?.pid).not.toBe(temporalBefore);
-      expect(await stream.ended).toBe('ended');
-      expect(stream.frames.at(-1)?.data).toMatchObject({ type: 'message', message: { status: 'completed' } });
-      expect((await waited.first).status).toBe(200);
+    it('the server has gone on with another Temporal server, and no reader was cut off', () => {
+      expect(dev.server().pid).toBe(pidBefore);
+      expect(dev.temporalPid()).not.toBe(temporalBefore);
+      const seqs = streamed.frames.map(({ id }) => id ?? 0);
+      expect(seqs).toEqual([...new Set(seqs)].sort((a, b) => a - b));
     });
 
-  it('it still converses', async () => {
-    const reply = await server.api.send(streamed.sessionId, 'Are you still there?');
-    expect(reply.content).toContain('That is user message 2 of this conversation');
+  it('it still converses, and knows what was said', async () => {
+    const entry = await client.send(queued[0]!.sessionId, 'sync', 'Are you still there?');
+    expect(entry.reply.content).toContain('Are you still there?');
+    const asked = model.callsOf(entry.content);
+    expect(asked).toHaveLength(1);
   });
 });

@@ -22,7 +22,7 @@ import { mountSmallDisk, type SmallDisk, smallDiskObstacle } from './support/tmp
 
 const isLong = process.env.TEST_LONG === '1';
 /** Longer than every time-out of the product that bounds a call, but for the store's 10 s. */
-const STOPPED_MS = isLong ? 30_000 : 5_000;
+const STOPPED_MS = isLong ? 30_000 : 4_000;
 /** PostgreSQL that hangs is noticed by the query's own time-out of 10 s. */
 const ANSWER_MS_MAX = 12_000;
 const CALL_INTERVAL_MS = 200;

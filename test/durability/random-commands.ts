@@ -4,7 +4,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import type { Answer } from '../support/api-client.ts';
 import type { ServerProcess } from '../support/process.ts';
-import { start } from './conversation.ts';
 import {
   type Ending,
   ended,
@@ -20,6 +19,7 @@ import {
   refusal,
   sawEnd,
 } from './reference-model.ts';
+import { start } from './support/dev-installation.ts';
 
 interface Write {
   method: 'POST' | 'PATCH' | 'DELETE';

@@ -2,9 +2,9 @@
 import fc from 'fast-check';
 import { type ApiClient, eventually } from '../support/api-client.ts';
 import { cleanUp } from '../support/process.ts';
-import { RECOVERY_MS_MAX, start } from './conversation.ts';
 import { type Real, steps } from './random-commands.ts';
 import { type Model, type ModelSession, newSession, type Turn } from './reference-model.ts';
+import { RECOVERY_MS_MAX, start } from './support/dev-installation.ts';
 
 const isLong = process.env.TEST_LONG === '1';
 const RUNS = isLong ? 500 : 15;

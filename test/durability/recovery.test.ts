@@ -13,7 +13,7 @@ import { createRandom, SEED } from './support/random.ts';
 import { readStories } from './support/read-back.ts';
 
 const isLong = process.env.TEST_LONG === '1';
-const ROUNDS = Number(process.env.DURABILITY_ROUNDS || (isLong ? 20 : 2));
+const ROUNDS = Number(process.env.DURABILITY_ROUNDS || (isLong ? 20 : 1));
 /** The aim for `dev`; half of the turns must reach it on any machine, and none may wait for one of Temporal's time-outs. */
 const AIM_MS = 1_000;
 const WORST_MS = 7_000;

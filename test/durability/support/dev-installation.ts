@@ -1,6 +1,14 @@
 // `openclaw dev`: one process with its Temporal server beside it, on SQLite or PostgreSQL.
 import { type ApiClient, eventually } from '../../support/api-client.ts';
-import { freePort, kill9, newDirectory, type ServerProcess, spawnServer } from '../../support/process.ts';
+import {
+  freePort,
+  kill9,
+  newDirectory,
+  type ServerOptions,
+  type ServerProcess,
+  spawnServer,
+  startServer,
+} from '../../support/process.ts';
 import type { Installation, Part } from './installation.ts';
 
 /** Far beyond every recovery that was measured: only what is lost for good gets here. */
@@ -29,6 +37,10 @@ const environmentOf = ({ modelUrl, databaseUrl, env }: DevOptions): Record<strin
   ...(databaseUrl ? { DATABASE_URL: databaseUrl } : {}),
   ...env,
 });
+
+/** One life of a server with the built-in simulator. */
+export const start = (where: Pick<ServerOptions, 'dataDir' | 'port'> = {}): Promise<ServerProcess> =>
+  startServer({ ...where, env: environmentOf({}) });
 
 export async function startDev(options: DevOptions = {}): Promise<DevInstallation> {
   const where = { dataDir: options.dataDir ?? newDirectory(), port: await freePort() };
