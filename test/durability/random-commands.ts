@@ -277,7 +277,7 @@ const look = (index: number): Step =>
   });
 
 /** One step in so many is killed in its middle: a start costs seconds. */
-const KILL_ONE_IN = 20;
+const KILL_ONE_IN = 30;
 const KILL_AFTER_MS_MAX = 40;
 
 const killAfterMs = fc
