@@ -22,11 +22,18 @@ export const SEARCH_ATTRIBUTES = {
 /** The session id is the workflow id, so that either finds the other. */
 export const workflowId = (sessionId: string): string => sessionId;
 
+/**
+ * A replay of a run costs about 4 ms of CPU a turn, and must fit into its workflow task's 3 s also when many sessions are
+ * replayed at once on a busy machine. Temporal suggests to continue as new after 400 turns, far too late for that; less
+ * than this, and a run of fast turns would be over before the second is over that Temporal leaves between two runs.
+ */
+export const TURNS_PER_RUN_MAX = 100;
+
 export interface SessionInput {
   sessionId: string;
   /** The whole pure state, when an earlier run handed it over; without it the store is asked. */
   carried?: SessionState;
-  /** For tests: continue as new after so many turns, without waiting for Temporal's suggestion. */
+  /** Continue as new after so many turns. In the input, so that a run that is under way keeps the bound it began with. */
   turnsPerRunMax?: number;
 }
 

@@ -14,6 +14,7 @@ import {
   type SessionState,
   type SessionStateAnswer,
   SIGNALS,
+  TURNS_PER_RUN_MAX,
 } from './protocol.ts';
 import {
   configured,
@@ -31,8 +32,8 @@ const model = wf.proxyActivities<Pick<Activities, 'modelStep'>>(MODEL_STEP);
 const store =
   wf.proxyLocalActivities<Pick<Activities, 'snapshot' | 'interrupt' | 'failReply' | 'expire'>>(STORE_STEP);
 
-/** Temporal suggests much later; a bound of our own keeps every run short enough to read and to replay. */
-const TURNS_PER_RUN_MAX = 300;
+/** Of runs that were begun without a bound in their input. */
+const TURNS_PER_EARLY_RUN_MAX = 300;
 
 const statusAttribute = defineSearchAttributeKey(SEARCH_ATTRIBUTES.status, 'KEYWORD');
 const modelAttribute = defineSearchAttributeKey(SEARCH_ATTRIBUTES.model, 'KEYWORD');
@@ -151,7 +152,7 @@ async function idle(run: Run, state: SessionState): Promise<void> {
 }
 
 const isFull = (run: Run): boolean =>
-  run.turnsInRun >= (run.input.turnsPerRunMax ?? TURNS_PER_RUN_MAX) ||
+  run.turnsInRun >= (run.input.turnsPerRunMax ?? TURNS_PER_EARLY_RUN_MAX) ||
   wf.workflowInfo().continueAsNewSuggested;
 
 /**
@@ -174,7 +175,8 @@ export async function session(input: SessionInput): Promise<{ ended: string }> {
     else await idle(run, state);
     state = run.state ?? state;
     // No await lies between this look at the state and the end of the run: no signal can fall in between.
-    if (!state.ended && isFull(run)) await wf.continueAsNew<typeof session>({ ...input, carried: state });
+    if (!state.ended && isFull(run))
+      await wf.continueAsNew<typeof session>({ turnsPerRunMax: TURNS_PER_RUN_MAX, ...input, carried: state });
   }
   const status = state.ended === 'archived' ? 'archived' : 'completed';
   wf.upsertSearchAttributes([{ key: statusAttribute, value: status }]);

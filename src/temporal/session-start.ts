@@ -1,7 +1,13 @@
 // Starts session workflows and signals them: whoever is told something is started first when it does not run.
 import { type Client, WorkflowExecutionAlreadyStartedError, WorkflowNotFoundError } from '@temporalio/client';
 import { defineSearchAttributeKey, TypedSearchAttributes } from '@temporalio/common';
-import { SEARCH_ATTRIBUTES, type SessionInput, WORKFLOW_TYPE, workflowId } from '../../workflows/protocol.ts';
+import {
+  SEARCH_ATTRIBUTES,
+  type SessionInput,
+  TURNS_PER_RUN_MAX,
+  WORKFLOW_TYPE,
+  workflowId,
+} from '../../workflows/protocol.ts';
 import type { EngineSession } from '../services/engine.ts';
 import type { TemporalConnection } from './connection.ts';
 
@@ -38,7 +44,7 @@ const attributesOf = ({ accountId, model }: EngineSession) =>
 export function createSessionStart({ client, temporal, taskQueue, turnsPerRunMax }: SessionStartDeps) {
   function optionsOf(session: EngineSession) {
     const { sessionId, accountId, model } = session;
-    const input: SessionInput = { sessionId, ...(turnsPerRunMax ? { turnsPerRunMax } : {}) };
+    const input: SessionInput = { sessionId, turnsPerRunMax: turnsPerRunMax ?? TURNS_PER_RUN_MAX };
     return {
       workflowId: workflowId(sessionId),
       taskQueue,

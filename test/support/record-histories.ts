@@ -1,7 +1,9 @@
 // Records what the present workflow code does in its main shapes, for later code to replay.
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { ApplicationFailure } from '@temporalio/common';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
+import type { Model } from '../../src/models/port.ts';
 import { eventually } from './api-client.ts';
 import { startTestEngine, type TestEngine } from './engine.ts';
 
@@ -11,6 +13,8 @@ const MACHINE_FACTS = ['identity', 'stackTrace', 'workerInstanceKey', 'buildId']
 interface Shape {
   name: string;
   turnsPerRunMax?: number;
+  /** Instead of the simulator. */
+  model?: Model;
   /** Lets it happen. @returns the session, and the run that is meant when it is not the last one. */
   happen(engine: TestEngine): Promise<string | { session: string; runId: string }>;
 }
@@ -150,6 +154,36 @@ const SHAPES: Shape[] = [
       return session;
     },
   },
+  {
+    name: '011-a-message-that-interrupts',
+    async happen(engine) {
+      const session = await sessionWith(engine, ['One']);
+      await engine.speaking(await engine.send(session, 'Two [[tokens=9]][[silent_after=4]]'));
+      await engine.settled(await engine.send(session, 'Three', { on_busy: 'interrupt' }));
+      await idle(engine, session, 3);
+      return session;
+    },
+  },
+  {
+    name: '012-interrupted-while-it-waits-for-its-next-try',
+    async happen(engine) {
+      const session = await sessionWith(engine, ['One']);
+      await engine.send(session, 'Two [[status=529 retry_after=60]]');
+      await eventually(
+        () => engine.gateway.state(session),
+        (found) => found?.activity?.attempt === 2,
+      );
+      await engine.send(session, 'Three', { on_busy: 'steer' });
+      await engine.sessions.interrupt(engine.caller, session);
+      await idle(engine, session, 3);
+      return session;
+    },
+  },
+  {
+    name: '013-an-activity-that-failed-for-good',
+    model: { stream: () => Promise.reject(ApplicationFailure.nonRetryable('A bug')) },
+    happen: (engine) => sessionWith(engine, ['One', 'Two']),
+  },
 ];
 
 export const historyFiles = SHAPES.map(({ name }) => `${name}.json`);
@@ -164,10 +198,10 @@ function withoutMachineFacts(value: unknown): unknown {
 
 /** Records each shape that has no record yet: a record that later code breaks is mended there, never recorded anew. */
 export async function recordHistories(directory: string): Promise<void> {
-  for (const { name, turnsPerRunMax, happen } of SHAPES) {
+  for (const { name, happen, ...options } of SHAPES) {
     const file = join(directory, `${name}.json`);
     if (existsSync(file)) continue;
-    const engine = await startTestEngine(turnsPerRunMax ? { turnsPerRunMax } : {});
+    const engine = await startTestEngine(options);
     const happened = await happen(engine);
     const { session, runId } =
       typeof happened === 'string' ? { session: happened, runId: undefined } : happened;

@@ -1,10 +1,7 @@
-// A session over several runs: continue-as-new and Temporal resets (design 2a.12, 2a.13).
-import { temporal } from '@temporalio/proto';
+// A session over several runs: continue-as-new (design 2a.12).
 import { eventually } from '../support/api-client.ts';
 import { startTestEngine, type TestEngine } from '../support/engine.ts';
 import { isGapFree } from '../support/store.ts';
-
-const { ResetReapplyExcludeType } = temporal.api.enums.v1;
 
 let engine: TestEngine;
 beforeAll(async () => {
@@ -85,6 +82,20 @@ describe('continue-as-new', () => {
     expect(await engine.messageRow(last.replyId)).toMatchObject({ status: 'completed' });
   });
 
+  test('carries changed settings, and comes after the last turn of a run is interrupted as after any other', async () => {
+    const session = await engine.createSession();
+    for (const text of ['One', 'Two']) await engine.settled(await engine.send(session, text));
+    const last = await engine.send(session, 'The last of its run [[tokens=20]][[silent_after=4]]');
+    await engine.speaking(last);
+    const { runId } = await engine.handle(session).describe();
+    await engine.sessions.update(engine.caller, session, { model: 'claude-opus-4-6' });
+    const next = await engine.send(session, 'Rather this', { on_busy: 'interrupt' });
+    expect(await engine.settled(next)).toMatchObject({ status: 'completed', model: 'claude-opus-4-6' });
+    expect(await engine.messageRow(last.replyId)).toMatchObject({ status: 'interrupted' });
+    expect(await idle(session, 4)).toMatchObject({ model: 'claude-opus-4-6', head: next.replyId });
+    expect((await engine.handle(session).describe()).runId).not.toBe(runId);
+  });
+
   test('comes in between a signal that is sent twice, and it still has one turn', async () => {
     const session = await engine.createSession();
     const sent = [];
@@ -98,71 +109,5 @@ describe('continue-as-new', () => {
     await engine.settled(await engine.send(session, 'Four'));
     expect(await questions(session)).toEqual(['One', 'Two', 'Three', 'Four']);
     expect(await idle(session, 4)).toMatchObject({ turns: 4 });
-  });
-});
-
-describe('a Temporal reset', () => {
-  /** Back to the task that began the first turn; the signals that came after it are sent again, or not. */
-  async function reset(session: string, signals: 'again' | 'not again'): Promise<void> {
-    const workflowExecution = { workflowId: session, runId: (await engine.handle(session).describe()).runId };
-    const { events = [] } = await engine.handle(session).fetchHistory();
-    const turn = events?.findIndex((event) => event.activityTaskScheduledEventAttributes) ?? -1;
-    const task = events?.slice(0, turn).findLast((event) => event.workflowTaskCompletedEventAttributes);
-    await engine.client.workflowService.resetWorkflowExecution({
-      namespace: 'default',
-      workflowExecution,
-      reason: 'test',
-      requestId: `reset-${workflowExecution.runId}`,
-      workflowTaskFinishEventId: task?.eventId as never,
-      resetReapplyExcludeTypes:
-        signals === 'again' ? [] : [ResetReapplyExcludeType.RESET_REAPPLY_EXCLUDE_TYPE_SIGNAL],
-    });
-  }
-
-  async function sessionWith(...texts: string[]) {
-    const session = await engine.createSession();
-    await idle(session, 0);
-    const sent = [];
-    for (const text of texts) {
-      const message = await engine.send(session, text);
-      await engine.settled(message);
-      sent.push(message);
-    }
-    await idle(session, texts.length);
-    return { session, sent, calls: engine.simulator.calls.length };
-  }
-
-  test('with its signals adopts what was answered: the same conversation, nothing called twice', async () => {
-    const { session, sent, calls } = await sessionWith('One', 'Two');
-    const before = await engine.events(session);
-    await reset(session, 'again');
-    expect(await idle(session, 2)).toMatchObject({ head: sent[1]?.replyId });
-    expect(await engine.events(session)).toEqual(before);
-    expect(engine.simulator.calls).toHaveLength(calls);
-    await engine.settled(await engine.send(session, 'Three'));
-    expect(await questions(session)).toEqual(['One', 'Two', 'Three']);
-  });
-
-  test('without them grows a branch with the next message, and what was answered before stays', async () => {
-    const { session, sent, calls } = await sessionWith('One', 'Two');
-    await reset(session, 'not again');
-    const three = await engine.send(session, 'Three');
-    await engine.settled(three);
-    expect(await questions(session)).toEqual(['One', 'Three']);
-    expect(engine.simulator.calls).toHaveLength(calls + 1);
-    for (const message of sent)
-      expect(await engine.messageRow(message.replyId)).toMatchObject({ status: 'completed' });
-    expect(await idle(session, 2)).toMatchObject({ head: three.replyId });
-  });
-
-  test('in the middle of a turn gives it up, and the session goes on', async () => {
-    const { session } = await sessionWith('One');
-    const forgotten = await engine.send(session, 'Forgotten [[tokens=20]][[silent_after=4]]');
-    await engine.speaking(forgotten);
-    await reset(session, 'not again');
-    const next = await engine.send(session, 'Next');
-    expect(await engine.settled(next)).toMatchObject({ status: 'completed' });
-    expect(await engine.messageRow(forgotten.replyId)).toMatchObject({ status: 'interrupted' });
-    expect(await questions(session)).toEqual(['One', 'Next']);
   });
 });
