@@ -32,7 +32,12 @@ export const SUITES = [
   { name: 'http', folders: ['http'], temporal: false, budgetMinutes: 0.5 },
   { name: 'stores', folders: ['stores', 'turns'], temporal: false, budgetMinutes: 0.5 },
   { name: 'stores-postgres', sameAs: 'stores', database: 'postgres', temporal: false, budgetMinutes: 0.5 },
-  { name: 'workflows', folders: ['workflows', 'activities', 'temporal'], budgetMinutes: 2 },
+  {
+    name: 'workflows',
+    folders: ['workflows', 'activities', 'temporal'],
+    budgetMinutes: 2,
+    longBudgetMinutes: 15,
+  },
   { name: 'api', folders: ['api'], budgetMinutes: 1.75 },
   { name: 'guide', folders: ['guide'], budgetMinutes: 1 },
   { name: 'security', folders: ['security'], budgetMinutes: 2 },

@@ -1,4 +1,6 @@
-// Idle sessions that end by themselves, on a Temporal server whose clock can be moved.
+// What takes hours and days, on a Temporal server whose clock can be moved: idle sessions end by themselves, and a model
+// step that never succeeds is given up.
+import { ApplicationFailure } from '@temporalio/common';
 import type * as Testing from '@temporalio/testing';
 import type { Model } from '../../src/models/port.ts';
 import { SEARCH_ATTRIBUTES } from '../../workflows/protocol.ts';
@@ -17,9 +19,12 @@ let engine: TestEngine;
 let nowMs = 0;
 /** How often the model fails before it answers, each time asking for an hour's patience. */
 let failures = 0;
+/** No failure of the model's: the activity itself breaks, at each try. */
+let isBroken = false;
 
 const model: Model = {
   async stream(_request, { onText }) {
+    if (isBroken) throw ApplicationFailure.create({ message: 'A bug', nextRetryDelay: HOUR_MS });
     failures -= 1;
     if (failures >= 0) throw failureOf({ retryAfterMs: HOUR_MS });
     nowMs = await environment.currentTimeMs();
@@ -142,4 +147,20 @@ test('a turn of many hours is not idleness: its session ends after it, not durin
   await pass('2 minutes');
   await ended(session);
   expect(await ends(session)).toEqual(['expired']);
+});
+
+test('a model step that has failed for a day, whatever it was, fails its reply, and the session stays usable', async () => {
+  const session = await engine.createSession();
+  isBroken = true;
+  const message = await engine.send(session);
+  const isOver = async () => (await engine.messageRow(message.replyId)).completed_at !== null;
+  for (let hours = 0; hours < 30 && !(await isOver()); hours += 1) await pass('1 hour');
+  isBroken = false;
+  const reply = await engine.settled(message);
+  expect(reply).toMatchObject({ status: 'failed' });
+  expect(JSON.parse(reply.error ?? '')).toMatchObject({
+    code: 'internal_error',
+    message: expect.stringMatching(/bug|timeout/i),
+  });
+  expect(await engine.settled(await engine.send(session))).toMatchObject({ status: 'completed' });
 });

@@ -211,6 +211,29 @@ describe('a turn', () => {
   });
 });
 
+describe('a message that interrupts', () => {
+  const signal = { ...message(2), expiresAtMs: null, interrupts: 'msg_r1' };
+  const running = turnStarted(arrived(FRESH, 1));
+
+  test('names the reply whose turn is to stop, and waits for its own', () => {
+    const state = messageArrived(running, signal);
+    expect(state.interrupts).toEqual(['msg_r1']);
+    expect(idsOf(state.queue)).toEqual(['msg_u2']);
+    expect(messageArrived(state, signal)).toBe(state);
+  });
+
+  test('says it although the message itself was heard of before', () => {
+    expect(messageArrived(arrived(running, 2), signal)).toMatchObject({ interrupts: ['msg_r1'] });
+  });
+
+  test('stops no turn but the one that it names', () => {
+    const later = turnStarted(turnFinished(arrived(running, 2), settled(running)));
+    const state = messageArrived(later, signal);
+    expect(state.running).toMatchObject({ replyId: 'msg_r2' });
+    expect(state.interrupts).not.toContain('msg_r2');
+  });
+});
+
 describe('the end of a session', () => {
   test('empties the queue and stays, whatever else is signalled', () => {
     const ended = hasEnded(turnStarted(arrived(arrived(FRESH, 1), 2)), 'completed');
