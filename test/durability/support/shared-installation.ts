@@ -88,12 +88,23 @@ async function createMember(index: number, env: Record<string, string>): Promise
   const life = (): ServerProcess => lives.at(-1)!;
   const api = createApiClient(`http://127.0.0.1:${where.port}`, ADMIN_KEY);
 
+  /** The life that serves now. */
+  let up: ServerProcess | undefined;
+  let reviving: Promise<unknown> | undefined;
+
   async function start(): Promise<boolean> {
-    lives.push(spawnServer({ ...where, env }));
-    return life()
-      .ready()
-      .then(() => true)
-      .catch(() => false);
+    const next = spawnServer({ ...where, env });
+    lives.push(next);
+    try {
+      await next.ready();
+    } catch {
+      return false;
+    }
+    up = next;
+    void next.exit.then(() => {
+      up = undefined;
+    });
+    return true;
   }
 
   return {
@@ -105,9 +116,13 @@ async function createMember(index: number, env: Record<string, string>): Promise
       await life().exit;
     },
     signal: (name) => life().kill(name),
-    /** A process that finds no store or no Temporal at its start ends; its supervisor starts it again. */
+    /** A process that finds no store or no Temporal at its start ends; its supervisor starts it again, one at a time. */
     async revive() {
-      await eventually(start, Boolean, RECOVERY_MS_MAX);
+      if (up) return;
+      reviving ??= eventually(start, Boolean, RECOVERY_MS_MAX).finally(() => {
+        reviving = undefined;
+      });
+      await reviving;
     },
   };
 }
