@@ -7,6 +7,7 @@ import { type HttpServer, listen } from '../../src/http/server.ts';
 import { randomText } from '../../src/ids.ts';
 import { createAnthropicModel } from '../../src/models/anthropic.ts';
 import { createCatalogue } from '../../src/models/catalogue.ts';
+import type { Model } from '../../src/models/port.ts';
 import { type Simulator, startSimulator } from '../../src/models/simulator.ts';
 import { createSystem, type System, type SystemOptions } from '../../src/wiring.ts';
 import { type ApiClient, createApiClient } from './api-client.ts';
@@ -36,13 +37,15 @@ export interface TestSystemOptions {
   /** Do not start worker and sweep. */
   idle?: boolean;
   now?: () => number;
+  /** Instead of the simulator behind the real adapter. */
+  model?: Model;
 }
 
 export async function startTestSystem(options: TestSystemOptions = {}): Promise<TestSystem> {
   const run = readRunFile();
   const directory = mkdtempSync(join(tmpdir(), 'openclaw-system-'));
   const simulator = await startSimulator({ echoOnly: true, tokenMs: 0 });
-  const model = createAnthropicModel({ apiKey: 'test', baseUrl: simulator.url });
+  const adapter = createAnthropicModel({ apiKey: 'test', baseUrl: simulator.url });
   const taskQueue = `test-${randomText(12)}`;
   const secretKey = randomText(32);
   let system: System;
@@ -59,7 +62,7 @@ export async function startTestSystem(options: TestSystemOptions = {}): Promise<
         bundlePath: run.bundlePath,
         ...(options.turnsPerRunMax ? { turnsPerRunMax: options.turnsPerRunMax } : {}),
       },
-      model,
+      model: options.model ?? adapter,
       catalogue: createCatalogue(),
       secretKey,
       version: 'test',
@@ -104,7 +107,7 @@ export async function startTestSystem(options: TestSystemOptions = {}): Promise<
     },
     async stop() {
       await close();
-      await model.close();
+      await adapter.close();
       await simulator.close();
       rmSync(directory, { recursive: true, force: true });
     },
