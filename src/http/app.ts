@@ -92,10 +92,16 @@ const securityHeaders = () =>
     xFrameOptions: { action: 'deny' },
   });
 
-/** Node itself would answer this without our envelope, so it is told not to (see `server.ts`). */
+/**
+ * Node itself would answer without our envelope, so it is told not to (see `server.ts`). Of two hosts a proxy could have
+ * meant the other.
+ */
 const requireHost: RequestHandler = (req, _res, next) => {
-  if (req.headers.host === undefined && req.httpVersion === '1.1')
+  const { host: hosts = [] } = req.headersDistinct;
+  if (hosts.length === 0 && req.httpVersion === '1.1')
     throw new ApiError('invalid_request', 'The Host header is required', { param: 'Host' });
+  if (hosts.length > 1)
+    throw new ApiError('invalid_request', 'The Host header is given more than once', { param: 'Host' });
   next();
 };
 

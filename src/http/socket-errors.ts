@@ -33,15 +33,17 @@ const MALFORMED: Refusal = {
   message: 'The request is not well-formed HTTP',
 };
 
-/** Half an answer is on its way on this socket: another one behind it would corrupt it. */
-const isAnswering = (socket: Duplex): boolean =>
-  (socket as Duplex & { _httpMessage?: ServerResponse })._httpMessage?.headersSent ?? false;
+/** The answer whose turn it is on this socket, if any: Node keeps it here. */
+const answerOn = (socket: Duplex): ServerResponse | null =>
+  (socket as Duplex & { _httpMessage?: ServerResponse | null })._httpMessage ?? null;
 
 export function answerClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
-  if (error.code === 'ECONNRESET' || !socket.writable || isAnswering(socket)) {
-    socket.destroy();
-    return;
-  }
+  if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
+  const answer = answerOn(socket);
+  // A whole request is being answered and what came behind it is at fault: its refusal must not take that answer's place.
+  if (answer?.req.complete) return void answer.once('close', () => answerClientError(error, socket));
+  // Half an answer is on its way: another one behind it would corrupt it.
+  if (answer?.headersSent) return void socket.destroy();
   socket.end(rawAnswer(REFUSALS[error.code ?? ''] ?? MALFORMED));
 }
 
@@ -52,6 +54,8 @@ function rawAnswer({ status, reason, message }: Refusal): string {
     'Content-Type: application/json; charset=utf-8',
     `Content-Length: ${Buffer.byteLength(body)}`,
     `${REQUEST_ID_HEADER}: ${newId('req')}`,
+    'Cache-Control: no-store',
+    'X-Content-Type-Options: nosniff',
     'Connection: close',
     '',
     body,

@@ -6,8 +6,11 @@ import { toStreamFrame } from './frame.ts';
 
 /** Proxies close what is silent for a minute (nginx, AWS); four comments fit in it. */
 const COMMENT_EVERY_MS = 15_000;
-/** A client that takes nothing for so long is gone; its events wait in the log, not in our memory. */
-const STALLED_MS_MAX = 60_000;
+/**
+ * A client that takes nothing for so long is gone; its events wait in the log, not in our memory. Node waits twice as long
+ * when the first time began with some progress, so that its socket is closed within a minute.
+ */
+const STALLED_MS_MAX = 25_000;
 
 /**
  * A client reads up to 64 KiB at once, and what it has not read by then it gets cut anywhere. Bursts (an answer
@@ -54,9 +57,9 @@ export async function sendEventStream(
 
 const isOpen = (res: Response): boolean => !res.destroyed && !res.writableEnded;
 
-/** A blocked connection gets no comments: they would make it look alive. */
+/** Who has not taken all that was sent gets no comment: each write would make the connection look alive. */
 function writeComment(res: Response): void {
-  if (isOpen(res) && !res.writableNeedDrain) res.write(': \n\n');
+  if (isOpen(res) && res.writableLength === 0) res.write(': \n\n');
 }
 
 /** One write per event, and a turn of the event loop after it, keep two events out of one packet. */
