@@ -99,7 +99,7 @@ function retryAfterMs(headers: Headers, now: number): number | null {
 function fromAnswer(error: APIError, context: FailureContext): ModelCallError {
   const status = error.status ?? STATUS_OF_TYPE[error.type ?? ''] ?? 500;
   // Before it is cut: of a key across the cut a half would be left that nothing recognizes.
-  const said = redact(error.apiMessage ?? error.message, context.secret);
+  const said = readable(error.apiMessage ?? error.message, context.secret);
   const verdict = obeyHeader(judge(status, error.type, said), error.headers);
   const where = error.status === undefined ? 'in the middle of its stream' : String(error.status);
   const request = error.requestID ? ` (request ${error.requestID})` : '';
@@ -141,7 +141,7 @@ function describeLostConnection(error: unknown, context: FailureContext): string
     return `The model was silent for ${context.silenceTimeoutMs} ms.`;
   }
   if (code === 'UND_ERR_CONNECT_TIMEOUT') return 'The model could not be reached in time.';
-  const reason = redact(rootMessage(error), context.secret).slice(0, MESSAGE_CHARS_MAX);
+  const reason = readable(rootMessage(error), context.secret).slice(0, MESSAGE_CHARS_MAX);
   if (code === ANSWER_UNBEARABLE) return `The model was not listened to: ${reason}.`;
   return `The connection to the model failed: ${reason}${code ? ` (${code})` : ''}`;
 }
