@@ -29,9 +29,16 @@ export const PREPARATIONS = {
  */
 export const SUITES = [
   { name: 'models', folders: ['models'], temporal: false, budgetMinutes: 0.5 },
-  { name: 'http', folders: ['http'], temporal: false, budgetMinutes: 0.5 },
-  { name: 'stores', folders: ['stores', 'turns'], temporal: false, budgetMinutes: 0.5 },
-  { name: 'stores-postgres', sameAs: 'stores', database: 'postgres', temporal: false, budgetMinutes: 0.5 },
+  { name: 'http', folders: ['http'], temporal: false, budgetMinutes: 0.5, longBudgetMinutes: 4 },
+  { name: 'stores', folders: ['stores', 'turns'], temporal: false, budgetMinutes: 0.5, longBudgetMinutes: 3 },
+  {
+    name: 'stores-postgres',
+    sameAs: 'stores',
+    database: 'postgres',
+    temporal: false,
+    budgetMinutes: 0.5,
+    longBudgetMinutes: 3,
+  },
   {
     name: 'workflows',
     folders: ['workflows', 'activities', 'temporal'],
