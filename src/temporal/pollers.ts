@@ -16,6 +16,7 @@ export interface PollerCheckDeps {
   temporal: TemporalConnection;
   namespace: string;
   taskQueue: string;
+  now: () => number;
 }
 
 interface Poller {
@@ -25,14 +26,14 @@ interface Poller {
 const polledAtMs = ({ lastAccessTime }: Poller): number => Number(lastAccessTime?.seconds ?? 0) * 1_000;
 
 export const createPollerCheck =
-  ({ temporal, namespace, taskQueue }: PollerCheckDeps) =>
+  ({ temporal, namespace, taskQueue, now }: PollerCheckDeps) =>
   async (): Promise<PartHealth> => {
     const { connection } = temporal;
     const query = { namespace, taskQueue: { name: taskQueue }, taskQueueType: WORKFLOW_TASKS };
     const ask = () => connection.workflowService.describeTaskQueue(query);
     try {
       const found = await temporal.call(() => connection.withDeadline(Date.now() + ASK_TIMEOUT_MS, ask));
-      const isThere = (found.pollers ?? []).some((poller) => polledAtMs(poller) > Date.now() - GONE_AFTER_MS);
+      const isThere = (found.pollers ?? []).some((poller) => polledAtMs(poller) > now() - GONE_AFTER_MS);
       return isThere ? { ok: true, error: null } : { ok: false, error: `no worker polls ${taskQueue}` };
     } catch (error) {
       return { ok: false, error: error instanceof Error ? error.message : String(error) };

@@ -33,6 +33,8 @@ export function createWork(core: Core, options: WorkOptions) {
     /** The worker, then the sweep. */
     async start(): Promise<void> {
       worker = await startSessionWorker({ ...options.temporal, identity, activities, log: logger });
+      // The name that Temporal's UI and the leases have for this process.
+      logger.info({ worker: identity, taskQueue: options.temporal.taskQueue }, 'Working on sessions');
       sweep.start();
     },
     async stop(): Promise<void> {

@@ -28,7 +28,7 @@ export interface ServerOptions {
   port?: number;
   env?: Record<string, string>;
   /** Which of the product's commands; `dev` by default. */
-  role?: 'dev' | 'api' | 'worker';
+  role?: 'dev' | 'api' | 'worker' | 'migrate';
   /** What to run instead of `node dist/src/main.js dev`, in a process group of its own. */
   command?: string[];
 }

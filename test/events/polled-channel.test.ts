@@ -1,0 +1,132 @@
+// One question for all that is followed rings those that have moved, and nobody else.
+import { pino } from 'pino';
+import { type Change, createLiveChannel } from '../../src/events/live-channel.ts';
+import { createPolledChannel } from '../../src/events/polled-channel.ts';
+import { eventually } from '../support/api-client.ts';
+
+/** A store in which another process writes. */
+function storeWith(seqs: Record<string, number>) {
+  const questions: string[][] = [];
+  let away = false;
+  return {
+    seqs,
+    questions,
+    set away(value: boolean) {
+      away = value;
+    },
+    async seqsOf(ids: string[]) {
+      questions.push(ids);
+      if (away) throw new Error('away');
+      return ids.flatMap((id) => (seqs[id] === undefined ? [] : [{ id, seq: seqs[id] }]));
+    },
+  };
+}
+
+function open(seqs: Record<string, number>) {
+  const store = storeWith(seqs);
+  const { seqsOf } = store;
+  const channel = createPolledChannel({
+    channel: createLiveChannel(),
+    seqsOf,
+    log: pino({ level: 'silent' }),
+    intervalMs: 1,
+  });
+  const heard: Change[] = [];
+  return {
+    store,
+    channel,
+    heard,
+    follow: (id: string) => channel.subscribe(id, (change) => heard.push(change)),
+  };
+}
+
+const until = (condition: () => boolean) => eventually(async () => condition(), Boolean);
+/** So many more questions have been asked. */
+async function asked({ questions }: ReturnType<typeof storeWith>, more = 3): Promise<void> {
+  const before = questions.length;
+  await until(() => questions.length >= before + more);
+}
+const message = { type: 'message.delta', message_id: 'msg_1' } as const;
+
+test('a follower is rung when the store is first seen, and again whenever it has moved', async () => {
+  const { store, heard, follow } = open({ a: 4, b: 1 });
+  const leave = follow('a');
+  await until(() => heard.length === 1);
+  await asked(store);
+  expect(heard).toEqual([{ sessionId: 'a', seq: 4 }]);
+  store.seqs.a = 6;
+  store.seqs.b = 2;
+  await until(() => heard.length === 2);
+  expect(heard[1]).toEqual({ sessionId: 'a', seq: 6 });
+  leave();
+});
+
+test('nothing is asked before anything is followed, and nothing after the last follower has left', async () => {
+  const { store, channel, follow } = open({ a: 1 });
+  channel.publish({ sessionId: 'a', seq: 1, events: [message] });
+  expect(store.questions).toEqual([]);
+  const leaves = [follow('a'), follow('a'), follow('b')];
+  await asked(store);
+  expect(store.questions.at(-1)).toEqual(['a', 'b']);
+  leaves[0]!();
+  leaves[0]!();
+  leaves[2]!();
+  await asked(store);
+  expect(store.questions.at(-1)).toEqual(['a']);
+  leaves[1]!();
+  // Whoever follows next begins anew: the earlier chain of questions has ended.
+  await new Promise((resolve) => setImmediate(resolve));
+  const { length } = store.questions;
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  expect(store.questions.length - length).toBeLessThanOrEqual(1);
+  const leave = follow('b');
+  await asked(store);
+  expect(store.questions.at(-1)).toEqual(['b']);
+  leave();
+});
+
+test('what this process wrote itself rings once, at once', async () => {
+  const { store, channel, heard, follow } = open({ a: 1 });
+  const leave = follow('a');
+  await until(() => heard.length === 1);
+  store.seqs.a = 2;
+  const own = { sessionId: 'a', seq: 2, events: [message] };
+  channel.publish(own);
+  expect(heard[1]).toBe(own);
+  await asked(store);
+  expect(heard).toHaveLength(2);
+  leave();
+});
+
+test("another process's events below its own are rung for as well: they may be others than its own", async () => {
+  const { store, channel, heard, follow } = open({ a: 1 });
+  const leave = follow('a');
+  await until(() => heard.length === 1);
+  // Another process has written 2, this one 3.
+  store.seqs.a = 3;
+  channel.publish({ sessionId: 'a', seq: 3, events: [message] });
+  await until(() => heard.length === 3);
+  expect(heard[2]).toEqual({ sessionId: 'a', seq: 3 });
+  leave();
+});
+
+test('more sessions than one question holds are asked for in several', async () => {
+  const ids = Array.from({ length: 1_100 }, (_, index) => `s${index}`);
+  const { store, heard, follow } = open(Object.fromEntries(ids.map((id) => [id, 1])));
+  const leaves = ids.map(follow);
+  await until(() => heard.length === ids.length);
+  expect(store.questions.slice(0, 3).map(({ length }) => length)).toEqual([500, 500, 100]);
+  for (const leave of leaves) leave();
+});
+
+test('a store that is away ends nothing: what has moved meanwhile is rung for afterwards', async () => {
+  const { store, heard, follow } = open({ a: 1 });
+  const leave = follow('a');
+  await until(() => heard.length === 1);
+  store.away = true;
+  await asked(store, 1);
+  store.seqs.a = 2;
+  store.away = false;
+  await until(() => heard.length === 2);
+  leave();
+});
