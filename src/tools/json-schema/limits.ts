@@ -1,0 +1,37 @@
+// The bounds of the checker. Whoever registers a tool writes the schema and whoever talks to the model shapes the input, so
+// nothing here trusts either: together these bounds keep each call to some tens of milliseconds of the event loop.
+
+/** `parameters` as JSON: api.md's limit. Schemas in the field have 1 to 10 KiB. */
+export const SCHEMA_BYTES_MAX = 65_536;
+
+/** Nesting of a schema as JSON; a level of objects takes two, with a union four. Recursion over a schema stays within it. */
+export const SCHEMA_DEPTH_MAX = 100;
+
+/** Schemas within a schema. One of 64 KiB with names and descriptions has 1,500; without, `[{},{},...]` has 20,000. */
+export const SCHEMAS_MAX = 5_000;
+
+/**
+ * Instructions that all different patterns of a schema may compile to, as counted before they are compiled (see patterns.ts):
+ * re2js takes up to 40 µs for one, and a hundred times longer when cold. Twenty patterns of dates, ids and addresses need 1,500.
+ */
+export const PATTERN_COST_MAX = 3_000;
+
+/** What the automaton of one pattern may keep of what it has seen; the engine itself would keep 8 MiB. */
+export const PATTERN_BYTES_MAX = 65_536;
+
+/** One step is some 50 to 100 ns. An honest value takes two to five, so 100,000 values fit. */
+export const STEPS_MAX = 500_000;
+
+/** Nested schemas during a check, each costs three frames of the stack. A value 100 deep in a recursive union needs 300. */
+export const CHECK_DEPTH_MAX = 500;
+
+/** The model mends what it is told first; what is left it is told on its next try. */
+export const FAULTS_MAX = 3;
+export const MESSAGE_CHARACTERS_MAX = 1_000;
+
+/** Compiled schemas kept: as many as busy sessions use at a time, and what these may hold in memory. */
+export const CACHE_ENTRIES_MAX = 256;
+export const CACHE_BYTES_MAX = 67_108_864;
+
+/** A schema as JSON, its key, and the names, values and words made of it. */
+export const BYTES_PER_CHARACTER = 16;

@@ -1,0 +1,37 @@
+// The outside of a schema: JSON, not too large, not too deep, an object.
+import { isObject } from './json.ts';
+import { SCHEMA_BYTES_MAX, SCHEMA_DEPTH_MAX } from './limits.ts';
+import { SchemaFault } from './place.ts';
+
+const TOO_DEEP = `must be nested at most ${SCHEMA_DEPTH_MAX} levels deep`;
+const TOO_LARGE = `must be at most ${SCHEMA_BYTES_MAX} bytes as JSON`;
+
+/** The schema as JSON, which is its name in the cache. */
+export function textOf(schema: unknown): { schema: Record<string, unknown>; text: string } {
+  if (!isObject(schema))
+    throw new SchemaFault([], "must be a JSON Schema object, such as {'type': 'object'}");
+  const type = schema.type;
+  if (Object.hasOwn(schema, 'type') && type !== 'object')
+    throw new SchemaFault(['type'], "must be 'object': the input of a tool is an object");
+  measure(schema);
+  const text = JSON.stringify(schema);
+  if (Buffer.byteLength(text) > SCHEMA_BYTES_MAX) throw new SchemaFault([], TOO_LARGE);
+  return { schema, text };
+}
+
+/** Ends soon for whatever is given, a cycle too: each value takes a byte at least. */
+function measure(schema: unknown): void {
+  let values = 0;
+  const walk = (value: unknown, depth: number): void => {
+    values += 1;
+    if (values > SCHEMA_BYTES_MAX) throw new SchemaFault([], TOO_LARGE);
+    if (depth > SCHEMA_DEPTH_MAX) throw new SchemaFault([], TOO_DEEP);
+    if (typeof value === 'object' && value !== null)
+      for (const item of Object.values(value)) walk(item, depth + 1);
+    else if (!isJsonScalar(value)) throw new SchemaFault([], 'must be JSON');
+  };
+  walk(schema, 0);
+}
+
+const isJsonScalar = (value: unknown): boolean =>
+  value === null || ['string', 'boolean'].includes(typeof value) || Number.isFinite(value);

@@ -1,0 +1,122 @@
+// One schema while it is compiled: reads its keywords strictly, and turns what is wrong into a fault with its path.
+import { isObject, type JsonObject, own } from './json.ts';
+import { type Pattern, PatternError } from './patterns.ts';
+import type { Check, SchemaNode } from './schema-node.ts';
+
+export type Path = (string | number)[];
+
+/** Why a schema cannot be used, and where. */
+export class SchemaFault extends Error {
+  readonly path: Path;
+
+  constructor(path: Path, message: string) {
+    super(message);
+    this.path = path;
+  }
+}
+
+/** What a place needs of the compiler. */
+export interface Linker {
+  /** The node of a schema, compiled later if it is new: so neither depth nor cycles of references nest calls. */
+  link(schema: unknown, path: Path): SchemaNode;
+  /** The node that a `$ref` names. */
+  resolve(reference: string, path: Path): SchemaNode;
+  pattern(source: string): Pattern;
+}
+
+export interface Place {
+  readonly node: SchemaNode;
+  has(keyword: string): boolean;
+  /** The value at `keys`; callers have seen that all but the last of them exist. */
+  value(...keys: Path): unknown;
+  fault(message: string, ...below: Path): never;
+  add(check: Check): void;
+  number(keyword: string): number | undefined;
+  /** A length or a number of things. */
+  count(keyword: string): number | undefined;
+  /** A list of property names. */
+  strings(...keys: Path): string[];
+  pattern(source: unknown, ...keys: Path): Pattern;
+  subschema(...keys: Path): SchemaNode;
+  subschemas(keyword: string): SchemaNode[];
+  /** The keys of a keyword that is an object by name, such as `properties`. */
+  names(keyword: string): string[];
+  referred(keyword: string): SchemaNode;
+}
+
+export function createPlace(linker: Linker, schema: JsonObject, node: SchemaNode, path: Path): Place {
+  const at = (...below: Path): Path => [...path, ...below];
+
+  const value = (...keys: Path): unknown =>
+    keys.reduce<unknown>(
+      (found, key) => (isObject(found) ? own(found, String(key)) : (found as unknown[])[Number(key)]),
+      schema,
+    );
+
+  function fault(message: string, ...below: Path): never {
+    throw new SchemaFault(at(...below), message);
+  }
+
+  function number(keyword: string): number | undefined {
+    const found = value(keyword);
+    if (found === undefined || typeof found === 'number') return found;
+    return fault('must be a number', keyword);
+  }
+
+  const subschema = (...keys: Path): SchemaNode => linker.link(value(...keys), at(...keys));
+
+  return {
+    node,
+    has: (keyword) => Object.hasOwn(schema, keyword),
+    value,
+    fault,
+    add: (check) => {
+      node.checks.push(check);
+    },
+    number,
+
+    count(keyword) {
+      const found = number(keyword);
+      if (found === undefined || (Number.isInteger(found) && found >= 0)) return found;
+      return fault('must be a whole number, 0 or more', keyword);
+    },
+
+    strings(...keys) {
+      const found = value(...keys);
+      if (Array.isArray(found) && found.every((item) => typeof item === 'string')) return found;
+      return fault('must be a list of property names', ...keys);
+    },
+
+    pattern(source, ...keys) {
+      if (typeof source !== 'string') return fault('must be a regular expression', ...keys);
+      try {
+        return linker.pattern(source);
+      } catch (error) {
+        if (error instanceof PatternError) return fault(error.message, ...keys);
+        throw error;
+      }
+    },
+
+    subschema,
+
+    subschemas(keyword) {
+      const found = value(keyword);
+      if (!Array.isArray(found) || found.length === 0)
+        return fault('must be a list of at least one schema', keyword);
+      return found.map((_, index) => subschema(keyword, index));
+    },
+
+    names(keyword) {
+      const found = value(keyword);
+      if (found === undefined) return [];
+      return isObject(found) ? Object.keys(found) : fault('must be an object', keyword);
+    },
+
+    referred(keyword) {
+      const found = value(keyword);
+      return typeof found === 'string'
+        ? linker.resolve(found, at(keyword))
+        : fault('must be a string', keyword);
+    },
+  };
+}

@@ -1,0 +1,67 @@
+// A compiled schema: what checks a value, and what the defaults need to know.
+import type { Pattern } from './patterns.ts';
+import type { Run } from './run.ts';
+
+export type Check = (value: unknown, run: Run) => void;
+
+export interface SchemaNode {
+  checks: Check[];
+  /** What `type` allows, here or in what is referred to; null: anything. */
+  types: ReadonlySet<string> | null;
+  nullable: boolean;
+  /** Its own default or that of what it refers to. `fits` is filled in when it is first needed. */
+  fallback: { value: unknown; fits?: boolean } | null;
+  properties: Map<string, SchemaNode>;
+  patternProperties: { pattern: Pattern; node: SchemaNode }[];
+  additionalProperties: SchemaNode | null;
+  prefixItems: SchemaNode[];
+  items: SchemaNode | null;
+  /** `$ref` and `allOf`: they hold for the same value. */
+  always: SchemaNode[];
+  /** `anyOf` and `oneOf`. */
+  unions: SchemaNode[][];
+  /** All schemas that see the same value as this one; a cycle among them would never end. */
+  inPlace: SchemaNode[];
+}
+
+export const emptyNode = (): SchemaNode => ({
+  checks: [],
+  types: null,
+  nullable: false,
+  fallback: null,
+  properties: new Map(),
+  patternProperties: [],
+  additionalProperties: null,
+  prefixItems: [],
+  items: null,
+  always: [],
+  unions: [],
+  inPlace: [],
+});
+
+export function typeOf(value: unknown): string {
+  if (value === null) return 'null';
+  if (Array.isArray(value)) return 'array';
+  return typeof value;
+}
+
+export function admits(types: ReadonlySet<string>, value: unknown): boolean {
+  return types.has(typeOf(value)) || (types.has('integer') && Number.isInteger(value));
+}
+
+/** The branches of a union that `type` leaves for a value: mostly one, as in "an object or null". */
+export const candidates = (union: SchemaNode[], value: unknown): SchemaNode[] =>
+  union.filter(({ types, nullable }) => !types || admits(types, value) || (nullable && value === null));
+
+/** The schemas of a property: by name, by pattern, or the one for all others. */
+export function propertySchemas(node: SchemaNode, key: string, run: Run): SchemaNode[] {
+  const named = node.properties.get(key);
+  const found = named ? [named] : [];
+  for (const { pattern, node: schema } of node.patternProperties)
+    if (pattern.matches(key, run)) found.push(schema);
+  if (found.length === 0 && node.additionalProperties) found.push(node.additionalProperties);
+  return found;
+}
+
+export const itemSchema = (node: SchemaNode, index: number): SchemaNode | null =>
+  index < node.prefixItems.length ? (node.prefixItems[index] ?? null) : node.items;
