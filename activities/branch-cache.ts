@@ -11,14 +11,14 @@ const BYTES_PER_UNIT = 2;
 export interface RenderedMessage {
   id: string;
   parentId: string | null;
-  /** Undefined for a message that has nothing to show to the model. */
-  message: ModelMessage | undefined;
+  /** What the model is shown of it: nothing, one message, or a step and its results several times. */
+  messages: ModelMessage[];
   /** Whether this is the reply to a message that the model has refused. */
   isRefusal: boolean;
 }
 
-const sizeOf = ({ message }: RenderedMessage): number =>
-  ENTRY_BYTES + BYTES_PER_UNIT * (message ? JSON.stringify(message.content).length : 0);
+const sizeOf = ({ messages }: RenderedMessage): number =>
+  ENTRY_BYTES + BYTES_PER_UNIT * JSON.stringify(messages).length;
 
 /** Forgets the messages that were used longest ago. */
 export function createBranchCache(sizeBytesMax = SIZE_BYTES_MAX) {

@@ -2,9 +2,10 @@
 import type { ErrorDetail } from '../src/contracts/errors.ts';
 import { type InputBlock, isTerminal } from '../src/contracts/messages.ts';
 import type { Catalogue } from '../src/models/catalogue.ts';
-import type { ModelBlock, ModelMessage, ModelRequest } from '../src/models/port.ts';
+import type { ModelBlock, ModelMessage, ModelRequest, ModelTool } from '../src/models/port.ts';
 import type { MessageRows } from '../src/stores/message-rows.ts';
-import type { MessageRow, SessionRow, StepRow } from '../src/stores/schema.ts';
+import type { MessageRow, SessionRow, StepRow, ToolCallRow } from '../src/stores/schema.ts';
+import { STEP_SEPARATOR } from '../src/views/messages.ts';
 import type { TurnOptions } from '../src/views/sessions.ts';
 import { createBranchCache, type RenderedMessage } from './branch-cache.ts';
 
@@ -14,21 +15,67 @@ const MAX_TOKENS_DEFAULT = 32_000;
 const userBlock = (block: InputBlock): ModelBlock =>
   block.type === 'json' ? { type: 'text', text: JSON.stringify(block.value) } : block;
 
-/** Blocks that a later call may be shown: text only, for reasoning belongs to the turn it was made in. */
-function spoken(reply: MessageRow, steps: StepRow[]): ModelBlock[] {
-  const blocks = steps.flatMap((step) => JSON.parse(step.blocks) as ModelBlock[]);
-  const texts = blocks.filter((block) => block.type === 'text' && block.text !== '');
-  if (steps.length > 0) return texts.map(({ type, text }) => ({ type, text }));
-  return reply.text === '' ? [] : [{ type: 'text', text: reply.text }];
+/** What a reply was made of. */
+interface Parts {
+  steps: StepRow[];
+  calls: ToolCallRow[];
 }
 
-function render(row: MessageRow, steps: Map<string, StepRow[]>): ModelMessage | undefined {
-  const content =
-    row.role === 'user'
-      ? (JSON.parse(row.blocks) as InputBlock[]).map(userBlock)
-      : spoken(row, steps.get(row.id) ?? []);
-  // An answer that was interrupted before its first word has nothing to show, and empty turns are refused.
-  return content.length === 0 ? undefined : { role: row.role, content };
+const NO_PARTS: Parts = { steps: [], calls: [] };
+
+const isThinking = ({ type }: ModelBlock): boolean => type === 'thinking' || type === 'redacted_thinking';
+
+/** Reasoning belongs to the turn it was made in; there its signature is asked for beside the calls that it led to. */
+function stepBlocks(step: StepRow, isOwnTurn: boolean): ModelBlock[] {
+  const blocks = JSON.parse(step.blocks) as ModelBlock[];
+  return blocks.filter((block) => {
+    if (block.type === 'text') return block.text !== '';
+    return block.type === 'tool_use' || (isOwnTurn && isThinking(block));
+  });
+}
+
+const wordsOf = (result: string | null): string => {
+  const value: unknown = result === null ? '' : JSON.parse(result);
+  return typeof value === 'string' ? value : JSON.stringify(value);
+};
+
+const resultBlock = (call: ToolCallRow): ModelBlock => ({
+  type: 'tool_result',
+  tool_use_id: call.provider_id,
+  content: wordsOf(call.result),
+  ...(call.is_error === 1 ? { is_error: true } : {}),
+});
+
+/** Each step's words and calls, and behind them the results, as if a user had said these. */
+function spoken(reply: MessageRow, { steps, calls }: Parts): ModelMessage[] {
+  const isOwnTurn = !isTerminal(reply.status);
+  const said = steps.flatMap((step): ModelMessage[] => {
+    const results = calls.filter((call) => call.step === step.n).map(resultBlock);
+    const content = stepBlocks(step, isOwnTurn);
+    const answered: ModelMessage[] = results.length > 0 ? [{ role: 'user', content: results }] : [];
+    return content.length > 0 ? [{ role: 'assistant', content }, ...answered] : answered;
+  });
+  const rest = unfinishedText(reply, steps);
+  return rest === '' ? said : [...said, { role: 'assistant', content: [{ type: 'text', text: rest }] }];
+}
+
+/** What an interrupted or failed reply had said beyond its complete steps. */
+function unfinishedText({ text, status }: MessageRow, steps: StepRow[]): string {
+  if (!isTerminal(status)) return '';
+  const complete = steps
+    .map((step) => textOf(JSON.parse(step.blocks) as ModelBlock[]))
+    .filter((each) => each !== '')
+    .join(STEP_SEPARATOR);
+  return text.startsWith(complete) ? text.slice(complete.length).trimStart() : text;
+}
+
+const textOf = (blocks: ModelBlock[]): string =>
+  blocks.map((block) => (block.type === 'text' ? String(block.text) : '')).join('');
+
+function render(row: MessageRow, parts: Parts): ModelMessage[] {
+  if (row.role === 'assistant') return spoken(row, parts);
+  const content = (JSON.parse(row.blocks) as InputBlock[]).map(userBlock);
+  return content.length > 0 ? [{ role: 'user', content }] : [];
 }
 
 /** Failures that are due to what was asked: the same words would be refused again, with whatever follows them. */
@@ -57,18 +104,25 @@ export interface ConversationDeps {
 /** After so many messages that the cache lacks one by one, the rest of the branch is read in ranges. */
 const SINGLE_READS_MAX = 2;
 
+/** Steps and calls of these replies, by reply. */
+async function partsOf(messages: MessageRows, replyIds: string[]): Promise<Map<string, Parts>> {
+  const parts = new Map(replyIds.map((id): [string, Parts] => [id, { steps: [], calls: [] }]));
+  for (const step of await messages.steps(replyIds)) parts.get(step.reply_id)?.steps.push(step);
+  for (const call of await messages.toolCalls(replyIds)) parts.get(call.message_id)?.calls.push(call);
+  return parts;
+}
+
 /** Reads branches of finished messages as the model is shown them. */
 function createBranches(messages: MessageRows) {
   const cache = createBranchCache();
 
   async function renderAll(rows: MessageRow[]): Promise<RenderedMessage[]> {
     const replies = rows.filter((row) => row.role === 'assistant').map((row) => row.id);
-    const steps = new Map<string, StepRow[]>();
-    for (const step of await messages.steps(replies))
-      steps.set(step.reply_id, [...(steps.get(step.reply_id) ?? []), step]);
+    const parts = await partsOf(messages, replies);
     return rows.map((row) => {
+      const own = parts.get(row.id) ?? NO_PARTS;
       const ids = { id: row.id, parentId: row.parent_id };
-      const rendered = { ...ids, message: render(row, steps), isRefusal: isRefusal(row) };
+      const rendered = { ...ids, messages: render(row, own), isRefusal: isRefusal(row) };
       // One that is still being written belongs to a branch that nobody continues yet.
       if (isTerminal(row.status)) cache.put(rendered);
       return rendered;
@@ -101,24 +155,27 @@ function createBranches(messages: MessageRows) {
 export interface ConversationOf {
   session: SessionRow;
   user: MessageRow;
+  reply: MessageRow;
   head: string | null;
   model: string;
+  tools: ModelTool[];
 }
 
 export function createConversation({ messages, catalogue }: ConversationDeps) {
   const branchOf = createBranches(messages);
 
-  /** @param head The message before the user's own, which is shown as it is now. */
-  async function history(user: MessageRow, head: string | null): Promise<ModelMessage[]> {
+  /** @param head The message before the user's own, which is shown as it is now, with the complete steps of its reply. */
+  async function history({ user, reply, head }: ConversationOf): Promise<ModelMessage[]> {
     const before = withoutRefusals(await branchOf(head))
       .reverse()
-      .flatMap(({ message }) => message ?? []);
-    const own = render(user, new Map());
-    return own ? [...before, own] : before;
+      .flatMap((each) => each.messages);
+    const parts = await partsOf(messages, [reply.id]);
+    return [...before, ...render(user, NO_PARTS), ...render(reply, parts.get(reply.id) ?? NO_PARTS)];
   }
 
   /** The whole request for one step, as the session's settings and the message's own say. */
-  return async function request({ session, user, head, model }: ConversationOf): Promise<ModelRequest> {
+  return async function request(of: ConversationOf): Promise<ModelRequest> {
+    const { session, user, model, tools } = of;
     const defaults: TurnOptions = JSON.parse(session.turn_options);
     const own: TurnOptions = JSON.parse(user.turn_options);
     const entry = catalogue.find(model);
@@ -129,8 +186,8 @@ export function createConversation({ messages, catalogue }: ConversationDeps) {
     return {
       model,
       system: session.system_prompt === '' ? null : session.system_prompt,
-      messages: await history(user, head),
-      tools: [],
+      messages: await history(of),
+      tools,
       maxTokens: Math.min(own.max_tokens ?? defaults.max_tokens ?? MAX_TOKENS_DEFAULT, limit),
       temperature: temperature ?? null,
       thinking: own.thinking ?? defaults.thinking ?? null,

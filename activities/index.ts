@@ -7,12 +7,13 @@ export type ActivityDeps = ModelStepDeps & SessionActivityDeps;
 export type Activities = ReturnType<typeof createActivities>;
 
 export function createActivities(deps: ActivityDeps) {
-  const { snapshot, interrupt, failReply, expire } = createSessionActivities(deps);
+  const { snapshot, interrupt, failReply, expire, expireCalls } = createSessionActivities(deps);
   return {
     modelStep: withBoundedFailure(createModelStep(deps)),
     snapshot: withBoundedFailure(snapshot),
     interrupt: withBoundedFailure(interrupt),
     failReply: withBoundedFailure(failReply),
     expire: withBoundedFailure(expire),
+    expireCalls: withBoundedFailure(expireCalls),
   };
 }

@@ -4,11 +4,15 @@ import { newId } from '../src/ids.ts';
 import type { Catalogue } from '../src/models/catalogue.ts';
 import type { Model, ModelReply, ModelUsage } from '../src/models/port.ts';
 import type { MessageRows } from '../src/stores/message-rows.ts';
+import type { MessageRow } from '../src/stores/schema.ts';
+import type { SchemaChecker } from '../src/tools/json-schema/checker.ts';
 import type { Begun } from '../src/turns/begin.ts';
 import type { Turns } from '../src/turns/index.ts';
 import type { StepWriter } from '../src/turns/step-writer.ts';
+import { STEP_SEPARATOR } from '../src/views/messages.ts';
 import { createConversation } from './conversation.ts';
 import { createDeltaWriter } from './delta-writer.ts';
+import { createToolOffers } from './tool-offer.ts';
 
 /** Thrown when another writer holds the fence: the work goes on elsewhere. */
 export class Superseded extends Error {
@@ -63,14 +67,25 @@ function news(call: ModelCall): ModelUsage | undefined {
   return call.usage;
 }
 
+/** Between two steps with text stands a blank line, streamed as the beginning of the later one. */
+function separated(reply: MessageRow, push: (text: string) => void): (text: string) => void {
+  let separator = reply.text === '' ? '' : STEP_SEPARATOR;
+  return (text) => {
+    push(separator + text);
+    separator = '';
+  };
+}
+
 export interface ModelCallDeps {
   model: Model;
   turns: Turns;
   messages: MessageRows;
   catalogue: Catalogue;
+  checker: SchemaChecker;
 }
 
-export function createModelCalls({ model, turns, messages, catalogue }: ModelCallDeps) {
+export function createModelCalls({ model, turns, messages, catalogue, checker }: ModelCallDeps) {
+  const offer = createToolOffers(checker);
   const conversation = createConversation({ messages, catalogue });
 
   return {
@@ -87,15 +102,20 @@ export function createModelCalls({ model, turns, messages, catalogue }: ModelCal
         call.usage = usage;
       };
       try {
-        const { session, user } = open;
-        const request = await conversation({ session, user, head, model: call.writer.model });
+        const { session, user, reply } = open;
+        const { tools, prepare } = offer(session);
+        const request = await conversation({ session, user, reply, head, model: call.writer.model, tools });
         call.usage = NOTHING_TOLD;
-        const answer: ModelReply = await model.stream(request, { signal, onText: deltas.push, onUsage });
+        const answer: ModelReply = await model.stream(request, {
+          signal,
+          onText: separated(reply, deltas.push),
+          onUsage,
+        });
         call.usage = answer.usage;
         const rest = await deltas.rest();
         // A write that failed has lost its text: an answer without it would not be what its readers were sent.
         superseded.signal.throwIfAborted();
-        return { answer, rest };
+        return { answer, rest, calls: prepare(answer.blocks) };
       } catch (error) {
         await deltas.rest();
         throw superseded.signal.aborted ? superseded.signal.reason : error;

@@ -1,8 +1,10 @@
 // One model step: opens it in the store, streams the model's answer into the log, ends it.
 import { ApplicationFailure, Context } from '@temporalio/activity';
 import { ModelCallError, type ModelReply } from '../src/models/port.ts';
+import type { ToolCallRow } from '../src/stores/schema.ts';
 import type { Attempt, Begun } from '../src/turns/begin.ts';
-import { pending } from '../src/turns/snapshot.ts';
+import { pending, pendingCall } from '../src/turns/snapshot.ts';
+import type { PreparedCall } from '../src/turns/tool-calls.ts';
 import type { ModelStepInput, ModelStepResult } from '../workflows/protocol.ts';
 import {
   createModelCalls,
@@ -44,6 +46,14 @@ function keepAlive(beat: () => void): () => void {
   return () => clearInterval(timer);
 }
 
+const toolsCalled = (step: number, open: ToolCallRow[]): ModelStepResult => ({
+  kind: 'tools',
+  step,
+  calls: open.map(pendingCall),
+});
+
+type Spoken = { answer: ModelReply; rest: string; calls: PreparedCall[] };
+
 const attemptOf = ({ info }: Context, worker: string): Attempt => ({
   worker,
   runId: info.workflowExecution?.runId ?? '',
@@ -65,11 +75,12 @@ export function createModelStep(deps: ModelStepDeps) {
   const begin = createBegin(deps);
   const calls = createModelCalls(deps);
 
-  async function complete(call: ModelCall, done: { answer: ModelReply; rest: string }) {
-    const closed = await turns.complete(call.writer, done.rest, done.answer);
-    if (!closed) throw new Superseded();
+  async function complete(call: ModelCall, done: Spoken): Promise<ModelStepResult> {
+    const completed = await turns.complete(call.writer, done.rest, done.answer, done.calls);
+    if (!completed) throw new Superseded();
     call.isCharged = true;
-    return settled(closed.session, closed.reply, showPreviews);
+    const { session, reply, open, goesOn } = completed;
+    return goesOn ? toolsCalled(call.writer.step, open) : settled(session, reply, showPreviews);
   }
 
   async function fail(call: ModelCall, failure: ModelCallError): Promise<ModelStepResult> {
@@ -133,6 +144,7 @@ export function createModelStep(deps: ModelStepDeps) {
       const begun = await begin(input, attemptOf(context, worker));
       if (begun.kind === 'gone' || begun.kind === 'behind') return { kind: 'gone' };
       if (begun.kind === 'settled') return settled(begun.session, begun.reply, showPreviews, begun.head);
+      if (begun.kind === 'tools') return toolsCalled(begun.step, begun.open);
       if (begun.kind === 'instead')
         return { kind: 'instead', message: pending(begun.user, showPreviews), again: begun.again };
       return await step(input, begun, context);

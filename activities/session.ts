@@ -1,9 +1,12 @@
 // Short transactions that the session workflow runs as local activities.
+import { isTerminal } from '../src/contracts/messages.ts';
 import type { SessionLog } from '../src/stores/log.ts';
+import type { MessageRows } from '../src/stores/message-rows.ts';
 import type { Closed } from '../src/turns/close.ts';
 import type { Turns } from '../src/turns/index.ts';
-import { pending } from '../src/turns/snapshot.ts';
+import { pending, pendingCall } from '../src/turns/snapshot.ts';
 import type {
+  ExpireCallsInput,
   ExpireInput,
   ExpireResult,
   FailReplyInput,
@@ -16,6 +19,7 @@ import { settled } from './results.ts';
 export interface SessionActivityDeps {
   turns: Turns;
   log: SessionLog;
+  messages: MessageRows;
   /** Whether Temporal may hold the beginnings of texts. */
   showPreviews: boolean;
 }
@@ -31,7 +35,7 @@ const GONE: SessionSnapshot = {
   queue: [],
 };
 
-export function createSessionActivities({ turns, log, showPreviews }: SessionActivityDeps) {
+export function createSessionActivities({ turns, log, messages, showPreviews }: SessionActivityDeps) {
   async function result(
     { sessionId, head }: ReplyInput,
     closed: Closed | undefined,
@@ -61,6 +65,14 @@ export function createSessionActivities({ turns, log, showPreviews }: SessionAct
 
     async failReply(input: FailReplyInput): Promise<ModelStepResult> {
       return result(input, await turns.fail(input, input.reason));
+    },
+
+    async expireCalls(input: ExpireCallsInput): Promise<ModelStepResult> {
+      const expired = await turns.expireCalls(input, input.nowMs);
+      if (!expired) return { kind: 'gone' };
+      if (isTerminal(expired.reply.status)) return result(input, { kind: 'closed', reply: expired.reply });
+      const step = await messages.lastStep(input.replyId);
+      return { kind: 'tools', step, calls: expired.open.map(pendingCall) };
     },
 
     async expire({ sessionId, nowMs }: ExpireInput): Promise<ExpireResult> {

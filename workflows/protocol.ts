@@ -6,6 +6,7 @@ export const WORKFLOW_TYPE = 'session';
 /** Names of Temporal's signals and queries; no other file spells them. */
 export const SIGNALS = {
   message: 'message',
+  toolResult: 'toolResult',
   interrupt: 'interrupt',
   configure: 'configure',
   end: 'end',
@@ -53,6 +54,11 @@ export interface InterruptSignal {
   replyId: string;
 }
 
+/** A call has a result row; what it says is in the store. */
+export interface ToolResultSignal {
+  callId: string;
+}
+
 /** What of a session's settings the workflow shows or waits for; the rest is read from the store at each turn. */
 export interface ConfigureSignal {
   model: string;
@@ -73,8 +79,17 @@ export interface PendingMessage {
   preview: string;
 }
 
+/** A call of a tool that the next step waits for. */
+export interface PendingCall {
+  callId: string;
+  name: string;
+  expiresAtMs: number | null;
+}
+
 export interface RunningTurn extends PendingMessage {
   step: number;
+  /** When the step is complete: its calls without a result. Empty, the next step can begin. */
+  calls?: PendingCall[];
 }
 
 /** The workflow's whole memory: what continue-as-new carries and what the store can rebuild. */
@@ -94,13 +109,15 @@ export interface SessionState {
   handled: string[];
   /** Replies to stop, by name: their turn may not have begun yet. Bounded. */
   interrupts: string[];
+  /** Calls whose result came before this workflow knew of them. Bounded. */
+  results?: string[];
   /** The last turns in words, for the Temporal UI. */
   outline: string[];
 }
 
 /** Answer of the `state` query. */
 export interface SessionStateAnswer {
-  phase: 'idle' | 'running' | 'ended';
+  phase: 'idle' | 'running' | 'waiting_tool' | 'ended';
   reason: string | null;
   sinceMs: number;
   state: SessionState;
@@ -114,7 +131,7 @@ export interface SessionSnapshot {
   expiresAtMs: number | null;
   /** The head under the open reply, or the session's head when none is open. */
   head: string | null;
-  open: PendingMessage | null;
+  open: RunningTurn | null;
   queue: PendingMessage[];
 }
 
@@ -143,12 +160,19 @@ export type ModelStepResult =
    * the one asked for that belongs to this head. With `again` the one asked for has its own turn after that.
    */
   | { kind: 'instead'; message: PendingMessage; again: boolean }
+  /** The step is complete and the model has called tools: a further step follows when these calls have results. */
+  | { kind: 'tools'; step: number; calls: PendingCall[] }
   | { kind: 'gone' };
 
 export interface ReplyInput {
   sessionId: string;
   head: string | null;
   replyId: string;
+}
+
+/** Gives the calls of a reply whose time is over the result that was agreed on. */
+export interface ExpireCallsInput extends ReplyInput {
+  nowMs: number;
 }
 
 export interface FailReplyInput extends ReplyInput {

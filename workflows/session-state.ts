@@ -24,7 +24,7 @@ const inOrder = (queue: PendingMessage[]): PendingMessage[] =>
 export function rebuild(snapshot: SessionSnapshot): SessionState {
   return {
     head: snapshot.head,
-    running: snapshot.open ? { ...snapshot.open, step: 1 } : null,
+    running: snapshot.open,
     queue: inOrder(snapshot.queue),
     ended: snapshot.ended,
     expiresAtMs: snapshot.expiresAtMs,
@@ -111,10 +111,42 @@ function turnPutOff(
   return { ...state, running: null, queue: inOrder([message, ...others, ...back]), handled };
 }
 
+/** Results that came before their calls were known; more than one step makes. */
+export const EARLY_RESULTS_MAX = 500;
+
+/** A result has come: for a call that the turn waits for, or for one that this workflow has yet to hear of. */
+export function resultArrived(state: SessionState, callId: string): SessionState {
+  const { running } = state;
+  if (running?.calls?.some((call) => call.callId === callId)) {
+    const calls = running.calls.filter((call) => call.callId !== callId);
+    return { ...state, running: { ...running, calls } };
+  }
+  if (!running || state.results?.includes(callId)) return state;
+  return { ...state, results: [...(state.results ?? []), callId].slice(-EARLY_RESULTS_MAX) };
+}
+
+/** A step is complete; the turn waits for the results of its calls. */
+export function toolsCalled(
+  state: SessionState,
+  { step, calls }: Extract<ModelStepResult, { kind: 'tools' }>,
+): SessionState {
+  const { running } = state;
+  if (!running) return state;
+  const missing = calls.filter(({ callId }) => !state.results?.includes(callId));
+  return { ...state, running: { ...running, step, calls: missing }, results: [] };
+}
+
+/** Every call has its result. */
+export function nextStep(state: SessionState): SessionState {
+  if (!state.running) return state;
+  const { calls: _answered, ...running } = state.running;
+  return { ...state, running: { ...running, step: running.step + 1 } };
+}
+
 /** The turn that ran is over, or was put off. */
 export function turnFinished(state: SessionState, result: ModelStepResult): SessionState {
   const turn = state.running;
-  if (!turn) return state;
+  if (!turn || result.kind === 'tools') return state;
   if (result.kind === 'instead') return turnPutOff(state, turn, result);
   const handled = remember(state.handled, turn.messageId);
   if (result.kind === 'gone') return { ...state, running: null, handled };
@@ -140,9 +172,15 @@ export const rebuildable = ({ head, running, queue, ended, expiresAtMs }: Sessio
   expiresAtMs,
 });
 
+function phaseOf({ running }: SessionState): string {
+  if (!running) return 'idle';
+  const waiting = running.calls?.map(({ name }) => name) ?? [];
+  return waiting.length > 0 ? `waiting for ${waiting.slice(0, OUTLINE_MAX).join(', ')}` : 'answering';
+}
+
 /** Markdown for the Temporal UI: what the session is, and how its last turns went. */
 export function currentDetails(state: SessionState): string {
-  const phase = state.ended ? `ended (${state.ended})` : state.running ? 'answering' : 'idle';
+  const phase = state.ended ? `ended (${state.ended})` : phaseOf(state);
   const waiting = state.queue.map((message) => `- queued: ${message.preview || message.messageId}`);
   const now = state.running ? [`- answering: ${state.running.preview || state.running.messageId}`] : [];
   const facts = `**${phase}** · model ${state.model} · ${state.turns} turns · ${state.queue.length} queued`;

@@ -9,20 +9,26 @@ import {
   type InterruptSignal,
   type MessageSignal,
   QUERIES,
+  type RunningTurn,
   SEARCH_ATTRIBUTES,
   type SessionInput,
   type SessionState,
   type SessionStateAnswer,
   SIGNALS,
+  type ToolResultSignal,
   TURNS_PER_RUN_MAX,
 } from './protocol.ts';
+
 import {
   configured,
   currentDetails,
   hasEnded,
   interruptAsked,
   messageArrived,
+  nextStep,
   rebuild,
+  resultArrived,
+  toolsCalled,
   turnFinished,
   turnStarted,
 } from './session-state.ts';
@@ -30,7 +36,9 @@ import { runTurn, type TurnEffects } from './turn.ts';
 
 const model = wf.proxyActivities<Pick<Activities, 'modelStep'>>(MODEL_STEP);
 const store =
-  wf.proxyLocalActivities<Pick<Activities, 'snapshot' | 'interrupt' | 'failReply' | 'expire'>>(STORE_STEP);
+  wf.proxyLocalActivities<
+    Pick<Activities, 'snapshot' | 'interrupt' | 'failReply' | 'expire' | 'expireCalls'>
+  >(STORE_STEP);
 
 /** Of runs that were begun without a bound in their input. */
 const TURNS_PER_EARLY_RUN_MAX = 300;
@@ -46,7 +54,7 @@ interface Run {
   /** Resolved when the running turn is to stop. One a turn: a condition left behind would be asked for ever. */
   stop: wf.Trigger<'interrupted' | 'ended'> | undefined;
   sinceMs: number;
-  turnsInRun: number;
+  stepsInRun: number;
 }
 
 function transition(run: Run, change: (state: SessionState) => SessionState): void {
@@ -63,27 +71,39 @@ function transition(run: Run, change: (state: SessionState) => SessionState): vo
   checkStop(run);
 }
 
-/** Tells the running turn to stop, if a signal has asked for that. */
+/** Why the running turn is to stop, if a signal has asked for that. */
+function stopReason({ state }: Run): 'interrupted' | 'ended' | undefined {
+  if (!state?.running) return undefined;
+  if (state.ended) return 'ended';
+  return state.interrupts.includes(state.running.replyId) ? 'interrupted' : undefined;
+}
+
 function checkStop(run: Run): void {
-  const running = run.state?.running;
-  if (!running || !run.stop) return;
-  if (run.state?.ended) run.stop.resolve('ended');
-  else if (run.state?.interrupts.includes(running.replyId)) run.stop.resolve('interrupted');
+  const reason = stopReason(run);
+  if (reason) run.stop?.resolve(reason);
 }
 
 function answer(run: Run): SessionStateAnswer | null {
   const { state } = run;
   if (!state) return null;
-  const phase = state.ended ? 'ended' : state.running ? 'running' : 'idle';
   const reason = state.running
     ? `answering ${state.running.messageId}, model step ${state.running.step}`
     : null;
-  return { phase, reason: state.ended ?? reason, sinceMs: run.sinceMs, state };
+  return { phase: phaseOf(state), reason: state.ended ?? reason, sinceMs: run.sinceMs, state };
+}
+
+function phaseOf({ ended, running }: SessionState): SessionStateAnswer['phase'] {
+  if (ended) return 'ended';
+  if (!running) return 'idle';
+  return running.calls && running.calls.length > 0 ? 'waiting_tool' : 'running';
 }
 
 function listen(run: Run): void {
   wf.setHandler(wf.defineSignal<[MessageSignal]>(SIGNALS.message), (signal) =>
     transition(run, (state) => messageArrived(state, signal)),
+  );
+  wf.setHandler(wf.defineSignal<[ToolResultSignal]>(SIGNALS.toolResult), ({ callId }) =>
+    transition(run, (state) => resultArrived(state, callId)),
   );
   wf.setHandler(wf.defineSignal<[ConfigureSignal]>(SIGNALS.configure), (signal) =>
     transition(run, (state) => configured(state, signal)),
@@ -107,9 +127,33 @@ async function load(run: Run): Promise<SessionState> {
   return run.state;
 }
 
-function effectsOf(stop: wf.Trigger<'interrupted' | 'ended'>, summary: string): TurnEffects {
+/** Waits for the results of the calls that are open, however long that takes: it costs nothing but the row and a timer. */
+async function results(run: Run): ReturnType<TurnEffects['results']> {
+  const calls = () => run.state?.running?.calls ?? [];
+  const woken = () => stopReason(run) !== undefined || calls().length === 0 || isFull(run);
+  const deadline = Math.min(...calls().map(({ expiresAtMs }) => expiresAtMs ?? Number.POSITIVE_INFINITY));
+  if (deadline === Number.POSITIVE_INFINITY) await wf.condition(woken);
+  else if (!(await wf.condition(woken, Math.max(deadline - Date.now(), 1)))) return 'expired';
+  return stopReason(run) ?? (calls().length === 0 ? 'all' : 'full');
+}
+
+/** The turn at the step that follows. */
+function stepOn(run: Run): RunningTurn {
+  transition(run, nextStep);
+  run.stepsInRun += 1;
+  const running = run.state?.running;
+  if (!running) throw new Error('A turn that waited for results has gone');
+  return running;
+}
+
+function effectsOf(run: Run, stop: wf.Trigger<'interrupted' | 'ended'>, summary: string): TurnEffects {
   const scope = new wf.CancellationScope();
   return {
+    called: (step) => transition(run, (state) => toolsCalled(state, step)),
+    results: () => results(run),
+    expireCalls: (reply) => store.expireCalls({ ...reply, nowMs: Date.now() }),
+    nextStep: () => stepOn(run),
+    isFull: () => isFull(run),
     modelStep: (step) => scope.run(() => model.modelStep.executeWithOptions({ summary }, [step])),
     interrupt: (reply) => store.interrupt(reply),
     fail: (reply) => store.failReply(reply),
@@ -128,9 +172,10 @@ async function turn(run: Run): Promise<void> {
   if (!run.state || !running) return;
   const context = { sessionId: run.input.sessionId, head: run.state.head };
   const summary = running.preview === '' ? running.messageId : running.preview;
-  const result = await runTurn(running, context, effectsOf(stop, summary));
+  const result = await runTurn(running, context, effectsOf(run, stop, summary));
   run.stop = undefined;
-  run.turnsInRun += 1;
+  if (result === 'continue') return;
+  run.stepsInRun += 1;
   transition(run, (state) => turnFinished(state, result));
 }
 
@@ -152,7 +197,7 @@ async function idle(run: Run, state: SessionState): Promise<void> {
 }
 
 const isFull = (run: Run): boolean =>
-  run.turnsInRun >= (run.input.turnsPerRunMax ?? TURNS_PER_EARLY_RUN_MAX) ||
+  run.stepsInRun >= (run.input.turnsPerRunMax ?? TURNS_PER_EARLY_RUN_MAX) ||
   wf.workflowInfo().continueAsNewSuggested;
 
 /**
@@ -166,7 +211,7 @@ export async function session(input: SessionInput): Promise<{ ended: string }> {
     early: [],
     stop: undefined,
     sinceMs: Date.now(),
-    turnsInRun: 0,
+    stepsInRun: 0,
   };
   listen(run);
   let state = await load(run);

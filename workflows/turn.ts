@@ -13,6 +13,16 @@ export interface TurnEffects {
   isStepFailure(error: unknown): boolean;
   /** Asks a running model call to stop; nobody waits for it. */
   cancelModelStep(): void;
+  /** The step is complete and its calls wait for results: remembers which. */
+  called(step: Extract<ModelStepResult, { kind: 'tools' }>): void;
+  /** Resolves when all have come, when the time of one is over, when the turn is to stop, or when the run is long enough. */
+  results(): Promise<'all' | 'expired' | 'full' | 'interrupted' | 'ended'>;
+  /** Settles the calls whose time is over; what is still missing after that, or the end of the reply. */
+  expireCalls(reply: ReplyInput): Promise<ModelStepResult>;
+  /** @returns the turn at its next step. */
+  nextStep(): RunningTurn;
+  /** Whether another run should go on. */
+  isFull(): boolean;
 }
 
 export interface TurnContext {
@@ -31,13 +41,9 @@ function describe(error: unknown): string {
   return words.slice(0, REASON_LENGTH_MAX).toWellFormed();
 }
 
-export async function runTurn(
-  turn: RunningTurn,
-  context: TurnContext,
-  effects: TurnEffects,
-): Promise<ModelStepResult> {
-  const { sessionId, head } = context;
-  const reply: ReplyInput = { sessionId, head, replyId: turn.replyId };
+/** Runs one step, or ends it when the turn is to stop. */
+async function runStep(turn: RunningTurn, reply: ReplyInput, effects: TurnEffects): Promise<ModelStepResult> {
+  const { sessionId, head } = reply;
   const step = effects
     .modelStep({ sessionId, head, messageId: turn.messageId, step: turn.step })
     .then((result) => ({ result }))
@@ -49,6 +55,50 @@ export async function runTurn(
     return effects.fail({ ...reply, reason: describe(first.error) });
   }
   effects.cancelModelStep();
-  if (first.stopped === 'ended') return { kind: 'gone' };
-  return effects.interrupt(reply);
+  return stop(first.stopped, reply, effects);
+}
+
+const stop = async (
+  reason: 'interrupted' | 'ended',
+  reply: ReplyInput,
+  effects: TurnEffects,
+): Promise<ModelStepResult> => (reason === 'ended' ? { kind: 'gone' } : effects.interrupt(reply));
+
+/** Waits until every call of the step has its result. @returns what else has ended the wait. */
+async function awaitResults(
+  reply: ReplyInput,
+  effects: TurnEffects,
+): Promise<ModelStepResult | 'continue' | undefined> {
+  for (;;) {
+    const woken = await effects.results();
+    if (woken === 'all') return undefined;
+    if (woken === 'full') return 'continue';
+    if (woken !== 'expired') return stop(woken, reply, effects);
+    const result = await effects.expireCalls(reply);
+    if (result.kind !== 'tools') return result;
+    effects.called(result);
+  }
+}
+
+/**
+ * Steps until the reply is over: a model call, the results of what it has called, the next model call.
+ * @returns `continue` between two steps or in a wait, when the run is long enough: another one goes on from its state.
+ */
+export async function runTurn(
+  turn: RunningTurn,
+  context: TurnContext,
+  effects: TurnEffects,
+): Promise<ModelStepResult | 'continue'> {
+  const reply: ReplyInput = { ...context, replyId: turn.replyId };
+  for (let running = turn; ; ) {
+    if (!running.calls) {
+      const result = await runStep(running, reply, effects);
+      if (result.kind !== 'tools') return result;
+      effects.called(result);
+    }
+    const ended = await awaitResults(reply, effects);
+    if (ended) return ended;
+    running = effects.nextStep();
+    if (effects.isFull()) return 'continue';
+  }
 }

@@ -13,6 +13,7 @@ export const ERROR_CODES = {
   method_not_allowed: { status: 405, type: 'validation_error' },
   not_acceptable: { status: 406, type: 'validation_error' },
   session_busy: { status: 409, type: 'conflict_error' },
+  tool_call_closed: { status: 409, type: 'conflict_error' },
   last_admin_key: { status: 409, type: 'conflict_error' },
   payload_too_large: { status: 413, type: 'validation_error' },
   unsupported_media_type: { status: 415, type: 'validation_error' },

@@ -4,6 +4,7 @@ import { Timestamp } from './common.ts';
 import { ErrorDetail } from './errors.ts';
 import { Message } from './messages.ts';
 import { SessionSummary } from './sessions.ts';
+import { ToolCall } from './tools.ts';
 
 /** Log name -> name on the SSE stream of a POST and on WebSockets (the guide's names). */
 export const STREAM_NAMES = {
@@ -15,6 +16,9 @@ export const STREAM_NAMES = {
   'message.content_ended': 'content_end',
   'message.delta': 'content_delta',
   'message.reset': 'content_reset',
+  'tool.called': 'tool_call',
+  'tool.completed': 'tool.completed',
+  'message.requires_action': 'message',
   'message.completed': 'message',
   'message.interrupted': 'message',
   'message.failed': 'message',
@@ -29,6 +33,7 @@ export const DELTA_LENGTH_MAX = 2_000;
 
 const SessionData = z.object({ session: SessionSummary });
 const MessageData = z.object({ message: Message });
+const ToolCallData = z.object({ tool_call: ToolCall });
 const StepData = z.object({ step: z.number().int() });
 
 /** What an event carries beside its envelope, by log name. */
@@ -41,6 +46,9 @@ export const EVENT_DATA = {
   'message.content_ended': StepData,
   'message.delta': StepData.extend({ text: z.string().min(1).max(DELTA_LENGTH_MAX) }),
   'message.reset': StepData,
+  'tool.called': ToolCallData,
+  'tool.completed': ToolCallData,
+  'message.requires_action': MessageData,
   'message.completed': MessageData,
   'message.interrupted': MessageData,
   'message.failed': MessageData,
@@ -73,8 +81,9 @@ export const Event = z
   .meta({ id: 'Event' });
 export type Event = z.infer<typeof Event>;
 
-/** Events that end the stream of a POST: the reply is over. */
+/** Events that end the stream of a POST: the reply is over, or needs the caller. */
 export const FINAL_EVENTS: readonly EventType[] = [
+  'message.requires_action',
   'message.completed',
   'message.interrupted',
   'message.failed',

@@ -1,5 +1,6 @@
-// Tools as a session names them. Custom tools come with their own issue; built-in names are accepted already.
+// Tools: as a session names or defines them, as they are listed, and the calls that the model makes of them.
 import { z } from 'zod';
+import { Timestamp } from './common.ts';
 
 export const BUILT_IN_TOOLS = [
   'web_search',
@@ -11,15 +12,54 @@ export const BUILT_IN_TOOLS = [
 export const BuiltInToolName = z.enum(BUILT_IN_TOOLS);
 export type BuiltInToolName = z.infer<typeof BuiltInToolName>;
 
-export const ToolEntry = z.union([BuiltInToolName, z.strictObject({ name: BuiltInToolName })], {
-  error: () => `must be one of the built-in tools: ${BUILT_IN_TOOLS.join(', ')}`,
-});
-export type ToolEntry = z.infer<typeof ToolEntry>;
+/** Names that built-in tools of later versions have: a custom tool of that name would change its meaning some day. */
+const RESERVED_NAMES = ['wait_until', 'wake_on', 'memory', 'knowledge_search'];
 
 export const TOOLS_MAX = 128;
+export const TOOL_DESCRIPTION_LENGTH_MAX = 4_096;
+/** A year; a person or a process may well take weeks. */
+export const TOOL_TIMEOUT_SECONDS_MAX = 31_536_000;
 
-export const toolName = (entry: ToolEntry): BuiltInToolName =>
-  typeof entry === 'string' ? entry : entry.name;
+const isBuiltIn = (name: string): boolean => (BUILT_IN_TOOLS as readonly string[]).includes(name);
+
+const CustomToolName = z
+  .string()
+  .regex(/^[a-zA-Z0-9_-]{1,64}$/, 'must have 1 to 64 letters, digits, underscores or hyphens')
+  .refine((name) => !isBuiltIn(name) && !RESERVED_NAMES.includes(name), 'is the name of a built-in tool');
+
+/** What happens to a call that nobody has answered in time: an error result for the model, or the end of the reply. */
+export const OnTimeout = z.enum(['error', 'fail']);
+export type OnTimeout = z.infer<typeof OnTimeout>;
+
+/** A tool of the client's own: the model calls it, the client runs it and submits the result. */
+export const CustomTool = z
+  .strictObject({
+    name: CustomToolName,
+    description: z.string().min(1).max(TOOL_DESCRIPTION_LENGTH_MAX),
+    /** JSON Schema; checked further where it is registered. */
+    parameters: z.record(z.string(), z.unknown()).optional(),
+    timeout_seconds: z.int().min(1).max(TOOL_TIMEOUT_SECONDS_MAX).nullish(),
+    on_timeout: OnTimeout.optional(),
+  })
+  .meta({ id: 'CustomTool' });
+export type CustomTool = z.infer<typeof CustomTool>;
+
+const BuiltInEntry = z.strictObject({ name: BuiltInToolName });
+
+const words = `must be one of the built-in tools (${BUILT_IN_TOOLS.join(', ')}), or a tool of your own with 'name', 'description' and 'parameters'`;
+
+export const ToolEntry = z.union([BuiltInToolName, CustomTool, BuiltInEntry], { error: () => words });
+export type ToolEntry = z.infer<typeof ToolEntry>;
+
+/** One tool that is added to a session. */
+export const CreateTool = z
+  .union([CustomTool, BuiltInEntry], { error: () => words })
+  .meta({ id: 'CreateTool' });
+export type CreateTool = z.infer<typeof CreateTool>;
+
+export const toolName = (entry: ToolEntry): string => (typeof entry === 'string' ? entry : entry.name);
+
+export const isCustomTool = (entry: ToolEntry): entry is CustomTool => !isBuiltIn(toolName(entry));
 
 export const ToolEntries = z
   .array(ToolEntry)
@@ -36,22 +76,83 @@ export const ToolEntries = z
     });
   });
 
-/** A call of a tool by the model. No tool runs yet, so lists of them are empty in this version. */
+export const TOOL_TYPES = ['custom', 'builtin', 'mcp'] as const;
+
+/** A tool as a session lists it. */
+export const Tool = z
+  .object({
+    name: z.string(),
+    type: z.enum(TOOL_TYPES),
+    description: z.string(),
+    parameters: z.record(z.string(), z.unknown()),
+    permission: z.enum(['always_allow', 'ask', 'deny']),
+    available: z.boolean(),
+    /** Why it is not offered to the model. */
+    reason: z.string().nullable(),
+    timeout_seconds: z.number().int().nullable(),
+    on_timeout: OnTimeout.nullable(),
+    created_at: Timestamp,
+  })
+  .meta({ id: 'Tool' });
+export type Tool = z.infer<typeof Tool>;
+
+export const TOOL_CALL_STATUSES = [
+  'running',
+  'awaiting_result',
+  'awaiting_approval',
+  'completed',
+  'failed',
+  'denied',
+  'timed_out',
+  'cancelled',
+  'unknown',
+] as const;
+export type ToolCallStatus = (typeof TOOL_CALL_STATUSES)[number];
+
+/** Calls that the next step of the model waits for. */
+export const OPEN_TOOL_CALLS: readonly ToolCallStatus[] = [
+  'running',
+  'awaiting_result',
+  'awaiting_approval',
+  'unknown',
+];
+
+/** A call of a tool by the model. */
 export const ToolCall = z
   .object({
     id: z.string(),
     name: z.string(),
-    type: z.enum(['custom', 'builtin', 'mcp']),
+    type: z.enum(TOOL_TYPES),
     parameters: z.record(z.string(), z.unknown()),
-    status: z.string(),
+    status: z.enum(TOOL_CALL_STATUSES),
     result: z.unknown(),
     is_error: z.boolean(),
     session_id: z.string(),
     message_id: z.string(),
     effect_id: z.string().nullable(),
-    expires_at: z.string().nullable(),
-    created_at: z.string(),
-    completed_at: z.string().nullable(),
+    expires_at: Timestamp.nullable(),
+    created_at: Timestamp,
+    completed_at: Timestamp.nullable(),
   })
   .meta({ id: 'ToolCall' });
 export type ToolCall = z.infer<typeof ToolCall>;
+
+export const TOOL_RESULTS_MAX = 100;
+
+const ToolResult = z.strictObject({
+  tool_call_id: z.string().min(1).max(100),
+  result: z.json(),
+  is_error: z.boolean().optional(),
+});
+export type ToolResult = z.infer<typeof ToolResult>;
+
+const delivery = { wait: z.boolean().optional(), stream: z.boolean().optional() };
+
+/** One result, or several that are taken all or not at all. */
+export const SubmitToolResults = z
+  .union([
+    z.strictObject({ ...ToolResult.shape, ...delivery }),
+    z.strictObject({ results: z.array(ToolResult).min(1).max(TOOL_RESULTS_MAX), ...delivery }),
+  ])
+  .meta({ id: 'SubmitToolResults' });
+export type SubmitToolResults = z.infer<typeof SubmitToolResults>;

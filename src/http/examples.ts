@@ -96,3 +96,18 @@ export const STREAM_EVENT = {
     '"created_at":"2026-02-20T10:30:02.000Z","session_id":"sess_4kQ2ZtYw8mN1cR7xVb3LpD9s",' +
     '"message_id":"msg_9sLpD3vbXR7c1Nm8wYtZ2Qk4","step":1,"text":"Durable"}',
 };
+
+export const CREATE_TOOL = {
+  name: 'get_customer_orders',
+  description: 'Retrieves order history for a customer',
+  parameters: {
+    type: 'object',
+    properties: {
+      customer_id: { type: 'string', description: 'The unique customer identifier' },
+      limit: { type: 'integer', description: 'Maximum number of orders to return', default: 10 },
+    },
+    required: ['customer_id'],
+  },
+};
+
+export const SUBMIT_TOOL_RESULT = { tool_call_id: 'call_0123456789abcdefghijABCD', result: '[]' };

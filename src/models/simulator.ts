@@ -72,6 +72,7 @@ interface State {
  * | `[[delay_ms=3000]]` | waits before the first token, with pings |
  * | `[[tokens=500]]` | length of the answer in words |
  * | `[[token_ms=20]]` | pace |
+ * | `[[rounds=3]]` | calls the tools that the text asks for three times in a row, with words before them |
  * | `[[status=529]]` | answers with this error status |
  * | `[[status=429 retry_after=7]]` | with `retry-after` in seconds; `retry_after_date=7` the same as a date |
  * | `[[context_too_long]]` | 400 "prompt is too long" |

@@ -5,6 +5,7 @@ import type {
   InterruptSignal,
   MessageSignal,
   SessionStateAnswer,
+  ToolResultSignal,
 } from '../../workflows/protocol.ts';
 import type { SessionState } from '../contracts/sessions.ts';
 import type { Attempt } from '../turns/begin.ts';
@@ -33,6 +34,7 @@ export interface Engine {
   /** Each of these starts the workflow when it is not running: any word revives a session. */
   message(session: EngineSession, signal: MessageSignal): Promise<void>;
   interrupt(session: EngineSession, signal: InterruptSignal): Promise<void>;
+  toolResult(session: EngineSession, signal: ToolResultSignal): Promise<void>;
   configure(session: EngineSession, signal: ConfigureSignal): Promise<void>;
   end(session: EngineSession, signal: EndSignal): Promise<void>;
   /** Undefined when no workflow answers within the time that a client would wait. */

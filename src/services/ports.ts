@@ -14,6 +14,7 @@ import type {
   SessionSummary,
   UpdateSession,
 } from '../contracts/sessions.ts';
+import type { CreateTool, SubmitToolResults, Tool, ToolCall, ToolCallStatus } from '../contracts/tools.ts';
 
 /** Who is calling: what a valid key says. */
 export interface Caller {
@@ -100,10 +101,50 @@ export interface MessagesService {
     accepted: AcceptedMessage,
     signal: AbortSignal,
   ): Promise<{ message: Message; settled: boolean }>;
+  /** The accepted message's reply with what is missing, when it is queued behind a turn that waits for the client. */
+  behindWaitingTurn(accepted: AcceptedMessage): Promise<Message | undefined>;
   /** The reply's events in order, ending after the final one. Ends early when `signal` aborts. */
   followReply(accepted: AcceptedMessage, signal: AbortSignal): AsyncIterable<SessionEvent>;
   list(caller: Caller, sessionId: string, page: PageRequest): Promise<Slice<Message>>;
   get(caller: Caller, sessionId: string, messageId: string): Promise<Message>;
+}
+
+export interface ToolsService {
+  list(caller: Caller, sessionId: string, page: PageRequest): Promise<Slice<Tool>>;
+  /** Adds the tool, or replaces the one of that name. */
+  add(
+    caller: Caller,
+    sessionId: string,
+    entry: CreateTool,
+    idempotency: Key,
+  ): Promise<Written<{ tool: Tool; replaced: boolean }>>;
+  remove(caller: Caller, sessionId: string, name: string, idempotency: Key): Promise<Written<Deleted>>;
+}
+
+export interface ToolCallFilter {
+  sessionId?: string;
+  status?: ToolCallStatus[];
+  name?: string;
+}
+
+/** What has become of submitted results, and the reply that they belong to, for those who go on following it. */
+export interface SubmittedResults {
+  tool_call: ToolCall;
+  tool_calls: ToolCall[];
+  /** Calls of the reply that still want a result. */
+  pending: string[];
+  message: Message;
+  reply: AcceptedMessage;
+}
+
+export interface ToolCallsService {
+  list(caller: Caller, filter: ToolCallFilter, page: PageRequest): Promise<Slice<ToolCall>>;
+  submit(
+    caller: Caller,
+    sessionId: string,
+    body: SubmitToolResults,
+    idempotency: Key,
+  ): Promise<Written<SubmittedResults>>;
 }
 
 export interface EventsService {
@@ -126,6 +167,8 @@ export interface ApiKeysService {
 export interface Services {
   sessions: SessionsService;
   messages: MessagesService;
+  tools: ToolsService;
+  toolCalls: ToolCallsService;
   events: EventsService;
   apiKeys: ApiKeysService;
   models: { list(): ModelEntry[] };

@@ -1,7 +1,13 @@
 // Tells workflows what the store has accepted. Nobody waits for it: what is owed and gets lost is said again by the sweep.
 import type { Kysely } from 'kysely';
 import type { Logger } from 'pino';
-import type { ConfigureSignal, EndReason, InterruptSignal, MessageSignal } from '../../workflows/protocol.ts';
+import type {
+  ConfigureSignal,
+  EndReason,
+  InterruptSignal,
+  MessageSignal,
+  ToolResultSignal,
+} from '../../workflows/protocol.ts';
 import type { MessageRow, SessionRow, Tables } from '../stores/schema.ts';
 import { pending } from '../turns/snapshot.ts';
 import type { Engine, EngineSession } from './engine.ts';
@@ -85,6 +91,12 @@ export function createSignals({ engine, db, log, now }: SignalsDeps) {
     await db.updateTable('sessions').set({ end_signalled_at: now() }).where('id', '=', session.id).execute();
   }
 
+  async function toolResult(session: SessionRow, signal: ToolResultSignal): Promise<void> {
+    await engine.toolResult(engineSession(session), signal);
+    const told = { signalled_at: now() };
+    await db.updateTable('tool_calls').set(told).where('id', '=', signal.callId).execute();
+  }
+
   return {
     message,
     end,
@@ -102,6 +114,10 @@ export function createSignals({ engine, db, log, now }: SignalsDeps) {
      */
     interruptLater: (session: SessionRow, signal: InterruptSignal): void => {
       engine.interrupt(engineSession(session), signal).catch(logLost(session.id, 'interrupt'));
+    },
+    toolResult,
+    toolResultLater: (session: SessionRow, signal: ToolResultSignal): void => {
+      toolResult(session, signal).catch(logLost(session.id, 'toolResult'));
     },
     /**
      * Lost, it costs the Temporal UI its newest model name until the next change, for turns read the store; a deadline

@@ -9,14 +9,14 @@ export interface Keyset {
   limit: number;
 }
 
-type Listed = 'sessions' | 'api_keys';
+type Listed = 'sessions' | 'api_keys' | 'tool_calls';
 
 /** The page of a list by age, ties broken by id. */
 export function page<T extends Listed, O>(
   select: SelectQueryBuilder<Tables, T, O>,
   { order, after, limit }: Keyset,
 ): SelectQueryBuilder<Tables, T, O> {
-  // Both tables have these columns; the builder can't know it of a type that stands for either.
+  // All of these tables have these columns; the builder can't know it of a type that stands for either.
   const rows = select as unknown as SelectQueryBuilder<Tables, Listed, O>;
   const beyond = order === 'desc' ? '<' : '>';
   const rest = after

@@ -195,6 +195,19 @@ export async function streamedText(db: Kysely<Tables>, replyId: string): Promise
     .join('');
 }
 
+/** Whether readers were told of this step before. */
+export async function stepHasStarted(db: Kysely<Tables>, replyId: string, step: number): Promise<boolean> {
+  const last = await db
+    .selectFrom('events')
+    .select('data')
+    .where('message_id', '=', replyId)
+    .where('type', '=', 'message.content_started')
+    .orderBy('seq', 'desc')
+    .limit(1)
+    .executeTakeFirst();
+  return last !== undefined && (JSON.parse(last.data) as { step: number }).step >= step;
+}
+
 /** Whether readers hold text of this step that a new try would double. */
 export async function stepHasStreamed(db: Kysely<Tables>, replyId: string, step: number): Promise<boolean> {
   const rows = await db

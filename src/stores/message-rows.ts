@@ -3,6 +3,7 @@ import type { Kysely } from 'kysely';
 import { createBranchReader } from './branch.ts';
 import type { MessagePatch, MessageRow, NewMessage, Tables } from './schema.ts';
 import { createStepRows } from './step-rows.ts';
+import { createToolCallRows } from './tool-call-rows.ts';
 
 export type MessageRows = ReturnType<typeof createMessageRows>;
 
@@ -78,5 +79,6 @@ export function createMessageRows(db: Kysely<Tables>) {
     copyOf,
     ...createBranchReader(db, get),
     ...createStepRows(db),
+    ...createToolCallRows(db),
   };
 }

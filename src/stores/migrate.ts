@@ -3,12 +3,14 @@ import { type Kysely, type Migration, Migrator, sql } from 'kysely';
 import * as spine from './migrations/0001-spine.ts';
 import * as onBusy from './migrations/0002-on-busy.ts';
 import * as openCall from './migrations/0003-open-call.ts';
+import * as toolCalls from './migrations/0004-tool-calls.ts';
 import type { Tables } from './schema.ts';
 
 const MIGRATIONS: Record<string, Migration> = {
   '0001-spine': spine,
   '0002-on-busy': onBusy,
   '0003-open-call': openCall,
+  '0004-tool-calls': toolCalls,
 };
 
 /** What a later version has done to it and this one does not know. */

@@ -5,6 +5,7 @@ import type { Level } from '../contracts/api-keys.ts';
 import type { EventType } from '../contracts/events.ts';
 import type { MessageStatus, OnBusy } from '../contracts/messages.ts';
 import type { SessionStatus } from '../contracts/sessions.ts';
+import type { OnTimeout, ToolCall, ToolCallStatus } from '../contracts/tools.ts';
 
 export interface AccountsTable {
   id: string;
@@ -140,6 +141,35 @@ export interface StepsTable {
  */
 export type CallOutcome = 'completed' | 'failed' | 'interrupted' | 'superseded';
 
+/** One call of a tool by the model, with its result once it has one. */
+export interface ToolCallsTable {
+  id: string;
+  session_id: string;
+  account_id: string;
+  /** The reply whose step made it. */
+  message_id: string;
+  step: number;
+  /** Order within the step. */
+  position: number;
+  /** The provider's own name for it, by which a result is matched. */
+  provider_id: string;
+  name: string;
+  type: ToolCall['type'];
+  /** JSON: the input, with defaults applied. */
+  parameters: string;
+  status: ToolCallStatus;
+  /** JSON: what the tool has said. */
+  result: string | null;
+  /** 0 or 1. */
+  is_error: number;
+  on_timeout: OnTimeout;
+  expires_at: number | null;
+  created_at: number;
+  completed_at: number | null;
+  /** When the workflow was told of the result. */
+  signalled_at: number | null;
+}
+
 /** The ledger of every model call that ended, however it did. */
 export interface ModelCallsTable extends UsageColumns {
   id: string;
@@ -179,6 +209,7 @@ export interface Tables {
   session_metadata: SessionMetadataTable;
   messages: MessagesTable;
   steps: StepsTable;
+  tool_calls: ToolCallsTable;
   model_calls: ModelCallsTable;
   events: EventsTable;
   idempotency_keys: IdempotencyKeysTable;
@@ -191,6 +222,8 @@ export type MessageRow = Selectable<MessagesTable>;
 export type MessagePatch = Updateable<MessagesTable>;
 export type NewMessage = Insertable<MessagesTable>;
 export type StepRow = Selectable<StepsTable>;
+export type ToolCallRow = Selectable<ToolCallsTable>;
+export type ToolCallPatch = Updateable<ToolCallsTable>;
 export type EventRow = Selectable<EventsTable>;
 export type ModelCallRow = Selectable<ModelCallsTable>;
 export type IdempotencyRow = Selectable<IdempotencyKeysTable>;

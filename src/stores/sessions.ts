@@ -31,7 +31,7 @@ export async function indexMetadata(
  * is gone (404). They hold no contents, only ids and digests.
  */
 export async function removeContents(rows: Transaction<Tables>, sessionId: string): Promise<void> {
-  for (const table of ['events', 'steps', 'messages', 'session_metadata'] as const)
+  for (const table of ['events', 'steps', 'tool_calls', 'messages', 'session_metadata'] as const)
     await rows.deleteFrom(table).where('session_id', '=', sessionId).execute();
 }
 

@@ -12,5 +12,17 @@ export function createStepRows(db: Kysely<Tables>) {
       ? Promise.resolve([])
       : db.selectFrom('steps').selectAll().where('reply_id', 'in', replyIds).orderBy('n').execute();
 
-  return { insertStep, steps };
+  /** Number of the last complete step, 0 when there is none. */
+  const lastStep = async (replyId: string): Promise<number> => {
+    const row = await db
+      .selectFrom('steps')
+      .select('n')
+      .where('reply_id', '=', replyId)
+      .orderBy('n', 'desc')
+      .limit(1)
+      .executeTakeFirst();
+    return row?.n ?? 0;
+  };
+
+  return { insertStep, steps, lastStep };
 }

@@ -1,17 +1,40 @@
 // What the sweep looks for: accepted things that no workflow may know of. Every query is bounded.
 import type { Expression, ExpressionBuilder, Kysely, SqlBool } from 'kysely';
-import type { MessageRow, SessionRow, Tables } from './schema.ts';
+import type { MessageStatus } from '../contracts/messages.ts';
+import type { MessageRow, SessionRow, Tables, ToolCallRow } from './schema.ts';
 import { claimed, type Store } from './store.ts';
 
 /** Rows taken up in one pass, more than a worker's turns under way; the next pass takes the next ones. */
 const ROWS_MAX = 500;
 
-const owesAnAnswer = ({ exists, selectFrom }: ExpressionBuilder<Tables, 'sessions'>) =>
+const hasMessage = (
+  { exists, selectFrom }: ExpressionBuilder<Tables, 'sessions'>,
+  statuses: MessageStatus[],
+) =>
   exists(
     selectFrom('messages')
       .select('messages.id')
       .whereRef('messages.session_id', '=', 'sessions.id')
-      .where('messages.status', 'in', ['queued', 'in_progress', 'requires_action']),
+      .where('messages.status', 'in', statuses),
+  );
+
+const owesAnAnswer = (sessions: ExpressionBuilder<Tables, 'sessions'>) =>
+  hasMessage(sessions, ['queued', 'in_progress', 'requires_action']);
+
+/** One that waits for its client's results may wait for weeks: to ask its workflow each time would keep it in memory. */
+const owesWork = (sessions: ExpressionBuilder<Tables, 'sessions'>) =>
+  sessions.and([
+    hasMessage(sessions, ['queued', 'in_progress']),
+    sessions.not(hasMessage(sessions, ['requires_action'])),
+  ]);
+
+const hasOverdueCall = ({ exists, selectFrom }: ExpressionBuilder<Tables, 'sessions'>, before: number) =>
+  exists(
+    selectFrom('tool_calls')
+      .select('tool_calls.id')
+      .whereRef('tool_calls.session_id', '=', 'sessions.id')
+      .where('tool_calls.status', '=', 'awaiting_result')
+      .where('tool_calls.expires_at', '<', before),
   );
 
 export function createSweepStore(store: Store) {
@@ -42,8 +65,14 @@ export function createSweepStore(store: Store) {
   const unopened = (after: number, before: number) => findUnopened(db, after, before);
 
   /** Those that owe an answer and were not looked at lately. */
-  const claimOwing = (now: number, nextCheckAt: number): Promise<SessionRow[]> =>
-    claim(store, now, nextCheckAt, owesAnAnswer);
+  const claimOwing = (now: number, nextCheckAt: number, everything: boolean): Promise<SessionRow[]> =>
+    claim(store, now, nextCheckAt, everything ? owesAnAnswer : owesWork);
+
+  const unsignalledResults = (before: number) => findUnsignalledResults(db, before);
+
+  /** Sessions with a call whose time was over a while ago, and no workflow has noticed. */
+  const claimOverdueCalls = (before: number, now: number, nextCheckAt: number): Promise<SessionRow[]> =>
+    claim(store, now, nextCheckAt, (sessions) => hasOverdueCall(sessions, before));
 
   /** Sessions whose idle deadline has passed a while ago without their workflow ending them. */
   const claimOverdue = (before: number, now: number, nextCheckAt: number): Promise<SessionRow[]> =>
@@ -60,16 +89,7 @@ export function createSweepStore(store: Store) {
       .limit(ROWS_MAX)
       .execute();
 
-  /** Replies under way in other workers whose lease nobody has renewed since `before`. */
-  const lostLeases = (worker: string, before: number): Promise<SessionRow[]> =>
-    db
-      .selectFrom('sessions')
-      .selectAll()
-      .where('lease_renewed_at', '<', before)
-      .where('open_reply_id', 'is not', null)
-      .where('lease_worker', '<>', worker)
-      .limit(ROWS_MAX)
-      .execute();
+  const lostLeases = (worker: string, before: number) => findLostLeases(db, worker, before);
 
   return {
     lostLeases,
@@ -79,6 +99,8 @@ export function createSweepStore(store: Store) {
     unopened,
     claimOwing,
     claimOverdue,
+    claimOverdueCalls,
+    unsignalledResults,
     halfDeleted,
   };
 }
@@ -127,6 +149,42 @@ async function findUnsignalled(
     return session ? [{ session, user }] : [];
   });
 }
+
+/** Results that no workflow was told of, with their sessions. */
+async function findUnsignalledResults(
+  db: Kysely<Tables>,
+  before: number,
+): Promise<{ session: SessionRow; call: ToolCallRow }[]> {
+  const calls = await db
+    .selectFrom('tool_calls')
+    .selectAll()
+    .where('type', '=', 'custom')
+    .where('status', '=', 'completed')
+    .where('signalled_at', 'is', null)
+    .where('completed_at', '<', before)
+    .orderBy('completed_at')
+    .limit(ROWS_MAX)
+    .execute();
+  const sessions = await byIds(
+    db,
+    calls.map((call) => call.session_id),
+  );
+  return calls.flatMap((call) => {
+    const session = sessions.get(call.session_id);
+    return session ? [{ session, call }] : [];
+  });
+}
+
+/** Replies under way in other workers whose lease nobody has renewed since `before`. */
+const findLostLeases = (db: Kysely<Tables>, worker: string, before: number): Promise<SessionRow[]> =>
+  db
+    .selectFrom('sessions')
+    .selectAll()
+    .where('lease_renewed_at', '<', before)
+    .where('open_reply_id', 'is not', null)
+    .where('lease_worker', '<>', worker)
+    .limit(ROWS_MAX)
+    .execute();
 
 async function byIds(db: Kysely<Tables>, ids: string[]): Promise<Map<string, SessionRow>> {
   if (ids.length === 0) return new Map();

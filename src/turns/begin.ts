@@ -1,9 +1,10 @@
 // Opens a model step: decides from the rows what the workflow's wish means now, and takes the fence.
 
+import { messageError } from '../contracts/errors.ts';
 import { isTerminal } from '../contracts/messages.ts';
 import { newId } from '../ids.ts';
 import type { Catalogue } from '../models/catalogue.ts';
-import { type SessionLog, type SessionTransaction, stepHasStreamed } from '../stores/log.ts';
+import { type SessionLog, type SessionTransaction, stepHasStarted, stepHasStreamed } from '../stores/log.ts';
 import {
   addUsage,
   type LeaseColumns,
@@ -11,6 +12,7 @@ import {
   NO_LEASE,
   NO_USAGE,
   type SessionRow,
+  type ToolCallRow,
 } from '../stores/schema.ts';
 import { messageView } from '../views/messages.ts';
 import { attach } from './attach.ts';
@@ -39,6 +41,8 @@ export interface Attempt {
 
 export type Begun =
   | { kind: 'open'; session: SessionRow; user: MessageRow; reply: MessageRow; step: number; fence: number }
+  /** The step is complete, or the one before waits for results: of these calls, which may have come by now. */
+  | { kind: 'tools'; session: SessionRow; reply: MessageRow; step: number; open: ToolCallRow[] }
   | { kind: 'settled'; session: SessionRow; user: MessageRow; reply: MessageRow; head: string | null }
   /** Another message has its turn now; with `again` the one asked for has its own after that. */
   | { kind: 'instead'; user: MessageRow; again: boolean }
@@ -92,13 +96,37 @@ const leaseOf = (attempt: Attempt | undefined, now: number): LeaseColumns =>
 const isBehind = (tx: SessionTransaction, { head, mayBranch }: BeginInput): boolean =>
   tx.session.head !== head && mayBranch !== true;
 
-export function createBegin({ log, catalogue }: { log: SessionLog; catalogue: Catalogue }) {
-  function takeFence(tx: SessionTransaction, attempt: Attempt | undefined): number {
-    const fence = tx.session.fence + 1;
-    tx.patch({ fence, ...leaseOf(attempt, tx.now) });
-    return fence;
-  }
+/** Model calls of one turn: far beyond any work that ends, so that a model that calls tools for ever is stopped. */
+const STEPS_MAX = 1_000;
 
+const TOO_MANY_STEPS = messageError(
+  'tool_limit',
+  `The model was called ${STEPS_MAX} times in this turn and still called tools`,
+);
+
+/** A run that was lost, or reset, may ask for a step that is complete, or that has to wait. The rows know better. */
+async function unanswered(tx: SessionTransaction, { reply }: Turn, step: number): Promise<Begun | undefined> {
+  const last = await tx.messages.lastStep(reply.id);
+  if (last === 0) return undefined;
+  const open = await tx.messages.openToolCalls(reply.id);
+  if (last < step && open.length === 0) return undefined;
+  return { kind: 'tools', session: tx.session, reply, step: last, open };
+}
+
+/** Readers are told of a step once, and of each try that what the last one had sent is void. */
+async function announceStep(tx: SessionTransaction, replyId: string, step: number): Promise<void> {
+  if (await stepHasStreamed(tx.rows, replyId, step)) tx.append('message.reset', replyId, { step });
+  if (!(await stepHasStarted(tx.rows, replyId, step)))
+    tx.append('message.content_started', replyId, { step });
+}
+
+function takeFence(tx: SessionTransaction, attempt: Attempt | undefined): number {
+  const fence = tx.session.fence + 1;
+  tx.patch({ fence, ...leaseOf(attempt, tx.now) });
+  return fence;
+}
+
+export function createBegin({ log, catalogue }: { log: SessionLog; catalogue: Catalogue }) {
   /** Signals may be lost or late; the order of acceptance is in the rows. */
   async function openNew(tx: SessionTransaction, turn: Turn, input: BeginInput): Promise<Begun> {
     const first = await tx.messages.firstQueued(tx.session.id);
@@ -118,14 +146,18 @@ export function createBegin({ log, catalogue }: { log: SessionLog; catalogue: Ca
    */
   async function reopen(tx: SessionTransaction, turn: Turn, input: BeginInput): Promise<Begun> {
     const { step } = input;
+    const asked = await unanswered(tx, turn, step);
+    if (asked) return asked;
     const spent = await chargeOpenCall(tx, { outcome: 'superseded', errorCode: null });
     const reply = { ...turn.reply, ...addUsage(turn.reply, spent) };
     const steered = await closeSteered(tx, reply, step);
     if (steered) return { kind: 'settled', session: tx.session, ...turn, reply: steered, head: steered.id };
     if (spent !== NO_USAGE) await tx.messages.update(reply.id, addUsage(turn.reply, spent));
+    const limited =
+      step > STEPS_MAX && (await closeReply(tx, reply, { status: 'failed', error: TOO_MANY_STEPS }));
+    if (limited) return { kind: 'settled', session: tx.session, ...turn, reply: limited, head: limited.id };
     const fence = takeFence(tx, input.attempt);
-    if (await stepHasStreamed(tx.rows, turn.reply.id, step))
-      tx.append('message.reset', turn.reply.id, { step });
+    await announceStep(tx, turn.reply.id, step);
     return { kind: 'open', session: tx.session, ...turn, reply, step, fence };
   }
 

@@ -4,10 +4,11 @@ import { isTerminal } from '../contracts/messages.ts';
 import type { Catalogue } from '../models/catalogue.ts';
 import { type SessionLog, type SessionTransaction, streamedText } from '../stores/log.ts';
 import { addUsage, type MessagePatch, type MessageRow } from '../stores/schema.ts';
-import { messageView } from '../views/messages.ts';
+import { blocksWith, messageView } from '../views/messages.ts';
 import type { SessionView } from '../views/sessions.ts';
 import { attach, idleDeadline } from './attach.ts';
 import { chargeOpenCall } from './charge.ts';
+import { cancelOpenCalls } from './tool-calls.ts';
 
 export type Closing =
   | { status: 'interrupted' }
@@ -20,7 +21,12 @@ const stopReasonOf = (closing: Closing): string | null => {
   return closing.status === 'interrupted' ? 'interrupted' : null;
 };
 
-const textBlocks = (text: string): string => JSON.stringify(text === '' ? [] : [{ type: 'text', text }]);
+/** What a call is answered with that nobody waits for any more; the model reads it, if it goes on from here. */
+const NOT_WANTED = {
+  interrupted: 'The turn was interrupted before this call had its result.',
+  failed: 'The turn failed before this call had its result.',
+  completed: 'The turn was ended before this call had its result.',
+} as const;
 
 /**
  * Closes an open reply with the text that its readers already have, and raises the fence,
@@ -37,7 +43,7 @@ export async function closeReply(
   const patch: MessagePatch = {
     status: closing.status,
     text,
-    blocks: textBlocks(text),
+    blocks: JSON.stringify(blocksWith(reply, text)),
     stop_reason: stopReasonOf(closing),
     error: closing.status === 'failed' ? JSON.stringify(closing.error) : null,
     completed_at: tx.now,
@@ -45,13 +51,15 @@ export async function closeReply(
   };
   await tx.messages.update(reply.id, patch);
   const closed = { ...reply, ...patch } as MessageRow;
+  await cancelOpenCalls(tx, reply.id, NOT_WANTED[closing.status]);
   tx.patch({
     fence: tx.session.fence + 1,
     open_reply_id: null,
     expires_at: idleDeadline(tx.session.expires_after_seconds, tx.now),
   });
   if (closing.status === 'failed') tx.append('error.occurred', reply.id, { error: closing.error });
-  tx.append(`message.${closing.status}`, reply.id, { message: messageView(closed) });
+  const calls = await tx.messages.toolCalls([reply.id]);
+  tx.append(`message.${closing.status}`, reply.id, { message: messageView(closed, calls) });
   return closed;
 }
 

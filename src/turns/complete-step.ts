@@ -1,27 +1,31 @@
-// Ends a model step that has gone well, and its reply with it.
+// Ends a model step that has gone well: with the reply, or with the calls of tools that its next step waits for.
 import type { Catalogue } from '../models/catalogue.ts';
 import type { ModelBlock, ModelReply } from '../models/port.ts';
-import type { SessionLog } from '../stores/log.ts';
+import type { SessionLog, SessionTransaction } from '../stores/log.ts';
 import {
   addUsage,
-  type MessagePatch,
   type MessageRow,
+  NO_LEASE,
   type SessionRow,
   type StepRow,
-  type UsageColumns,
+  type ToolCallRow,
 } from '../stores/schema.ts';
-import { messageView } from '../views/messages.ts';
+import { messageView, STEP_SEPARATOR } from '../views/messages.ts';
 import { appendDeltas } from './append-text.ts';
 import { idleDeadline } from './attach.ts';
 import { charge, openCallOf } from './charge.ts';
 import { fenced, type StepWriter } from './step-writer.ts';
+import { announceCalls, isOpen, makeCalls, type PreparedCall } from './tool-calls.ts';
 
-/** Content blocks as the API shows them: text and reasoning. The step keeps the model's own. */
-function contentBlocks(blocks: ModelBlock[]): string {
-  const shown = blocks.filter(
-    (block) => block.type === 'thinking' || (block.type === 'text' && block.text !== ''),
-  );
-  return JSON.stringify(shown);
+type ShownBlock = Record<string, unknown>;
+
+/** Content blocks as the API shows them: text, reasoning and calls. The step keeps the model's own. */
+function shownBlocks(blocks: ModelBlock[], calls: ToolCallRow[]): ShownBlock[] {
+  return blocks.flatMap((block): ShownBlock[] => {
+    if (block.type === 'thinking' || (block.type === 'text' && block.text !== '')) return [block];
+    const call = calls.find(({ provider_id }) => provider_id === block.id);
+    return call ? [{ type: 'tool_call', tool_call_id: call.id }] : [];
+  });
 }
 
 const textOf = (blocks: ModelBlock[]): string =>
@@ -36,40 +40,65 @@ const stepRow = (writer: StepWriter, answer: ModelReply, now: number): StepRow =
   completed_at: now,
 });
 
-const completed = (
-  reply: MessageRow,
-  answer: ModelReply,
-  usage: UsageColumns,
-  now: number,
-): MessagePatch => ({
-  status: 'completed',
-  text: textOf(answer.blocks),
-  blocks: contentBlocks(answer.blocks),
-  stop_reason: answer.stopReason,
-  model: answer.model,
-  completed_at: now,
-  ...addUsage(reply, usage),
-});
+/** The reply with one more complete step. */
+function grown(reply: MessageRow, answer: ModelReply, calls: ToolCallRow[]) {
+  const text = textOf(answer.blocks);
+  const separator = reply.text !== '' && text !== '' ? STEP_SEPARATOR : '';
+  return {
+    text: `${reply.text}${separator}${text}`,
+    blocks: JSON.stringify([...JSON.parse(reply.blocks), ...shownBlocks(answer.blocks, calls)]),
+    model: answer.model,
+  };
+}
 
-export const createCompleteStep = ({ log, catalogue }: { log: SessionLog; catalogue: Catalogue }) =>
-  /** The last text, the step, the reply and the ledger in one transaction. @returns undefined for a refused writer. */
-  function completeStep(
+export interface CompletedStep {
+  /** Of a reply that goes on, the calls that its next step waits for. */
+  open: ToolCallRow[];
+  /** Whether the model has called tools: then a further step follows. */
+  goesOn: boolean;
+  reply: MessageRow;
+  session: SessionRow;
+}
+
+export const createCompleteStep = ({ log, catalogue }: { log: SessionLog; catalogue: Catalogue }) => {
+  async function finish(tx: SessionTransaction, reply: MessageRow, stopReason: string | null) {
+    const patch = { status: 'completed', stop_reason: stopReason, completed_at: tx.now } as const;
+    await tx.messages.update(reply.id, patch);
+    const finished = { ...reply, ...patch };
+    tx.patch({ open_reply_id: null, expires_at: idleDeadline(tx.session.expires_after_seconds, tx.now) });
+    const calls = await tx.messages.toolCalls([reply.id]);
+    tx.append('message.completed', reply.id, { message: messageView(finished, calls) });
+    return finished;
+  }
+
+  /**
+   * The last text, the step, its calls of tools and the ledger in one transaction; with the end of the reply, when the
+   * model has called nothing. @returns undefined for a refused writer.
+   */
+  return function completeStep(
     writer: StepWriter,
     rest: string,
     answer: ModelReply,
-  ): Promise<{ reply: MessageRow; session: SessionRow } | undefined> {
+    prepared: PreparedCall[] = [],
+  ): Promise<CompletedStep | undefined> {
     return fenced(log, writer, async (tx, open) => {
       appendDeltas(tx, writer, rest);
       tx.append('message.content_ended', open.id, { step: writer.step });
       const call = openCallOf(catalogue, writer, answer.usage);
       const usage = await charge(tx, call, { outcome: 'completed', errorCode: null });
       await tx.messages.insertStep(stepRow(writer, answer, tx.now));
-      const patch = completed(open, answer, usage, tx.now);
+      const calls = await makeCalls(tx, writer, prepared);
+      const patch = { ...grown(open, answer, calls), ...addUsage(open, usage) };
       await tx.messages.update(open.id, patch);
-      const reply = { ...open, ...patch } as MessageRow;
-      const expires_at = idleDeadline(tx.session.expires_after_seconds, tx.now);
-      tx.patch({ open_reply_id: null, expires_at });
-      tx.append('message.completed', reply.id, { message: messageView(reply) });
-      return { reply, session: tx.session };
+      const reply = { ...open, ...patch };
+      if (calls.length === 0) {
+        const finished = await finish(tx, reply, answer.stopReason);
+        return { open: [], goesOn: false, reply: finished, session: tx.session };
+      }
+      // Nobody writes while the calls are answered, be it for weeks: no attempt may be missed.
+      tx.patch(NO_LEASE);
+      const announced = await announceCalls(tx, reply);
+      return { open: calls.filter(isOpen), goesOn: true, reply: announced, session: tx.session };
     });
   };
+};

@@ -6,6 +6,7 @@ import { createBegin } from './begin.ts';
 import { openCallOf } from './charge.ts';
 import { type CloseDeps, createClose } from './close.ts';
 import { createCompleteStep } from './complete-step.ts';
+import { createExpireCalls } from './expire-calls.ts';
 import { createFailStep } from './fail-step.ts';
 import { createRecordLateCall } from './record-late-call.ts';
 import { createSnapshot } from './snapshot.ts';
@@ -24,6 +25,7 @@ export function createTurns(deps: CloseDeps) {
     renewLease: (writer: StepWriter, told?: ModelUsage): Promise<boolean> =>
       deps.log.renewLease(writer, told && JSON.stringify(openCallOf(deps.catalogue, writer, told))),
     ...createClose(deps),
+    expireCalls: createExpireCalls(deps),
     snapshot: createSnapshot(deps),
   };
 }

@@ -1,7 +1,7 @@
 // What the store knows of a session, for a workflow run that starts without carried state.
-import type { PendingMessage, SessionSnapshot } from '../../workflows/protocol.ts';
+import type { PendingCall, PendingMessage, RunningTurn, SessionSnapshot } from '../../workflows/protocol.ts';
 import type { SessionLog, SessionTransaction } from '../stores/log.ts';
-import type { MessageRow } from '../stores/schema.ts';
+import type { MessageRow, ToolCallRow } from '../stores/schema.ts';
 
 /** UTF-16 units of a text that Temporal's UI gets to show. */
 const PREVIEW_LENGTH = 80;
@@ -25,6 +25,28 @@ export const pending = (user: MessageRow, showPreviews: boolean): PendingMessage
   preview: showPreviews ? preview(user.text) : '',
 });
 
+/** A call that the workflow waits for. */
+export const pendingCall = ({ id, name, expires_at }: ToolCallRow): PendingCall => ({
+  callId: id,
+  name,
+  expiresAtMs: expires_at,
+});
+
+/** Where the turn of an open reply stands: at a step that is being written, or after one whose calls want results. */
+async function running(
+  tx: SessionTransaction,
+  user: MessageRow,
+  showPreviews: boolean,
+): Promise<RunningTurn> {
+  const turn = pending(user, showPreviews);
+  const last = await tx.messages.lastStep(turn.replyId);
+  if (last === 0) return { ...turn, step: 1 };
+  const open = await tx.messages.openToolCalls(turn.replyId);
+  return open.length > 0
+    ? { ...turn, step: last, calls: open.map(pendingCall) }
+    : { ...turn, step: last + 1 };
+}
+
 async function read(tx: SessionTransaction, showPreviews: boolean): Promise<SessionSnapshot> {
   const { session } = tx;
   const open = session.open_reply_id === null ? undefined : await tx.messages.userOf(session.open_reply_id);
@@ -35,7 +57,7 @@ async function read(tx: SessionTransaction, showPreviews: boolean): Promise<Sess
     ended,
     expiresAtMs: session.expires_at,
     head: open ? open.parent_id : session.head,
-    open: open ? pending(open, showPreviews) : null,
+    open: open ? await running(tx, open, showPreviews) : null,
     queue: (await tx.messages.queued(session.id)).map((user) => pending(user, showPreviews)),
   };
 }

@@ -2,7 +2,11 @@
 import { toTimestamp, toTimestampOrNull, type Usage } from '../contracts/common.ts';
 import type { Message } from '../contracts/messages.ts';
 import { formatUsd } from '../models/catalogue.ts';
-import type { MessageRow, UsageColumns } from '../stores/schema.ts';
+import type { MessageRow, ToolCallRow, UsageColumns } from '../stores/schema.ts';
+import { toolCallView, waitingFor } from './tool-calls.ts';
+
+/** Stands between the texts of two steps, streamed as the beginning of the later one. */
+export const STEP_SEPARATOR = '\n\n';
 
 export function usageView(columns: UsageColumns): Usage {
   const { input_tokens, output_tokens, cache_creation_input_tokens, cache_read_input_tokens } = columns;
@@ -16,7 +20,8 @@ export function usageView(columns: UsageColumns): Usage {
   };
 }
 
-export function messageView(row: MessageRow): Message {
+/** @param calls Those of a reply, in their order. */
+export function messageView(row: MessageRow, calls: readonly ToolCallRow[] = []): Message {
   return {
     id: row.id,
     session_id: row.session_id,
@@ -28,8 +33,8 @@ export function messageView(row: MessageRow): Message {
     stop_reason: row.stop_reason,
     model: row.model,
     usage: usageView(row),
-    tool_calls: [],
-    waiting_for: [],
+    tool_calls: calls.map(toolCallView),
+    waiting_for: waitingFor(calls),
     files: [],
     error: row.error === null ? null : JSON.parse(row.error),
     created_at: toTimestamp(row.created_at),
@@ -37,8 +42,17 @@ export function messageView(row: MessageRow): Message {
   };
 }
 
+type Block = Message['content_blocks'][number];
+
+/** The blocks of the complete steps, and after them what readers have of the step that is being written. */
+export function blocksWith(row: MessageRow, text: string): Block[] {
+  const complete: Block[] = JSON.parse(row.blocks);
+  const rest = text.startsWith(row.text) ? text.slice(row.text.length) : text;
+  const spoken = row.text === '' ? rest : rest.replace(STEP_SEPARATOR, '');
+  return spoken === '' ? complete : [...complete, { type: 'text', text: spoken }];
+}
+
 /** A reply that is still being written shows what its readers have been sent so far. */
-export function partialView(row: MessageRow, text: string): Message {
-  const blocks = text === '' ? [] : [{ type: 'text', text }];
-  return { ...messageView(row), content: text, content_blocks: blocks };
+export function partialView(row: MessageRow, text: string, calls: readonly ToolCallRow[] = []): Message {
+  return { ...messageView(row, calls), content: text, content_blocks: blocksWith(row, text) };
 }

@@ -1,11 +1,11 @@
 // A session row as the API shows it, with the warnings that its settings deserve.
 import { toTimestamp, toTimestampOrNull } from '../contracts/common.ts';
 import type { SessionSummary } from '../contracts/sessions.ts';
-import { type ToolEntry, toolName } from '../contracts/tools.ts';
 import type { Catalogue } from '../models/catalogue.ts';
 import type { SessionRow } from '../stores/schema.ts';
 import type { ToolRegistry } from '../tools/registry.ts';
 import { usageView } from './messages.ts';
+import { type StoredTool, toolsOf } from './tools.ts';
 
 export interface SessionViewDeps {
   catalogue: Catalogue;
@@ -30,9 +30,9 @@ export function createSessionView({ catalogue, tools }: SessionViewDeps) {
     return [`Model '${model}' is retired: '${entry.resolvesTo}' answers in its place.`];
   }
 
-  function toolWarnings(entries: ToolEntry[]): string[] {
+  function toolWarnings(entries: StoredTool[]): string[] {
     return entries
-      .map((entry) => tools.find(toolName(entry)))
+      .map(({ name }) => tools.find(name))
       .filter((tool) => tool !== undefined && !tool.available)
       .map((tool) => `Tool '${tool?.name}' can't run and is not offered to the model: ${tool?.reason}.`);
   }
@@ -43,7 +43,7 @@ export function createSessionView({ catalogue, tools }: SessionViewDeps) {
   }
 
   return function sessionView(row: SessionRow): SessionSummary {
-    const entries: ToolEntry[] = JSON.parse(row.tools);
+    const entries = toolsOf(row);
     const options: TurnOptions = JSON.parse(row.turn_options);
     const usage = usageView(row);
     return {
@@ -54,7 +54,7 @@ export function createSessionView({ catalogue, tools }: SessionViewDeps) {
       status: row.status,
       ended_at: toTimestampOrNull(row.ended_at),
       ended_reason: row.ended_reason === 'deleted' ? null : row.ended_reason,
-      tools: entries.map(toolName),
+      tools: entries.map(({ name }) => name),
       metadata: JSON.parse(row.metadata),
       memory: {},
       on_busy: row.on_busy,

@@ -8,6 +8,8 @@ import { createMessageReader } from '../services/messages/reader.ts';
 import { createModels } from '../services/models.ts';
 import type { Services } from '../services/ports.ts';
 import { createSessions } from '../services/sessions/index.ts';
+import { createToolCalls } from '../services/tool-calls/index.ts';
+import { createTools } from '../services/tools/index.ts';
 import { createAccessStore } from '../stores/access.ts';
 import type { Core } from './core.ts';
 import type { ApiOptions } from './options.ts';
@@ -17,9 +19,12 @@ export function createApi(core: Core, options: ApiOptions, health: HealthService
   const { syncWaitMs } = settings;
   const messages = createMessages({ ...core, syncWaitMs });
   const apiKeys = createApiKeys({ ...core, access: createAccessStore(core.store), secretKey });
+  const reader = createMessageReader(core.db);
   const services: Services = {
-    sessions: createSessions({ ...core, reader: createMessageReader(core.db) }),
+    sessions: createSessions({ ...core, reader }),
     messages,
+    tools: createTools(core),
+    toolCalls: createToolCalls({ ...core, reader }),
     events: createEvents(core),
     apiKeys,
     models: createModels(core.catalogue),

@@ -11,6 +11,7 @@ import { createSessionsStore } from '../stores/sessions.ts';
 import { connectTemporal } from '../temporal/connection.ts';
 import { ensureSearchAttributes } from '../temporal/search-attributes.ts';
 import { createSessionGateway } from '../temporal/session-gateway.ts';
+import { createSchemaChecker } from '../tools/json-schema/checker.ts';
 import { createToolRegistry } from '../tools/registry.ts';
 import { createTurns } from '../turns/index.ts';
 import { createSessionView } from '../views/sessions.ts';
@@ -36,7 +37,9 @@ export async function openCore(options: CoreOptions) {
       : createPolledChannel({ channel: inProcess, seqsOf: sessions.seqsOf, log: logger });
   const log = createSessionLog({ store, now, committed: channel.publish });
   const feed = createEventFeed({ log, channel });
-  const sessionView = createSessionView({ catalogue, tools: createToolRegistry() });
+  const registry = createToolRegistry();
+  const checker = createSchemaChecker();
+  const sessionView = createSessionView({ catalogue, tools: registry });
   const turns = createTurns({ log, catalogue, sessionView });
 
   const temporal = await connectTemporal(where.connection, logger);
@@ -48,7 +51,7 @@ export async function openCore(options: CoreOptions) {
 
   return {
     ...{ store, db, log, sessions, channel, feed, sessionView, turns, logger, now },
-    ...{ temporal, engine, signals, once, catalogue, showPreviews },
+    ...{ temporal, engine, signals, once, catalogue, showPreviews, registry, checker },
     async close(): Promise<void> {
       await temporal.close().then(signals.flush);
       await db.destroy();

@@ -7,8 +7,8 @@ let store: TestStore;
 let activities: ReturnType<typeof createSessionActivities>;
 beforeAll(async () => {
   store = await openTestStore({ now: () => nowMs });
-  const { turns, log } = store;
-  activities = createSessionActivities({ turns, log, showPreviews: true });
+  const { turns, log, rows: messages } = store;
+  activities = createSessionActivities({ turns, log, messages, showPreviews: true });
 });
 afterAll(() => store.close());
 

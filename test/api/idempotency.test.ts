@@ -15,6 +15,8 @@ const modelCallsFor = (content: string): number =>
 /** An account of its own, so that its only admin key and its lists are nobody else's. */
 const newAccount = (name: string): Promise<ApiClient> => server.as(name, 'admin');
 
+const TOOL = { name: 'look_up', description: 'Looks something up', parameters: { type: 'object' } };
+
 /** One request of each write that the API documents: where it goes, and what must be true of its answer. */
 const WRITES: Record<string, (api: ApiClient) => Promise<{ path: string; body?: object }>> = {
   'post /v1/sessions': async () => ({ path: '/v1/sessions', body: { model: 'claude-haiku' } }),
@@ -36,6 +38,20 @@ const WRITES: Record<string, (api: ApiClient) => Promise<{ path: string; body?: 
     path: `/v1/sessions/${(await api.session()).id}/messages`,
     body: { content: 'Hello' },
   }),
+  'post /v1/sessions/{sessionId}/tools': async (api) => ({
+    path: `/v1/sessions/${(await api.session()).id}/tools`,
+    body: TOOL,
+  }),
+  'delete /v1/sessions/{sessionId}/tools/{name}': async (api) => ({
+    path: `/v1/sessions/${(await api.session({ tools: [TOOL] })).id}/tools/${TOOL.name}`,
+  }),
+  'post /v1/sessions/{sessionId}/tool-results': async (api) => {
+    const session = await api.session({ tools: [TOOL] });
+    const { tool_calls } = await api.send(session.id, `[[rounds=1]] use tool ${TOOL.name}`);
+    // Whoever waits for the end is told the same before and after a restart.
+    const body = { tool_call_id: tool_calls[0].id, result: 'once', wait: true };
+    return { path: `/v1/sessions/${session.id}/tool-results`, body };
+  },
   'post /v1/api-keys': async () => ({ path: '/v1/api-keys', body: { name: 'ci', level: 'standard' } }),
   'delete /v1/api-keys/{keyId}': async (api) => ({
     path: `/v1/api-keys/${(await api.post('/v1/api-keys', { name: 'ci', level: 'standard' })).body.id}`,
@@ -70,7 +86,7 @@ describe('every write', () => {
       const shown = 'key' in first.body ? { ...first.body, key: null } : first.body;
       expect([write, isReplay(first), isReplay(again)]).toEqual([write, false, true]);
       expect([write, again.status, again.body]).toEqual([write, first.status, shown]);
-      if (!write.startsWith('post /v1/sessions/') || write.endsWith('messages')) continue;
+      if (!/\/(complete|archive|interrupt)$/.test(write)) continue;
       // These take no body at all, so that there is no other one.
       expect([write, (await send({ x: 1 })).status]).toEqual([write, 400]);
     }

@@ -26,7 +26,7 @@ suite(TITLE, () => {
   });
   afterAll(cleanUp);
 
-  const given = (values: Record<string, string>): string =>
+  const given = (values: Record<string, unknown>): string =>
     Object.entries({ apiKey, ...values })
       .map(([name, value]) => `const ${name} = ${JSON.stringify(value)};`)
       .join('\n');
@@ -333,9 +333,39 @@ suite(TITLE, () => {
     });
   });
 
+  describe('Creating custom tools, and handling their calls', () => {
+    it('registers the tool, and the turn goes on with what the handler submits', async () => {
+      const { id: sessionId } = await server.api.session();
+      await runs('customTool', { sessionId });
+      const tools = (await server.api.get(`/v1/sessions/${sessionId}/tools`)).body.data;
+      expect(tools).toMatchObject([{ name: 'get_customer_orders', type: 'custom', available: true }]);
+
+      const question = 'use tool get_customer_orders {"customer_id":"cust_12345"}';
+      const frames = [];
+      for await (const frame of server.api.stream(sessionId, question)) frames.push(frame.data);
+      const event = frames.find(({ type }) => type === 'tool_call');
+      expect(event.tool_call.parameters).toEqual({ customer_id: 'cust_12345', limit: 10 });
+      expect(frames.at(-1)).toMatchObject({ type: 'message', message: { status: 'requires_action' } });
+
+      const database = `const yourDatabase = { getOrders: async (id, limit) => [{ order: 7, id, limit }] };`;
+      const outcome = await runSnippet({
+        url: server.url,
+        preamble: `${given({ sessionId, event })}\n${database}`,
+        code: snippet('handleToolCall'),
+      });
+      expect(outcome).toMatchObject({ code: 0, stderr: '' });
+      const path = `/v1/sessions/${sessionId}/messages/${event.message_id}`;
+      const reply = await eventually(
+        async () => (await server.api.get(path)).body,
+        ({ status }) => status === 'completed',
+      );
+      expect(reply.content).toContain('"order":7');
+      expect(JSON.parse(reply.tool_calls[0].result)).toEqual([{ order: 7, id: 'cust_12345', limit: 10 }]);
+    });
+  });
+
   // Chapters whose calls are not built yet.
   it.todo('Attaching files');
-  it.todo('Creating custom tools, and handling their calls');
   it.todo('Webhooks and their signatures');
   it.todo('WebSocket connections');
   it.todo('The Node.js and Python SDKs');

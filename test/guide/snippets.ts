@@ -23,6 +23,8 @@ const MARKS = {
   sendMessage: ['const response = await fetch(', "console.log('AI Response:', message.content);"],
   stream: ['const response = await fetch(', 'process.stdout.write(data.text);\n}\n}\n}'],
   enableTools: ['const session = await createSession({', '});'],
+  customTool: ['const customTool = {', 'body: JSON.stringify(customTool)\n});'],
+  handleToolCall: ['const toolCall = event.tool_call;', ');\n}'],
   handleEvent: ['function handleEvent(event) {', "console.error('Error:', event.message);\nbreak;\n}\n}"],
   rateLimitHeaders: ['X-RateLimit-Limit: 1000', 'X-RateLimit-Reset: 1708423200'],
   apiCallWithRetry: [

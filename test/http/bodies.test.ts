@@ -74,7 +74,7 @@ describe('fields', () => {
     [
       { model: 'm', tools: ['calculator', 'hammer'] },
       'tools[1]',
-      "The 'tools[1]' field must be one of the built-in tools: web_search, web_fetch, calculator, code_interpreter, file_handler",
+      "The 'tools[1]' field must be one of the built-in tools (web_search, web_fetch, calculator, code_interpreter, file_handler), or a tool of your own with 'name', 'description' and 'parameters'",
     ],
     [
       { model: 'm', tools: [{ name: 'calculator', config: {} }] },

@@ -88,7 +88,7 @@ describe('every route with every level', () => {
         ),
       );
       const answer = await app.call(route.method.toUpperCase(), path, {
-        body: { ...picked, account_id: 'x' },
+        body: { ...(route.examples?.request ?? picked), account_id: 'x' },
       });
       expectError(answer, 400, 'invalid_request', 'account_id');
     }

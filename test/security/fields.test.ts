@@ -11,7 +11,7 @@ beforeAll(async () => {
   const session = await system.api.session({ metadata: { kept: 'yes' } });
   const message = await system.api.send(session.id, 'Hello');
   const key = await system.api.post('/v1/api-keys', { name: 'second', level: 'admin' });
-  ids = { sessionId: session.id, messageId: message.id, keyId: key.body.id };
+  ids = { sessionId: session.id, messageId: message.id, keyId: key.body.id, name: 'no_such_tool' };
 });
 afterAll(() => system.stop());
 

@@ -15,7 +15,12 @@ beforeAll(async () => {
 });
 afterAll(() => system.stop());
 
-const IDS = { sessionId: 'sess_unknown', messageId: 'msg_unknown', keyId: 'key_unknown' };
+const IDS = {
+  sessionId: 'sess_unknown',
+  messageId: 'msg_unknown',
+  keyId: 'key_unknown',
+  name: 'no_such_tool',
+};
 const REFUSED = {
   error: {
     code: 'insufficient_permissions',

@@ -16,15 +16,18 @@ const NOBODYS: Record<string, string> = {
   sessionId: 'sess_000000000000000000000000',
   messageId: 'msg_000000000000000000000000',
   keyId: 'key_000000000000000000000000',
+  name: 'no_such_tool',
 };
 
 /** Two of everything, so that every list has a second page. */
-async function furnish(client: ApiClient): Promise<Record<string, string>> {
+/** @param tool Name of the session's tool, an id of its own kind within the session. */
+async function furnish(client: ApiClient, tool: string): Promise<Record<string, string>> {
   await client.session({ metadata: { tag: 'private' } });
-  const session = await client.session({ metadata: { tag: 'private' } });
-  const message = await client.send(session.id, 'A private text');
+  const tools = [tool, 'second_tool'].map((name) => ({ name, description: 'Looks something up' }));
+  const session = await client.session({ metadata: { tag: 'private' }, tools });
+  const message = await client.send(session.id, `A private text: use tool ${tool} use tool second_tool`);
   const key = await client.post('/v1/api-keys', { name: 'second', level: 'admin' });
-  return { sessionId: session.id, messageId: message.id, keyId: key.body.id };
+  return { sessionId: session.id, messageId: message.id, keyId: key.body.id, name: tool };
 }
 
 beforeAll(async () => {
@@ -32,7 +35,7 @@ beforeAll(async () => {
   owner = system.api;
   intruder = await system.as('intruder', 'admin');
   operations = await operationsOf(system.url);
-  [theirs, mine] = [await furnish(owner), await furnish(intruder)];
+  [theirs, mine] = [await furnish(owner, 'their_tool'), await furnish(intruder, 'my_tool')];
 });
 afterAll(() => system.stop());
 
@@ -76,6 +79,7 @@ it('shows nothing of another tenant in any list, whatever is filtered for', asyn
     const query = new URLSearchParams({ limit: '100' });
     for (const [name, value] of Object.entries(filters))
       if (operation.queryParameters.includes(name.replace(/\[.*/, ''))) query.set(name, value);
+    if (operation.path.endsWith('/tool-calls')) query.set('status', 'awaiting_result');
     const { status, body } = await intruder.get(`${operation.path}?${query}`);
     expect([operation.name, status]).toEqual([operation.name, 200]);
     const seen = JSON.stringify(body);
@@ -132,7 +136,7 @@ it('joins no request of another tenant by its Idempotency-Key', async () => {
 });
 
 it('gives nothing to who claims to have read a part already', async () => {
-  const { sessionId } = await furnish(owner);
+  const { sessionId } = await furnish(owner, 'their_tool');
   const claims: Record<string, string>[] = [
     { 'Last-Event-ID': '1' },
     { 'Last-Event-ID': '1', Accept: 'text/event-stream' },

@@ -125,7 +125,7 @@ describe('a session that owes an answer while no run is open', () => {
     await store.open(await store.send(session), null);
     const rows = createSweepStore(store.store);
     nowMs += 31_000;
-    const claims = await Promise.all([1, 2, 3].map(() => rows.claimOwing(nowMs, nowMs + 30_000)));
+    const claims = await Promise.all([1, 2, 3].map(() => rows.claimOwing(nowMs, nowMs + 30_000, false)));
     expect(claims.flat().map((row) => row.id)).toEqual([session]);
   });
 });

@@ -68,9 +68,10 @@ export async function startTestEngine(options: TestEngineOptions = {}) {
   const store = await openTestStore({ now, engine: lossy(gateway, lost), showPreviews, worker: identity });
   const simulator = await startSimulator({ echoOnly: true, tokenMs: 0 });
   const adapter = createAnthropicModel({ apiKey: 'test', baseUrl: simulator.url });
-  const { turns, log, rows: messages, catalogue } = store;
+  const { turns, log, rows: messages, catalogue, checker } = store;
   const activities = createActivities({
-    ...{ model: options.model ?? adapter, turns, log, messages, catalogue, showPreviews, worker: identity },
+    ...{ model: options.model ?? adapter, turns, log, messages, catalogue, checker, showPreviews },
+    worker: identity,
     isUnderWay: gateway.isUnderWay,
   });
   let worker: SessionWorker | undefined;

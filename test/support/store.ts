@@ -20,6 +20,7 @@ import type { AcceptedMessage, Caller, SessionsService } from '../../src/service
 import { createSessions } from '../../src/services/sessions/index.ts';
 import { createSignals } from '../../src/services/signals.ts';
 import { createSweep } from '../../src/services/sweep/index.ts';
+import { createToolCalls } from '../../src/services/tool-calls/index.ts';
 import { createAccessStore } from '../../src/stores/access.ts';
 import { createSessionLog } from '../../src/stores/log.ts';
 import { createMessageRows } from '../../src/stores/message-rows.ts';
@@ -27,6 +28,7 @@ import { migrate } from '../../src/stores/migrate.ts';
 import { openStore } from '../../src/stores/open.ts';
 import type { MessageRow, SessionRow } from '../../src/stores/schema.ts';
 import { createSessionsStore } from '../../src/stores/sessions.ts';
+import { createSchemaChecker } from '../../src/tools/json-schema/checker.ts';
 import { createToolRegistry } from '../../src/tools/registry.ts';
 import type { Begun } from '../../src/turns/begin.ts';
 import { createTurns } from '../../src/turns/index.ts';
@@ -57,6 +59,7 @@ const silentEngine: Engine = {
   start: quiet,
   message: quiet,
   interrupt: quiet,
+  toolResult: quiet,
   configure: quiet,
   end: quiet,
   state: quiet,
@@ -132,17 +135,21 @@ export async function openTestStore(options: TestStoreOptions = {}) {
   const channel = createLiveChannel();
   const log = createSessionLog({ store, now, committed: channel.publish });
   const feed = createEventFeed({ log, channel });
-  const sessionView = createSessionView({ catalogue, tools: createToolRegistry() });
+  const registry = createToolRegistry();
+  const checker = createSchemaChecker();
+  const sessionView = createSessionView({ catalogue, tools: registry });
   const turns = createTurns({ log, catalogue, sessionView });
   const engine = { ...silentEngine, ...options.engine };
   const signals = createSignals({ engine, db, log: logger, now });
-  const accept = { catalogue, showPreviews };
+  const accept = { catalogue, showPreviews, checker };
   const once = createOnce({ db, now });
   const shared = { db, log, sessions: createSessionsStore(db), engine, signals, once, now, ...accept };
   const messages = createMessages({ ...shared, channel, feed, syncWaitMs: 10_000 });
+  const reader = createMessageReader(db);
+  const toolCalls = createToolCalls({ ...shared, reader });
   const sessions = createSessions({
     ...shared,
-    reader: createMessageReader(db),
+    reader,
     turns,
     sessionView,
   });
@@ -170,7 +177,12 @@ export async function openTestStore(options: TestStoreOptions = {}) {
 
   return {
     ...{ file, store, db, log, channel, feed, turns, sweep, rows, catalogue, caller },
-    ...{ sessions: withoutKeys(sessions), services: { sessions, messages, apiKeys }, messages },
+    ...{
+      sessions: withoutKeys(sessions),
+      services: { sessions, messages, apiKeys, toolCalls },
+      messages,
+      checker,
+    },
     ...{ sessionRow, messageRow, signals },
 
     async createSession(fields: Partial<CreateSession> = {}): Promise<string> {

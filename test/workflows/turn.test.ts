@@ -32,6 +32,11 @@ function effectsWith(changes: Partial<TurnEffects>): { effects: TurnEffects; ask
     stopped: () => new Promise(() => undefined),
     isStepFailure: (error) => error instanceof StepFailure,
     cancelModelStep: () => undefined,
+    called: () => undefined,
+    results: async () => 'all',
+    expireCalls: async () => result('failed'),
+    nextStep: () => TURN,
+    isFull: () => false,
     ...changes,
   };
   return {

@@ -11,6 +11,7 @@ import { modelRoutes } from './models.ts';
 import { probeRoutes } from './probes.ts';
 import { sessionActionRoutes } from './session-actions.ts';
 import { sessionRoutes } from './sessions.ts';
+import { toolRoutes } from './tools.ts';
 
 interface RoutesOptions {
   services: Services;
@@ -23,6 +24,7 @@ export function createRoutes({ services, settings }: RoutesOptions): Route[] {
     ...sessionRoutes(deps),
     ...sessionActionRoutes(deps),
     ...messageRoutes(deps),
+    ...toolRoutes(deps),
     ...eventRoutes(deps),
     ...apiKeyRoutes(deps),
     ...modelRoutes(deps),

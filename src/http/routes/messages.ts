@@ -44,13 +44,16 @@ const createMessage = ({ services: { messages } }: RouteDeps) =>
         idempotency,
       );
       const headers = replayHeaders(replayed);
+      const later = (message: Message) =>
+        json(message, { status: 202, headers: { ...headers, Location: locationOf(accepted) } });
+      const waiting = mode === 'sync' ? undefined : await messages.behindWaitingTurn(accepted);
+      if (waiting) return later(waiting);
       if (mode === 'stream') return stream(messages.followReply(accepted, signal), headers);
       const { message, settled } =
         mode === 'background'
           ? { message: await readReply(messages, caller, accepted), settled: false }
           : await awaitReply(messages, caller, accepted, signal);
-      if (settled) return json(message, { headers });
-      return json(message, { status: 202, headers: { ...headers, Location: locationOf(accepted) } });
+      return settled ? json(message, { headers }) : later(message);
     },
   });
 

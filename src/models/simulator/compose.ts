@@ -22,9 +22,10 @@ const FILLER =
 
 export function composeAnswer(conversation: Conversation, markers: Markers, echoOnly: boolean): Answer {
   if (markers.isEmpty) return finish([], 'end_turn', markers);
-  const calls = findToolCalls(conversation);
+  const calls = findToolCalls(conversation, markers.rounds);
   const thinking = markers.isThinking ? [thinkingBlock()] : [];
-  if (calls.length > 0) return finish([...thinking, ...calls], 'tool_use', markers);
+  if (calls.length > 0)
+    return finish([...thinking, ...callWords(conversation, markers.rounds), ...calls], 'tool_use', markers);
   const words = toWords(composeText(conversation, echoOnly), markers.tokens);
   const isCut = words.length > conversation.maxTokens;
   const text = words.slice(0, conversation.maxTokens).join('');
@@ -89,11 +90,23 @@ function contentText(content: unknown): string {
   return content.map((block) => (block.type === 'text' ? String(block.text) : `(${block.type})`)).join('\n');
 }
 
+/** How often tools were called since the user's last text. */
+function roundsDone(messages: WireMessage[]): number {
+  const asked = messages.findLastIndex((message) => message.role === 'user' && textOf(message) !== '');
+  const since = messages.slice(asked + 1).filter(({ role }) => role === 'assistant');
+  return since.filter(({ content }) => content.some((block) => block.type === 'tool_use')).length;
+}
+
+function callWords({ messages }: Conversation, rounds: number | null): WireBlock[] {
+  return rounds === null ? [] : [{ type: 'text', text: `Round ${roundsDone(messages) + 1}.` }];
+}
+
 /** Results that just came are talked about; only fresh text can ask for the next calls. */
-function findToolCalls({ messages, toolNames }: Conversation): WireBlock[] {
+function findToolCalls({ messages, toolNames }: Conversation, rounds: number | null): WireBlock[] {
   const last = messages.at(-1);
   const isResult = last?.content.some((block) => block.type === 'tool_result') ?? false;
-  const text = isResult && last ? textOf(last) : lastUserText(messages);
+  const goesOn = roundsDone(messages) < (rounds ?? 1);
+  const text = isResult && last && !goesOn ? textOf(last) : lastUserText(messages);
   return [...text.matchAll(/use tool ([A-Za-z0-9_-]{1,64})[ \t]*/g)].flatMap((match) => {
     const name = match[1] ?? '';
     if (!toolNames.includes(name)) return [];

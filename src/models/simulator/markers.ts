@@ -13,6 +13,8 @@ export interface Markers {
   errorAfter: number | null;
   silentAfter: number | null;
   malformedAfter: number | null;
+  /** How often in a row the tools that the text asks for are called, with words before them. */
+  rounds: number | null;
   isEmpty: boolean;
   isThinking: boolean;
   isTooLong: boolean;
@@ -46,6 +48,7 @@ export function readMarkers(text: string): Markers {
     errorAfter: number('error_after'),
     silentAfter: number('silent_after'),
     malformedAfter: number('malformed_after'),
+    rounds: number('rounds'),
     isEmpty: values.has('empty'),
     isThinking: values.has('thinking'),
     isTooLong: values.has('context_too_long'),

@@ -6,7 +6,7 @@ import { type AcceptCallDeps, createAccept } from './accept.ts';
 import { createFollow, type FollowDeps } from './follow.ts';
 import { createReads } from './read.ts';
 import { createMessageReader } from './reader.ts';
-import { createWait, type WaitDeps } from './wait.ts';
+import { createBehindWaitingTurn, createWait, type WaitDeps } from './wait.ts';
 
 export type MessagesDeps = Omit<AcceptCallDeps & WaitDeps & FollowDeps, 'reader'> & { db: Kysely<Tables> };
 
@@ -15,6 +15,7 @@ export function createMessages(deps: MessagesDeps): MessagesService {
   return {
     accept: createAccept(shared),
     waitForReply: createWait(shared),
+    behindWaitingTurn: createBehindWaitingTurn(shared),
     followReply: createFollow(shared),
     ...createReads(shared),
   };

@@ -11,8 +11,25 @@ export type MessageReader = ReturnType<typeof createMessageReader>;
 export function createMessageReader(db: Kysely<Tables>) {
   const rows = createMessageRows(db);
 
-  const view = async (row: MessageRow): Promise<Message> =>
-    row.status === 'in_progress' ? partialView(row, await streamedText(db, row.id)) : messageView(row);
+  async function view(row: MessageRow): Promise<Message> {
+    if (row.role === 'user' || row.status === 'queued') return messageView(row);
+    const calls = await rows.toolCalls([row.id]);
+    if (row.status !== 'in_progress') return messageView(row, calls);
+    return partialView(row, await streamedText(db, row.id), calls);
+  }
+
+  /** Calls whose results the client owes to the turn that its session is at: nothing behind it can begin before. */
+  async function blockingCalls(sessionId: string): Promise<string[]> {
+    const open = await db
+      .selectFrom('tool_calls')
+      .innerJoin('sessions', 'sessions.open_reply_id', 'tool_calls.message_id')
+      .select('tool_calls.id')
+      .where('sessions.id', '=', sessionId)
+      .where('tool_calls.status', '=', 'awaiting_result')
+      .orderBy('tool_calls.position')
+      .execute();
+    return open.map(({ id }) => id);
+  }
 
   /** The live branch, oldest first, then the user messages that never joined it. At most `limit` rows of the branch. */
   async function conversation(session: SessionRow, limit?: number): Promise<MessageRow[]> {
@@ -20,5 +37,6 @@ export function createMessageReader(db: Kysely<Tables>) {
     return [...branch.reverse(), ...(await rows.unattached(session.id))];
   }
 
-  return { get: rows.get, queued: rows.queued, view, conversation };
+  const { get, queued, toolCall, toolCalls } = rows;
+  return { get, queued, toolCall, toolCalls, view, conversation, blockingCalls };
 }

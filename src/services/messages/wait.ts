@@ -1,8 +1,10 @@
 // Waits for a reply, for clients that want the answer in the response.
 import { notFound } from '../../contracts/errors.ts';
+import type { EventType } from '../../contracts/events.ts';
 import { isTerminal, type Message } from '../../contracts/messages.ts';
 import { createBell, POLL_INTERVAL_MS } from '../../events/bell.ts';
 import type { Change, LiveChannel } from '../../events/live-channel.ts';
+import type { MessageRow } from '../../stores/schema.ts';
 import type { MessageReader } from './reader.ts';
 
 export interface ReplyRef {
@@ -16,21 +18,56 @@ export interface WaitDeps {
   syncWaitMs: number;
 }
 
+/** Of the session or of the turn before: it has ended, or it waits for the client's own results. */
+const OTHERS: readonly EventType[] = ['session.ended', 'message.requires_action'];
+
 /** Words change nothing for who waits for the end, nor does what happens to other messages; a deletion names none. */
 const mayEnd =
   (replyId: string) =>
   ({ events }: Change): boolean =>
     !events ||
     events.some(({ type, message_id }) =>
-      message_id === null ? type === 'session.ended' : message_id === replyId && type !== 'message.delta',
+      message_id === replyId ? type !== 'message.delta' : OTHERS.includes(type),
     );
 
-export const createWait = ({ reader, channel, syncWaitMs }: WaitDeps) =>
-  /** Waits for the reply's end, at most the configured time. @throws 404 when its session is deleted meanwhile. */
-  async function waitForReply(
-    { sessionId, replyId }: ReplyRef,
-    signal: AbortSignal,
-  ): Promise<{ message: Message; settled: boolean }> {
+interface Wait {
+  message: Message;
+  settled: boolean;
+}
+
+/** The reply as it is, when it is queued behind a turn that waits for the client's own results: with these. */
+async function behindWaitingTurn(reader: MessageReader, row: MessageRow): Promise<Message | undefined> {
+  const blocked = row.status === 'queued' ? await reader.blockingCalls(row.session_id) : [];
+  return blocked.length > 0 ? { ...(await reader.view(row)), waiting_for: blocked } : undefined;
+}
+
+export const createBehindWaitingTurn =
+  ({ reader }: Pick<WaitDeps, 'reader'>) =>
+  async ({ replyId }: ReplyRef): Promise<Message | undefined> => {
+    const row = await reader.get(replyId);
+    return row && behindWaitingTurn(reader, row);
+  };
+
+export function createWait({ reader, channel, syncWaitMs }: WaitDeps) {
+  /** What there is to answer with now: the end, or a turn that needs the caller; undefined while waiting may help. */
+  async function answerTo(row: MessageRow): Promise<Wait | undefined> {
+    if (isTerminal(row.status) || row.status === 'requires_action')
+      return { message: await reader.view(row), settled: true };
+    const message = await behindWaitingTurn(reader, row);
+    return message && { message, settled: false };
+  }
+
+  async function find(replyId: string): Promise<MessageRow> {
+    const row = await reader.get(replyId);
+    if (!row) throw notFound('message');
+    return row;
+  }
+
+  /**
+   * Waits until the reply is over or needs the caller, at most the configured time; not at all behind a turn that waits
+   * for the client's own results. @throws 404 when its session is deleted meanwhile.
+   */
+  return async function waitForReply({ sessionId, replyId }: ReplyRef, signal: AbortSignal): Promise<Wait> {
     const bell = createBell(signal);
     const concerns = mayEnd(replyId);
     const unsubscribe = channel.subscribe(sessionId, (change) => {
@@ -40,11 +77,11 @@ export const createWait = ({ reader, channel, syncWaitMs }: WaitDeps) =>
     try {
       for (;;) {
         const heard = bell.listen();
-        const row = await reader.get(replyId);
-        if (!row) throw notFound('message');
-        const settled = isTerminal(row.status);
+        const row = await find(replyId);
+        const answer = await answerTo(row);
+        if (answer) return answer;
         const leftMs = deadline - Date.now();
-        if (settled || leftMs <= 0 || signal.aborted) return { message: await reader.view(row), settled };
+        if (leftMs <= 0 || signal.aborted) return { message: await reader.view(row), settled: false };
         await heard(Math.min(leftMs, POLL_INTERVAL_MS));
       }
     } finally {
@@ -52,3 +89,4 @@ export const createWait = ({ reader, channel, syncWaitMs }: WaitDeps) =>
       bell.stop();
     }
   };
+}

@@ -4,6 +4,7 @@ import type { CreateSession, Session } from '../../contracts/sessions.ts';
 import { newId } from '../../ids.ts';
 import type { SessionLog } from '../../stores/log.ts';
 import { indexMetadata } from '../../stores/sessions.ts';
+import type { SchemaChecker } from '../../tools/json-schema/checker.ts';
 import type { SessionView } from '../../views/sessions.ts';
 import type { Engine } from '../engine.ts';
 import type { Keep, Once } from '../idempotency.ts';
@@ -11,6 +12,7 @@ import { type AcceptDeps, acceptMessage } from '../messages/acceptance.ts';
 import type { NewTurn } from '../messages/new-rows.ts';
 import type { Caller, Idempotency, Written } from '../ports.ts';
 import type { Signals } from '../signals.ts';
+import { checkTools } from '../tools/definitions.ts';
 import { checkMaxTokens, checkModel } from '../turn-options.ts';
 import { newRow } from './new-row.ts';
 import type { ShowSession } from './read.ts';
@@ -23,6 +25,7 @@ function firstTurn({ message }: CreateSession): NewTurn | undefined {
 
 export interface CreateDeps extends AcceptDeps {
   log: SessionLog;
+  checker: SchemaChecker;
   sessionView: SessionView;
   show: ShowSession;
   engine: Engine;
@@ -32,7 +35,7 @@ export interface CreateDeps extends AcceptDeps {
 }
 
 export function createCreate(deps: CreateDeps) {
-  const { log, sessionView, show, engine, signals, once, catalogue, now } = deps;
+  const { log, sessionView, show, engine, signals, once, catalogue, checker, now } = deps;
 
   const store = (caller: Caller, body: CreateSession, keep: Keep) =>
     log.create(newRow(caller.accountId, body, now()), async (tx) => {
@@ -66,6 +69,7 @@ export function createCreate(deps: CreateDeps) {
   ): Promise<Written<Session>> {
     checkModel(catalogue, body.model);
     checkMaxTokens(catalogue, body.model, body.max_tokens);
+    checkTools(body.tools, checker);
     return once(
       caller,
       idempotency,

@@ -3,7 +3,6 @@ import { ApiError, notFound } from '../../contracts/errors.ts';
 import type { Interrupted } from '../../contracts/sessions.ts';
 import type { Catalogue } from '../../models/catalogue.ts';
 import { currentReplyId, interruptCurrent } from '../../turns/current.ts';
-import { messageView } from '../../views/messages.ts';
 import type { Keep, Once } from '../idempotency.ts';
 import type { MessageReader } from '../messages/reader.ts';
 import type { Caller, Idempotency, Written } from '../ports.ts';
@@ -31,7 +30,7 @@ export function createInterrupt(deps: InterruptDeps) {
     });
     if (!reply) return { interrupted: true, message: null };
     signals.interruptLater(session, { replyId: reply.id });
-    return { interrupted: true, message: messageView(reply) };
+    return { interrupted: true, message: await reader.view(reply) };
   }
 
   /** The reply that the first try has stopped, whatever the session does by now. */
@@ -40,7 +39,7 @@ export function createInterrupt(deps: InterruptDeps) {
     if (replyId === NOTHING) return { interrupted: true, message: null };
     const reply = await reader.get(replyId);
     if (!reply) throw notFound('message');
-    return { interrupted: true, message: messageView(reply) };
+    return { interrupted: true, message: await reader.view(reply) };
   }
 
   return (

@@ -3,12 +3,13 @@ import type { CreateSession } from '../../contracts/sessions.ts';
 import { newId } from '../../ids.ts';
 import { NO_LEASE, NO_USAGE, type SessionRow } from '../../stores/schema.ts';
 import { idleDeadline } from '../../turns/attach.ts';
+import { storedTool } from '../../views/tools.ts';
 import { turnOptionsOf } from '../turn-options.ts';
 
-const settingsOf = (body: CreateSession) => ({
+const settingsOf = (body: CreateSession, now: number) => ({
   model: body.model,
   system_prompt: body.system_prompt ?? null,
-  tools: JSON.stringify(body.tools ?? []),
+  tools: JSON.stringify((body.tools ?? []).map((entry) => storedTool(entry, now))),
   metadata: JSON.stringify(body.metadata ?? {}),
   turn_options: JSON.stringify(turnOptionsOf(body)),
   on_busy: body.on_busy ?? 'queue',
@@ -16,7 +17,7 @@ const settingsOf = (body: CreateSession) => ({
 });
 
 export function newRow(accountId: string, body: CreateSession, now: number): SessionRow {
-  const settings = settingsOf(body);
+  const settings = settingsOf(body, now);
   return {
     ...settings,
     id: newId('sess'),

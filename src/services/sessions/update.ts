@@ -6,12 +6,15 @@ import type { Catalogue } from '../../models/catalogue.ts';
 import type { SessionTransaction } from '../../stores/log.ts';
 import type { SessionPatch, SessionRow } from '../../stores/schema.ts';
 import { indexMetadata } from '../../stores/sessions.ts';
+import type { SchemaChecker } from '../../tools/json-schema/checker.ts';
 import { idleDeadline } from '../../turns/attach.ts';
 import type { SessionView, TurnOptions } from '../../views/sessions.ts';
+import { storedTool } from '../../views/tools.ts';
 import type { Keep, Once } from '../idempotency.ts';
 import type { Caller, Idempotency, Written } from '../ports.ts';
 import { type ChangeDeps, changeSession } from '../session-access.ts';
 import type { Signals } from '../signals.ts';
+import { checkTools } from '../tools/definitions.ts';
 import { checkMaxTokens, checkModel, turnOptionsOf } from '../turn-options.ts';
 import type { ShowSession } from './read.ts';
 
@@ -54,7 +57,7 @@ function expiryOf(session: SessionRow, { expires_after_seconds }: UpdateSession,
 
 async function applyUpdate(tx: SessionTransaction, body: UpdateSession, catalogue: Catalogue): Promise<void> {
   const { model, system_prompt, on_busy } = body;
-  const tools = body.tools && JSON.stringify(body.tools);
+  const tools = body.tools && JSON.stringify(body.tools.map((entry) => storedTool(entry, tx.now)));
   await patchMetadata(tx, body);
   const options = mergeOptions(tx.session, body);
   // Only what this request sets is checked: a catalogue that has shrunk must not refuse new metadata.
@@ -75,6 +78,7 @@ function checkEnded({ status }: SessionRow, fields: string[]): void {
 
 export interface UpdateDeps extends ChangeDeps {
   catalogue: Catalogue;
+  checker: SchemaChecker;
   sessionView: SessionView;
   show: ShowSession;
   signals: Signals;
@@ -82,7 +86,7 @@ export interface UpdateDeps extends ChangeDeps {
 }
 
 export function createUpdate(deps: UpdateDeps) {
-  const { catalogue, sessionView, show, signals, once } = deps;
+  const { catalogue, checker, sessionView, show, signals, once } = deps;
 
   async function apply(caller: Caller, id: string, body: UpdateSession, keep: Keep): Promise<Session> {
     const fields = Object.keys(body);
@@ -106,6 +110,7 @@ export function createUpdate(deps: UpdateDeps) {
     idempotency: Idempotency | null,
   ): Promise<Written<Session>> {
     if (body.model !== undefined) checkModel(catalogue, body.model);
+    checkTools(body.tools, checker);
     return once(
       caller,
       idempotency,

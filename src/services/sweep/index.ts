@@ -7,8 +7,8 @@ import { type DeadWorkDeps, deadWork } from './dead-work.ts';
 import { type HalfDeletedDeps, halfDeleted } from './half-deleted.ts';
 import type { Look } from './look.ts';
 import { type LostAttemptsDeps, lostAttempts } from './lost-attempts.ts';
-import { type LostSignalsDeps, lostEnds, lostMessages } from './lost-signals.ts';
-import { type MissedExpiriesDeps, missedExpiries } from './missed-expiries.ts';
+import { type LostSignalsDeps, lostEnds, lostMessages, lostResults } from './lost-signals.ts';
+import { type MissedExpiriesDeps, missedCallExpiries, missedExpiries } from './missed-expiries.ts';
 import { type OwedAnswersDeps, owedAnswers } from './owed-answers.ts';
 import { type UnopenedTurnsDeps, unopenedTurns } from './unopened-turns.ts';
 
@@ -62,9 +62,11 @@ export function createSweep(deps: SweepDeps) {
     ...urgentLooks,
     helpEach(deadWork(shared)),
     helpEach(lostMessages(shared)),
+    helpEach(lostResults(shared)),
     helpEach(lostEnds(shared)),
     helpEach(owedAnswers(shared)),
     helpEach(missedExpiries(shared)),
+    helpEach(missedCallExpiries(shared)),
     helpEach(halfDeleted(shared)),
     () => purgeIdempotency(store.db, now()),
   ];

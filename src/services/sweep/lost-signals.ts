@@ -1,5 +1,5 @@
 // What was accepted and never said to its workflow is said again. Twice is harmless: rows decide what it means.
-import type { MessageRow, SessionRow } from '../../stores/schema.ts';
+import type { MessageRow, SessionRow, ToolCallRow } from '../../stores/schema.ts';
 import { messageSignal, type Signals } from '../signals.ts';
 import { type Look, lostBefore, type SweepRows } from './look.ts';
 
@@ -21,4 +21,9 @@ export const lostEnds = (deps: LostSignalsDeps): Look<SessionRow> => ({
   async help(session) {
     if (session.ended_reason) await deps.signals.end(session, session.ended_reason);
   },
+});
+
+export const lostResults = (deps: LostSignalsDeps): Look<{ session: SessionRow; call: ToolCallRow }> => ({
+  find: (everything) => deps.rows.unsignalledResults(lostBefore(everything, deps)),
+  help: ({ session, call }) => deps.signals.toolResult(session, { callId: call.id }),
 });

@@ -21,3 +21,13 @@ export const missedExpiries = ({ rows, engine, now }: MissedExpiriesDeps): Look<
   help: (session) =>
     engine.configure(engineSession(session), { model: session.model, expiresAtMs: session.expires_at }),
 });
+
+/** Calls of tools as well: a run that was lost has lost their timers. Any word starts it again from the store. */
+export const missedCallExpiries = ({ rows, engine, now }: MissedExpiriesDeps): Look<SessionRow> => ({
+  find() {
+    const at = now();
+    return rows.claimOverdueCalls(at - OVERDUE_AFTER_MS, at, at + CHECK_EVERY_MS);
+  },
+  help: (session) =>
+    engine.configure(engineSession(session), { model: session.model, expiresAtMs: session.expires_at }),
+});

@@ -45,7 +45,7 @@ export function owedAnswers(deps: OwedAnswersDeps): Look<SessionRow> {
   return {
     find(everything) {
       const at = now();
-      return rows.claimOwing(everything ? Number.MAX_SAFE_INTEGER : at, at + CHECK_EVERY_MS);
+      return rows.claimOwing(everything ? Number.MAX_SAFE_INTEGER : at, at + CHECK_EVERY_MS, everything);
     },
     async help(session) {
       const user = await owed(session);

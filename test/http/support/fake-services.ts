@@ -58,6 +58,16 @@ const KEY: ApiKey = {
   revoked_at: null,
 };
 
+/** Tools are tested with the whole system; here they only have to be there. */
+const absent = async (): Promise<never> => {
+  throw notFound('session');
+};
+const toolsOf = (): Services['tools'] => ({ list: absent, add: absent, remove: absent });
+const toolCallsOf = (): Services['toolCalls'] => ({
+  list: async () => ({ data: [], next: null }),
+  submit: absent,
+});
+
 export function createFake(): Fake {
   const fake: Fake = {
     services: {} as Services,
@@ -69,6 +79,8 @@ export function createFake(): Fake {
   fake.services = {
     sessions: sessionsOf(fake),
     messages: messagesOf(fake),
+    tools: toolsOf(),
+    toolCalls: toolCallsOf(),
     events: eventsOf(fake),
     apiKeys: apiKeysOf(fake),
     models: { list: () => [] },
@@ -191,6 +203,7 @@ function messagesOf(fake: Fake): Services['messages'] {
       if (idempotency) seen.set(keyOf(caller, idempotency), { ...idempotency, accepted });
       return first(accepted);
     },
+    behindWaitingTurn: async () => undefined,
     async waitForReply({ replyId }) {
       return { message: messageOf(fake, replyId), settled: true };
     },

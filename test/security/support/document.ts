@@ -49,6 +49,8 @@ const BODIES: Record<string, Record<string, unknown>> = {
   createSession: { model: 'claude-haiku' },
   updateSession: { metadata: { touched: 'yes' } },
   createMessage: { content: 'Hello', background: true },
+  createTool: { name: 'look_up', description: 'Looks something up' },
+  submitToolResults: { tool_call_id: 'call_000000000000000000000000', result: 'x' },
   createApiKey: { name: 'made by a test', level: 'read-only' },
 };
 

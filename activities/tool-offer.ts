@@ -1,0 +1,71 @@
+// The tools that the model is offered in a step, and what its calls of them mean: run by somebody, or refused in words.
+import { isCustomTool, type ToolEntry } from '../src/contracts/tools.ts';
+import type { ModelBlock, ModelTool } from '../src/models/port.ts';
+import type { SessionRow } from '../src/stores/schema.ts';
+import type { SchemaChecker } from '../src/tools/json-schema/checker.ts';
+import type { PreparedCall } from '../src/turns/tool-calls.ts';
+import { type StoredTool, toolsOf } from '../src/views/tools.ts';
+
+/** Calls of one step; what comes beyond is answered with words, and never run. */
+const CALLS_PER_STEP_MAX = 64;
+
+const ANY_OBJECT = { type: 'object', properties: {} };
+
+export interface ToolOffer {
+  tools: ModelTool[];
+  /** The calls of an answer, in its order. */
+  prepare(blocks: ModelBlock[]): PreparedCall[];
+}
+
+const toModelTool = ({ name, description, parameters }: StoredTool): ModelTool => ({
+  name,
+  description: description ?? '',
+  inputSchema: { ...(parameters ?? ANY_OBJECT), type: 'object' },
+});
+
+const isCall = (block: ModelBlock): boolean => block.type === 'tool_use';
+
+/** What the adapter leaves of an input that is no JSON object. */
+const brokenInput = ({ invalid_input_json }: ModelBlock): string | undefined =>
+  typeof invalid_input_json === 'string' ? invalid_input_json : undefined;
+
+type Checked = Pick<PreparedCall, 'parameters' | 'refusal'>;
+
+export function createToolOffers(checker: SchemaChecker) {
+  function check(block: ModelBlock, tool: StoredTool | undefined, known: string[]): Checked {
+    const parameters = (block.input ?? {}) as Record<string, unknown>;
+    const refuse = (refusal: string): Checked => ({ parameters, refusal });
+    if (!tool)
+      return refuse(`There is no tool '${block.name}'. The tools are: ${known.join(', ') || 'none at all'}.`);
+    if (brokenInput(block) !== undefined) return refuse('The input is not a JSON object. Call it again.');
+    const checked = checker.apply(tool.parameters ?? ANY_OBJECT, parameters);
+    if (!checked.ok) return refuse(`The input does not fit the tool's schema: ${checked.message}`);
+    return { parameters: checked.value, refusal: null };
+  }
+
+  return function offer(session: SessionRow): ToolOffer {
+    const tools = toolsOf(session).filter((tool) => isCustomTool(tool as ToolEntry));
+    const known = tools.map(({ name }) => name);
+    return {
+      tools: tools.map(toModelTool),
+      prepare: (blocks) =>
+        blocks.filter(isCall).map((block, index) => {
+          const tool = tools.find(({ name }) => name === block.name);
+          const checked = check(block, tool, known);
+          const refusal =
+            index < CALLS_PER_STEP_MAX
+              ? checked.refusal
+              : `At most ${CALLS_PER_STEP_MAX} tools can be called at once. Call it again later.`;
+          return {
+            providerId: String(block.id),
+            name: String(block.name),
+            type: 'custom',
+            parameters: checked.parameters,
+            refusal,
+            timeoutSeconds: tool?.timeout_seconds ?? null,
+            onTimeout: tool?.on_timeout ?? 'error',
+          };
+        }),
+    };
+  };
+}

@@ -1,0 +1,142 @@
+// Takes the results of a client's own tools: each call has one, whoever submits it first and however often.
+import { isDeepStrictEqual } from 'node:util';
+import { ApiError, notFound } from '../../contracts/errors.ts';
+import type { SubmitToolResults, ToolResult } from '../../contracts/tools.ts';
+import type { SessionTransaction } from '../../stores/log.ts';
+import type { MessageRow, SessionRow, ToolCallRow } from '../../stores/schema.ts';
+import { announceCalls, settleCall } from '../../turns/tool-calls.ts';
+import { toolCallView, waitingFor } from '../../views/tool-calls.ts';
+import type { Once } from '../idempotency.ts';
+import type { MessageReader } from '../messages/reader.ts';
+import type { Caller, Idempotency, SubmittedResults, Written } from '../ports.ts';
+import { type ChangeDeps, changeSession } from '../session-access.ts';
+import type { Signals } from '../signals.ts';
+
+export interface SubmitDeps extends ChangeDeps {
+  reader: MessageReader;
+  signals: Signals;
+  once: Once;
+}
+
+const resultsOf = (body: SubmitToolResults): ToolResult[] => ('results' in body ? body.results : [body]);
+const pathOf = (body: SubmitToolResults, index: number): string =>
+  'results' in body ? `results[${index}].tool_call_id` : 'tool_call_id';
+
+const closed = (call: ToolCallRow, why: string): ApiError =>
+  new ApiError('tool_call_closed', `The call ${call.id} ${why}; its result can't change`);
+
+const isSame = (call: ToolCallRow, { result, is_error = false }: ToolResult): boolean =>
+  call.status === 'completed' &&
+  (call.is_error === 1) === is_error &&
+  isDeepStrictEqual(call.result === null ? null : JSON.parse(call.result), result);
+
+/** A result that came before is the answer to its repetition; everything else that is late is refused. */
+function refuseClosed(call: ToolCallRow, result: ToolResult): void {
+  if (call.type !== 'custom') throw closed(call, 'is run by the server');
+  if (call.status === 'awaiting_result' || isSame(call, result)) return;
+  throw closed(call, call.status === 'completed' ? 'has another result already' : `is ${call.status}`);
+}
+
+async function find(tx: SessionTransaction, id: string, path: string): Promise<ToolCallRow> {
+  const call = await tx.messages.toolCall(id);
+  if (call?.session_id === tx.session.id) return call;
+  throw new ApiError('not_found', `No such tool call: '${path}'`, { param: path });
+}
+
+interface Submitted {
+  session: SessionRow;
+  calls: ToolCallRow[];
+  /** Those that have their result by this request. */
+  settled: ToolCallRow[];
+  seq: number;
+}
+
+async function settleAll(tx: SessionTransaction, body: SubmitToolResults): Promise<Submitted> {
+  const calls: ToolCallRow[] = [];
+  const settled: ToolCallRow[] = [];
+  for (const [index, result] of resultsOf(body).entries()) {
+    const call = await find(tx, result.tool_call_id, pathOf(body, index));
+    refuseClosed(call, result);
+    if (call.status !== 'awaiting_result') {
+      calls.push(call);
+      continue;
+    }
+    const outcome = {
+      status: 'completed',
+      result: result.result,
+      isError: result.is_error ?? false,
+    } as const;
+    const done = await settleCall(tx, call, outcome);
+    calls.push(done);
+    settled.push(done);
+  }
+  return { session: tx.session, calls, settled, seq: tx.seq };
+}
+
+async function announce(tx: SessionTransaction, settled: ToolCallRow[]): Promise<void> {
+  for (const id of new Set(settled.map(({ message_id }) => message_id))) {
+    const reply = await tx.messages.get(id);
+    if (reply) await announceCalls(tx, reply);
+  }
+}
+
+export function createSubmit(deps: SubmitDeps) {
+  const { reader, signals, once } = deps;
+
+  async function show(calls: ToolCallRow[], afterSeq: number): Promise<SubmittedResults> {
+    const [first] = calls;
+    const reply: MessageRow | undefined = first && (await reader.get(first.message_id));
+    if (!first || !reply) throw notFound('tool call');
+    return {
+      tool_call: toolCallView(first),
+      tool_calls: calls.map(toolCallView),
+      pending: waitingFor(await reader.toolCalls([reply.id])),
+      message: await reader.view(reply),
+      reply: {
+        sessionId: reply.session_id,
+        userMessageId: reply.parent_id ?? '',
+        replyId: reply.id,
+        afterSeq,
+      },
+    };
+  }
+
+  async function submit(caller: Caller, sessionId: string, body: SubmitToolResults, keep: Keep) {
+    const done = await changeSession(deps, caller, sessionId, async (tx) => {
+      if (tx.session.status !== 'active')
+        throw new ApiError('session_ended', 'The session has ended; its calls want no results any more');
+      await keep(
+        tx.rows,
+        resultsOf(body)
+          .map((each) => each.tool_call_id)
+          .join(','),
+      );
+      const submitted = await settleAll(tx, body);
+      await announce(tx, submitted.settled);
+      return submitted;
+    });
+    for (const call of done.settled) signals.toolResultLater(done.session, { callId: call.id });
+    return show(done.calls, done.seq);
+  }
+
+  return (
+    caller: Caller,
+    sessionId: string,
+    body: SubmitToolResults,
+    key: Idempotency | null,
+  ): Promise<Written<SubmittedResults>> =>
+    once(
+      caller,
+      key,
+      (keep) => submit(caller, sessionId, body, keep),
+      async (ids) => {
+        const calls = await Promise.all(ids.split(',').map((id) => reader.toolCall(id)));
+        return show(
+          calls.filter((call) => call !== undefined),
+          0,
+        );
+      },
+    );
+}
+
+type Keep = Parameters<Parameters<Once>[2]>[0];

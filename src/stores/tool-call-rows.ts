@@ -1,0 +1,52 @@
+// Rows of tool calls.
+import type { Kysely } from 'kysely';
+import { OPEN_TOOL_CALLS, type ToolCallStatus } from '../contracts/tools.ts';
+import { type Keyset, page } from './keyset.ts';
+import type { Tables, ToolCallPatch, ToolCallRow } from './schema.ts';
+
+export interface ToolCallQuery extends Keyset {
+  accountId: string;
+  sessionId?: string;
+  status?: ToolCallStatus[];
+  name?: string;
+}
+
+export function createToolCallRows(db: Kysely<Tables>) {
+  const all = () => db.selectFrom('tool_calls').selectAll();
+
+  const toolCall = (id: string): Promise<ToolCallRow | undefined> =>
+    all().where('id', '=', id).executeTakeFirst();
+
+  /** In the order in which the model made them. */
+  const toolCalls = (messageIds: string[]): Promise<ToolCallRow[]> =>
+    messageIds.length === 0
+      ? Promise.resolve([])
+      : all().where('message_id', 'in', messageIds).orderBy('step').orderBy('position').execute();
+
+  /** Calls of a message that have no result yet. */
+  const openToolCalls = (messageId: string): Promise<ToolCallRow[]> =>
+    all()
+      .where('message_id', '=', messageId)
+      .where('status', 'in', OPEN_TOOL_CALLS)
+      .orderBy('step')
+      .orderBy('position')
+      .execute();
+
+  const insertToolCalls = async (rows: ToolCallRow[]): Promise<void> => {
+    if (rows.length > 0) await db.insertInto('tool_calls').values(rows).execute();
+  };
+
+  const updateToolCall = async (id: string, patch: ToolCallPatch): Promise<void> => {
+    await db.updateTable('tool_calls').set(patch).where('id', '=', id).execute();
+  };
+
+  function listToolCalls(query: ToolCallQuery): Promise<ToolCallRow[]> {
+    let select = all().where('account_id', '=', query.accountId);
+    if (query.sessionId !== undefined) select = select.where('session_id', '=', query.sessionId);
+    if (query.status) select = select.where('status', 'in', query.status);
+    if (query.name !== undefined) select = select.where('name', '=', query.name);
+    return page(select, query).execute();
+  }
+
+  return { toolCall, toolCalls, openToolCalls, insertToolCalls, updateToolCall, listToolCalls };
+}

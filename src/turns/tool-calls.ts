@@ -1,0 +1,111 @@
+// Calls of tools in the store: made with the step that is complete, settled once, announced as long as the client's are missing.
+import { type OnTimeout, OPEN_TOOL_CALLS, type ToolCallStatus } from '../contracts/tools.ts';
+import { newId } from '../ids.ts';
+import type { SessionTransaction } from '../stores/log.ts';
+import type { MessageRow, ToolCallPatch, ToolCallRow } from '../stores/schema.ts';
+import { messageView } from '../views/messages.ts';
+import { toolCallView } from '../views/tool-calls.ts';
+import type { StepWriter } from './step-writer.ts';
+
+/** A call as the model made it, checked against the tools that it was offered. */
+export interface PreparedCall {
+  /** The provider's own name for the call. */
+  providerId: string;
+  name: string;
+  type: ToolCallRow['type'];
+  /** With defaults applied. */
+  parameters: Record<string, unknown>;
+  /** Why it can't be run: it is answered with that at once, and never executed. */
+  refusal: string | null;
+  timeoutSeconds: number | null;
+  onTimeout: OnTimeout;
+}
+
+export interface Outcome {
+  status: Exclude<ToolCallStatus, 'running' | 'awaiting_result' | 'awaiting_approval' | 'unknown'>;
+  /** Any JSON value. */
+  result: unknown;
+  isError: boolean;
+}
+
+export const isOpen = ({ status }: Pick<ToolCallRow, 'status'>): boolean => OPEN_TOOL_CALLS.includes(status);
+
+/** Gives an open call its one result. */
+export async function settleCall(
+  tx: SessionTransaction,
+  call: ToolCallRow,
+  outcome: Outcome,
+): Promise<ToolCallRow> {
+  const patch = {
+    status: outcome.status,
+    result: JSON.stringify(outcome.result),
+    is_error: outcome.isError ? 1 : 0,
+    completed_at: tx.now,
+  } satisfies ToolCallPatch;
+  await tx.messages.updateToolCall(call.id, patch);
+  const settled = { ...call, ...patch };
+  tx.append('tool.completed', call.message_id, { tool_call: toolCallView(settled) });
+  return settled;
+}
+
+const REFUSED = { status: 'failed', isError: true } as const;
+
+const newRow = (
+  tx: SessionTransaction,
+  { replyId, step }: StepWriter,
+  call: PreparedCall,
+  position: number,
+): ToolCallRow => ({
+  id: newId('call'),
+  session_id: tx.session.id,
+  account_id: tx.session.account_id,
+  message_id: replyId,
+  step,
+  position,
+  provider_id: call.providerId,
+  name: call.name,
+  type: call.type,
+  parameters: JSON.stringify(call.parameters),
+  status: call.type === 'custom' ? 'awaiting_result' : 'running',
+  result: null,
+  is_error: 0,
+  on_timeout: call.onTimeout,
+  expires_at: call.timeoutSeconds === null ? null : tx.now + call.timeoutSeconds * 1_000,
+  created_at: tx.now,
+  completed_at: null,
+  signalled_at: null,
+});
+
+/** Writes the calls of a step that is complete. What can't be run has its result at once. */
+export async function makeCalls(
+  tx: SessionTransaction,
+  writer: StepWriter,
+  calls: PreparedCall[],
+): Promise<ToolCallRow[]> {
+  const rows = calls.map((call, index) => newRow(tx, writer, call, index));
+  await tx.messages.insertToolCalls(rows);
+  const made: ToolCallRow[] = [];
+  for (const [index, row] of rows.entries()) {
+    tx.append('tool.called', row.message_id, { tool_call: toolCallView(row) });
+    const refusal = calls[index]?.refusal ?? null;
+    made.push(refusal === null ? row : await settleCall(tx, row, { ...REFUSED, result: refusal }));
+  }
+  return made;
+}
+
+/** Sets the reply to what its calls want now, and says what is still missing from the client. */
+export async function announceCalls(tx: SessionTransaction, reply: MessageRow): Promise<MessageRow> {
+  const calls = await tx.messages.toolCalls([reply.id]);
+  const needsClient = calls.some(({ status }) => status === 'awaiting_result');
+  const status = needsClient ? 'requires_action' : 'in_progress';
+  const row: MessageRow = { ...reply, status };
+  if (reply.status !== status) await tx.messages.update(reply.id, { status });
+  if (needsClient) tx.append('message.requires_action', reply.id, { message: messageView(row, calls) });
+  return row;
+}
+
+/** The turn is over: what was still asked for is not wanted any more. The model is told so, should it go on from here. */
+export async function cancelOpenCalls(tx: SessionTransaction, replyId: string, why: string): Promise<void> {
+  for (const call of await tx.messages.openToolCalls(replyId))
+    await settleCall(tx, call, { status: 'cancelled', result: why, isError: true });
+}

@@ -1,0 +1,24 @@
+// A row of a tool call as the API shows it.
+import { toTimestamp, toTimestampOrNull } from '../contracts/common.ts';
+import type { ToolCall } from '../contracts/tools.ts';
+import type { ToolCallRow } from '../stores/schema.ts';
+
+export const toolCallView = (row: ToolCallRow): ToolCall => ({
+  id: row.id,
+  name: row.name,
+  type: row.type,
+  parameters: JSON.parse(row.parameters),
+  status: row.status,
+  result: row.result === null ? null : JSON.parse(row.result),
+  is_error: row.is_error === 1,
+  session_id: row.session_id,
+  message_id: row.message_id,
+  effect_id: null,
+  expires_at: toTimestampOrNull(row.expires_at),
+  created_at: toTimestamp(row.created_at),
+  completed_at: toTimestampOrNull(row.completed_at),
+});
+
+/** Calls that wait for the client's own result. */
+export const waitingFor = (calls: readonly ToolCallRow[]): string[] =>
+  calls.filter(({ status }) => status === 'awaiting_result').map(({ id }) => id);
