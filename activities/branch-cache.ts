@@ -6,7 +6,8 @@ import type { ModelMessage } from '../src/models/port.ts';
 const SIZE_BYTES_MAX = 64 * 1024 * 1024;
 /** What an entry costs beside its text. */
 const ENTRY_BYTES = 300;
-const BYTES_PER_UNIT = 2;
+/** The message, and the text that the adapter remembers with it. */
+const BYTES_PER_UNIT = 4;
 
 export interface RenderedMessage {
   id: string;

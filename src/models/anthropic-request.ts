@@ -16,22 +16,48 @@ const BREAKPOINT = { type: 'ephemeral' };
 
 /**
  * Shapes a streamed call. At most three of the API's four breakpoints are set: last tool, system, last message.
- * @returns a plain JSON object; the request is not changed.
+ * @returns the body as JSON; the request is not changed. Every message but the last is written once and then remembered with its
+ * object, for a long conversation is the same from turn to turn but for its end.
  */
-export function toMessagesBody(request: ModelRequest): Record<string, unknown> {
+export function toMessagesJson(request: ModelRequest): string {
+  const { messages, ...head } = toHead(request);
+  const earlier = request.messages
+    .slice(0, Math.max(lastIndex(request), 0))
+    .flatMap((message) => wireText(message));
+  const texts = [...earlier, ...messages.map((message) => JSON.stringify(message))];
+  return `${JSON.stringify(head).slice(0, -1)},"messages":[${texts.join(',')}]}`;
+}
+
+/** The last message that has anything to say. */
+const lastIndex = ({ messages }: ModelRequest): number =>
+  messages.findLastIndex((message) => toWireMessage(message).content.length > 0);
+
+/** Everything that may differ from turn to turn: the settings, and the last message with its breakpoint. */
+function toHead(request: ModelRequest): { messages: ModelMessage[] } & Record<string, unknown> {
   const system = request.system ?? '';
+  const last = request.messages[lastIndex(request)];
   return {
     model: request.model,
     max_tokens: request.maxTokens,
     stream: true,
     ...(request.tools.length > 0 && { tools: toWireTools(request.tools) }),
     ...(system.trim() !== '' && { system: [{ type: 'text', text: system, cache_control: BREAKPOINT }] }),
-    messages: markLastBlock(
-      request.messages.map(toWireMessage).filter((message) => message.content.length > 0),
-    ),
     ...(request.temperature !== null && { temperature: request.temperature }),
     ...(request.thinking !== null && { thinking: request.thinking }),
+    messages: markLastBlock(last ? [toWireMessage(last)] : []),
   };
+}
+
+const wireTexts = new WeakMap<ModelMessage, string>();
+
+/** @returns nothing for a message that has nothing to say. */
+function wireText(message: ModelMessage): string[] {
+  const known = wireTexts.get(message);
+  if (known !== undefined) return known === '' ? [] : [known];
+  const wire = toWireMessage(message);
+  const text = wire.content.length > 0 ? JSON.stringify(wire) : '';
+  wireTexts.set(message, text);
+  return text === '' ? [] : [text];
 }
 
 /** The same request without the models' earlier thoughts; see `isForeignThinking` for when that is needed. */

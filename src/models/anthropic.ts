@@ -2,7 +2,7 @@
 
 import Anthropic from '@anthropic-ai/sdk';
 import { Agent, type Dispatcher, fetch as undiciFetch } from 'undici';
-import { hasThinking, toMessagesBody, withoutThinking } from './anthropic-request.ts';
+import { hasThinking, toMessagesJson, withoutThinking } from './anthropic-request.ts';
 import { boundAnswers } from './bounded-answers.ts';
 import {
   brokenStream,
@@ -150,7 +150,7 @@ async function streamOnce(
   options: ModelCallOptions,
 ): Promise<ModelReply> {
   const call: Call = { caller, accumulator: createReplyAccumulator(), signal: options.signal };
-  const body = toMessagesBody(request);
+  const body = toMessagesJson(request);
   const { data: stream, response } = await duringCall(call, () => open(call, request, body));
   const events = stream[Symbol.asyncIterator]();
   try {
@@ -175,9 +175,13 @@ async function streamOnce(
 async function open(
   { caller, signal }: Call,
   request: ModelRequest,
-  body: Record<string, unknown>,
+  body: string,
 ): Promise<{ data: EventStream; response: Response }> {
-  const headers = request.temperature === null ? {} : { 'anthropic-version': SAMPLING_API_VERSION };
+  const headers = {
+    // Named here, the SDK takes the body as the text that it is.
+    'content-type': 'application/json',
+    ...(request.temperature === null ? {} : { 'anthropic-version': SAMPLING_API_VERSION }),
+  };
   const options = { body, headers, signal, stream: true };
   return await caller.client.post<EventStream>('/v1/messages', options).withResponse();
 }

@@ -15,6 +15,11 @@ const SHUTDOWN_FORCE = '5 seconds';
 /** Heartbeats pass on a cancellation; throttled to this they still come several times before anyone gives up. */
 const HEARTBEAT_THROTTLE = '2 seconds';
 const RESTART_BACKOFF_MS = 500;
+/**
+ * Sessions kept ready in memory, about 0.3 MB each: far more than a worker answers at once. The others cost disk only, and a
+ * replay when they are spoken to again. The SDK's own default grows with the heap to some thousand.
+ */
+const CACHED_SESSIONS_MAX = 600;
 
 export interface SessionWorkerDeps {
   connection: TemporalAddress;
@@ -64,6 +69,7 @@ export async function startSessionWorker(deps: SessionWorkerDeps): Promise<Sessi
       workflowBundle: { codePath: deps.bundlePath },
       activities: deps.activities,
       maxConcurrentActivityTaskExecutions: MODEL_CALLS_MAX,
+      maxCachedWorkflows: CACHED_SESSIONS_MAX,
       stickyQueueScheduleToStartTimeout: STICKY_TIMEOUT,
       maxHeartbeatThrottleInterval: HEARTBEAT_THROTTLE,
       defaultHeartbeatThrottleInterval: HEARTBEAT_THROTTLE,
