@@ -12,6 +12,12 @@ const routes = createRoutes({
 
 /** The calls of the API reference that exist so far, with the lowest level that may make them. */
 const DOCUMENTED = `
+  GET /v1/sessions/:sessionId/tools read-only
+  POST /v1/sessions/:sessionId/tools standard
+  DELETE /v1/sessions/:sessionId/tools/:name standard
+  POST /v1/sessions/:sessionId/tool-results standard
+  GET /v1/sessions/:sessionId/tool-calls read-only
+  GET /v1/tool-calls read-only
   POST /v1/sessions standard
   GET /v1/sessions read-only
   GET /v1/sessions/:sessionId read-only
