@@ -16,7 +16,12 @@ beforeAll(async () => {
 });
 afterAll(() => system.stop());
 
-const IDS = { sessionId: 'sess_unknown', messageId: 'msg_unknown', keyId: 'key_unknown' };
+const IDS = {
+  sessionId: 'sess_unknown',
+  messageId: 'msg_unknown',
+  keyId: 'key_unknown',
+  name: 'no_such_tool',
+};
 const NUMBER = expect.stringMatching(/^\d+$/);
 const HEADERS = {
   'request-id': expect.stringMatching(/^req_[A-Za-z0-9]{24}$/),

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { ApplicationFailure } from '@temporalio/common';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import type { Model } from '../../src/models/port.ts';
+import type { AcceptedMessage } from '../../src/services/ports.ts';
 import { eventually } from './api-client.ts';
 import { startTestEngine, type TestEngine } from './engine.ts';
 
@@ -42,6 +43,21 @@ async function continuedSession(engine: TestEngine) {
   await Promise.all(sent.map((message) => engine.settled(message)));
   await idle(engine, session, 3);
   return { session, runId };
+}
+
+const LOOK_UP = { name: 'look_up', description: 'Looks something up' };
+const CALL = 'use tool look_up {}';
+
+/** The calls of a reply that waits for its client. */
+const waiting = (engine: TestEngine, { replyId }: AcceptedMessage) =>
+  eventually(
+    () => engine.rows.openToolCalls(replyId),
+    (calls) => calls.length > 0,
+  );
+
+async function submitAll(engine: TestEngine, session: string, message: AcceptedMessage): Promise<void> {
+  const results = (await waiting(engine, message)).map(({ id }) => ({ tool_call_id: id, result: 'found' }));
+  await engine.services.toolCalls.submit(engine.caller, session, { results }, null);
 }
 
 const over = (engine: TestEngine, session: string) => engine.handle(session).result();
@@ -183,6 +199,42 @@ const SHAPES: Shape[] = [
     name: '013-an-activity-that-failed-for-good',
     model: { stream: () => Promise.reject(ApplicationFailure.nonRetryable('A bug')) },
     happen: (engine) => sessionWith(engine, ['One', 'Two']),
+  },
+  {
+    name: '014-tools-with-a-result-and-without-one',
+    async happen(engine) {
+      const session = await sessionWith(engine, [], { tools: [{ ...LOOK_UP, timeout_seconds: 1 }] });
+      await submitAll(engine, session, await engine.send(session, `${CALL} and ${CALL}`));
+      await idle(engine, session, 1);
+      await engine.settled(await engine.send(session, CALL));
+      await idle(engine, session, 2);
+      return session;
+    },
+  },
+  {
+    name: '015-waits-for-tools-across-runs',
+    turnsPerRunMax: 1,
+    async happen(engine) {
+      const session = await sessionWith(engine, [], { tools: [LOOK_UP] });
+      const { runId } = await engine.handle(session).describe();
+      const message = await engine.send(session, `[[rounds=2]] ${CALL}`);
+      await submitAll(engine, session, message);
+      await submitAll(engine, session, message);
+      await engine.settled(message);
+      await idle(engine, session, 1);
+      return { session, runId };
+    },
+  },
+  {
+    name: '016-interrupted-while-it-waits-for-a-tool',
+    async happen(engine) {
+      const session = await sessionWith(engine, [], { tools: [LOOK_UP] });
+      await waiting(engine, await engine.send(session, CALL));
+      await engine.sessions.interrupt(engine.caller, session);
+      await engine.settled(await engine.send(session, 'Two'));
+      await idle(engine, session, 2);
+      return session;
+    },
   },
 ];
 
