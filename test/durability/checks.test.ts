@@ -208,7 +208,7 @@ const PLANTED: Record<string, [(run: Evidence) => void, RegExp]> = {
   ],
   'a model call for nothing': [
     ({ calls }) => void calls.push({ text: 'message 1', at: 1_100 }),
-    /"message 1" cost 2 model calls in 0 faults/,
+    /"message 1" cost 2 model calls in: no fault/,
   ],
 };
 

@@ -1,4 +1,5 @@
 // Twenty clients talk while processes are killed and stopped at random: every promise of the API holds.
+import { writeFileSync } from 'node:fs';
 import { findPostgres } from '../support/postgres.ts';
 import { cleanUp } from '../support/process.ts';
 import { successesOutside, violations } from './support/checks.ts';
@@ -86,6 +87,9 @@ describe.each(Object.keys(INSTALLATIONS))(`${CLIENTS} clients of %s, for ${SECON
         violations: found.length + ledger.faults.length,
       };
       record({ table: 'random', rows: [row] });
+      const evidence = { ...ledger, faults, calls: model.calls, stories, logs: installation.logs() };
+      if (process.env.DURABILITY_EVIDENCE && found.length + ledger.faults.length > 0)
+        writeFileSync(process.env.DURABILITY_EVIDENCE, JSON.stringify(evidence, null, 1));
       expect(ledger.faults).toEqual([]);
       expect(found).toEqual([]);
     },
