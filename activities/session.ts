@@ -5,6 +5,7 @@ import type { MessageRows } from '../src/stores/message-rows.ts';
 import type { Closed } from '../src/turns/close.ts';
 import type { Turns } from '../src/turns/index.ts';
 import { pending, pendingCall } from '../src/turns/snapshot.ts';
+import { placeOf } from '../src/turns/unheard.ts';
 import type {
   ExpireCallsInput,
   ExpireInput,
@@ -44,14 +45,13 @@ export function createSessionActivities({ turns, log, messages, showPreviews }: 
     if (closed.kind === 'instead')
       return { kind: 'instead', message: pending(closed.user, showPreviews), again: true };
     const { reply } = closed;
-    const found = await log.write(sessionId, async (tx) => ({
-      session: tx.session,
-      user: await tx.messages.userOf(reply.id),
-    }));
+    const found = await log.write(sessionId, async (tx) => {
+      const parentId = (await tx.messages.userOf(reply.id))?.parent_id ?? null;
+      return { session: tx.session, isNext: parentId === (await placeOf(tx, parentId, head)) };
+    });
     if (!found) return { kind: 'gone' };
     // A reply that had ended before, further back or on another branch, is no place to go on from.
-    const isNext = found.user?.parent_id === head;
-    return settled(found.session, reply, showPreviews, isNext ? reply.id : head);
+    return settled(found.session, reply, showPreviews, found.isNext ? reply.id : head);
   }
 
   return {

@@ -19,6 +19,7 @@ import { attach } from './attach.ts';
 import { chargeOpenCall } from './charge.ts';
 import { closeForgotten, closeReply } from './close.ts';
 import { closeSteered } from './current.ts';
+import { placeOf } from './unheard.ts';
 
 export interface BeginInput {
   sessionId: string;
@@ -193,7 +194,9 @@ export function createBegin({ log, catalogue }: { log: SessionLog; catalogue: Ca
     const reply = user?.reply_id == null ? undefined : await tx.messages.get(user.reply_id);
     if (!user || !reply) return { kind: 'gone' };
     const turn = { user, reply };
-    return user.status === 'queued' ? openNew(tx, turn, input) : continueTurn(tx, turn, input);
+    const isNew = user.status === 'queued';
+    const head = await placeOf(tx, isNew ? session.head : user.parent_id, input.head);
+    return isNew ? openNew(tx, turn, { ...input, head }) : continueTurn(tx, turn, { ...input, head });
   }
 
   /**

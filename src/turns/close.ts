@@ -9,6 +9,7 @@ import type { SessionView } from '../views/sessions.ts';
 import { attach, idleDeadline } from './attach.ts';
 import { chargeOpenCall } from './charge.ts';
 import { cancelOpenCalls } from './tool-calls.ts';
+import { placeOf } from './unheard.ts';
 
 export type Closing =
   | { status: 'interrupted' }
@@ -119,7 +120,8 @@ export function createClose({ log, catalogue, sessionView }: CloseDeps) {
     const user = await tx.messages.firstQueued(tx.session.id);
     if (!user) return undefined;
     if (user.reply_id !== reply.id) return { kind: 'instead', user };
-    return { kind: 'closed', reply: await closeUnbegun(tx, catalogue, { user, reply, head }, closing) };
+    const turn = { user, reply, head: await placeOf(tx, tx.session.head, head) };
+    return { kind: 'closed', reply: await closeUnbegun(tx, catalogue, turn, closing) };
   }
 
   const close = (ref: ReplyRef, closing: Closing): Promise<Closed | undefined> =>

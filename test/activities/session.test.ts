@@ -42,6 +42,20 @@ describe('an interrupt', () => {
     expect(await interrupt(session, first.replyId, head)).toMatchObject({ status: 'completed', head });
   });
 
+  test('goes on from the reply it has closed, also behind one that the workflow never heard of', async () => {
+    for (const hasBegun of [true, false]) {
+      const session = await store.createSession();
+      const head = await store.answer(await store.send(session), null);
+      const unheard = await store.send(session, 'Its word was lost');
+      const next = await store.send(session, 'Rather this', { on_busy: 'interrupt' });
+      if (hasBegun) await store.open(next, head);
+      expect(await interrupt(session, next.replyId, head)).toMatchObject({
+        ...{ kind: 'settled', status: 'interrupted', head: next.replyId },
+      });
+      expect(await store.messageRow(next.userMessageId)).toMatchObject({ parent_id: unheard.replyId });
+    }
+  });
+
   test('of a reply that others come before says which is first', async () => {
     const session = await store.createSession();
     const [first, second] = [await store.send(session, 'First'), await store.send(session, 'Second')];

@@ -51,6 +51,23 @@ describe('a message that interrupts', () => {
     expect(await statusOf(first)).toBe('interrupted');
   });
 
+  test('follows the message that it stopped, also when the workflow never heard of that one', async () => {
+    const session = await store.createSession();
+    const head = await store.answer(await store.send(session), null);
+    const unheard = await store.send(session, 'Its word was lost');
+    const next = await send(session, 'interrupt');
+    const input = { sessionId: session, head, messageId: next.userMessageId, step: 1, mayBranch: true };
+    for (const attempt of ['first', 'another']) {
+      const begun = await store.turns.begin(input);
+      expect([attempt, begun.kind, begun.kind === 'open' && begun.reply.id]).toEqual([
+        attempt,
+        'open',
+        next.replyId,
+      ]);
+    }
+    expect(await store.messageRow(next.userMessageId)).toMatchObject({ parent_id: unheard.replyId });
+  });
+
   test('interrupts nothing in a session that is idle', async () => {
     const session = await store.createSession();
     const head = await store.answer(await store.send(session), null);
