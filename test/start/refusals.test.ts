@@ -106,7 +106,9 @@ it('a database that does not answer is told with what the network said, and with
   });
   expect(code).toBe(1);
   expect(stdout).toBe('');
-  expect(stderr).toMatch(/database.*\n.*\n *connect ECONNREFUSED 127\.0\.0\.1:1$/m);
+  expect(stderr).toMatch(
+    /^DATABASE_URL: .*127\.0\.0\.1:1\/openclaw.*\n *connect ECONNREFUSED 127\.0\.0\.1:1$/m,
+  );
   expect(stderr).not.toContain('a-secret');
 });
 
