@@ -20,7 +20,8 @@ const SUITES = ['random-kills', 'recovery', 'several-processes', 'outages'];
 const TITLES = {
   random: 'Processes killed and stopped at random',
   recovery: '`dev` on SQLite: from the ready line to the next word of an interrupted turn',
-  several: 'Two processes on PostgreSQL: from the harm to the next word of an interrupted turn',
+  several:
+    'Two `api` and two `worker` processes on PostgreSQL: from the harm to the next word of an interrupted turn',
   rolling: 'A rolling restart under load',
   outages: 'What it stands on is stopped, or its disk is full',
 };

@@ -88,7 +88,12 @@ function goodRun(): Evidence {
   const calls = entries.map(({ content, sentAt }) => ({ text: content, at: sentAt + 20 }));
   // The second message lived through a kill.
   calls.push({ text: 'message 2', at: 2_400 });
-  return { entries, stories: [story], calls, faults: [{ from: 2_100, until: 2_300, what: 'kill openclaw' }] };
+  return {
+    entries,
+    stories: [story],
+    calls,
+    faults: [{ from: 2_100, until: 2_300, what: 'kill openclaw', deaths: 1 }],
+  };
 }
 
 const story = (run: Evidence) => run.stories[0]!;
@@ -229,7 +234,7 @@ it('lets a message that nobody acknowledged be there or not', () => {
 });
 
 describe('successes outside the faults', () => {
-  const faults = [{ from: 2_000, until: 4_000, what: 'kill openclaw' }];
+  const faults = [{ from: 2_000, until: 4_000, what: 'kill openclaw', deaths: 1 }];
 
   it('are counted for each second of calm', () => {
     const found = successesOutside(faults, [1_000, 1_500, 3_000, 5_000, 9_000], [0, 8_000]);

@@ -1,5 +1,6 @@
 // Twenty clients talk while processes are killed and stopped at random: every promise of the API holds.
 import { writeFileSync } from 'node:fs';
+import { startDeployment } from '../support/deployment.ts';
 import { findPostgres } from '../support/postgres.ts';
 import { cleanUp } from '../support/process.ts';
 import { successesOutside, violations } from './support/checks.ts';
@@ -12,7 +13,6 @@ import { createLedger, type Ledger } from './support/ledger.ts';
 import { type ModelDouble, startModel } from './support/model.ts';
 import { createRandom, SEED } from './support/random.ts';
 import { readStories } from './support/read-back.ts';
-import { startShared } from './support/shared-installation.ts';
 
 const CLIENTS = 20;
 /** Half a minute in `npm test`, ten in the long form; `npm run report:durability` takes two. */
@@ -25,8 +25,11 @@ const INSTALLATIONS: Record<string, (model: ModelDouble) => Promise<Installation
   'dev on SQLite': (model) => startDev({ modelUrl: model.url }),
   ...(findPostgres()
     ? {
-        'two processes on PostgreSQL': (model) =>
-          startShared({ modelUrl: model.url, processes: 2, harmsPostgres: isLong }),
+        'api and worker processes on PostgreSQL': async ({ url: modelUrl }) => {
+          const deployment = await startDeployment({ modelUrl, apis: 2, workers: 2 });
+          const parts = deployment.parts.filter((part) => isLong || part.name !== 'postgres');
+          return { ...deployment, parts };
+        },
       }
     : {}),
 };

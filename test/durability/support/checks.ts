@@ -198,7 +198,7 @@ export const fewModelCalls: Check = ({ entries, calls, faults }) =>
     const own = calls.filter(({ text }) => text === entry.content);
     const end = Math.max(entry.repliedAt ?? 0, own.at(-1)?.at ?? 0);
     const deaths = faults.filter(({ from, until }) => until >= entry.sentAt && from <= end);
-    const most = 1 + deaths.reduce((sum, { what }) => sum + (what.endsWith('twice') ? 2 : 1), 0);
+    const most = deaths.reduce((sum, fault) => sum + fault.deaths, 1);
     const harms = deaths.map(({ what }) => what).join('; ') || 'no fault';
     return own.length <= most ? [] : [`"${entry.content}" cost ${own.length} model calls in: ${harms}`];
   });

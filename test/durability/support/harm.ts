@@ -30,6 +30,8 @@ export interface Fault {
   from: number;
   until: number;
   what: string;
+  /** Parts that died or stood still: each may have cost a turn under way a model call. */
+  deaths: number;
 }
 
 /** Half of the harms hit one part, the others several or all; one in four stops instead of killing. */
@@ -104,6 +106,7 @@ export async function harmUntil({ installation, ledger, random, until }: HarmDep
     if (harm.at !== 'now') await Promise.race([ledger.next(harm.at), sleep(POINT_MS_MAX)]);
     const from = Date.now();
     await doHarm(harm);
-    faults.push({ from, until: Date.now(), what: describe(harm) });
+    const deaths = harm.victims.length * (harm.againAfterMs === null ? 1 : 2);
+    faults.push({ from, until: Date.now(), what: describe(harm), deaths });
   }
 }
