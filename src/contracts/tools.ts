@@ -22,10 +22,13 @@ export const TOOL_TIMEOUT_SECONDS_MAX = 31_536_000;
 
 const isBuiltIn = (name: string): boolean => (BUILT_IN_TOOLS as readonly string[]).includes(name);
 
+/** As a pattern, so that the document says it too. */
+const NO_BUILT_IN = new RegExp(`^(?!(?:${[...BUILT_IN_TOOLS, ...RESERVED_NAMES].join('|')})$)`);
+
 const CustomToolName = z
   .string()
   .regex(/^[a-zA-Z0-9_-]{1,64}$/, 'must have 1 to 64 letters, digits, underscores or hyphens')
-  .refine((name) => !isBuiltIn(name) && !RESERVED_NAMES.includes(name), 'is the name of a built-in tool');
+  .regex(NO_BUILT_IN, 'is the name of a built-in tool');
 
 /** What happens to a call that nobody has answered in time: an error result for the model, or the end of the reply. */
 export const OnTimeout = z.enum(['error', 'fail']);

@@ -17,6 +17,9 @@ RULES_BEYOND_THE_SCHEMA = (
     "has a reserved name",  # __proto__, in objects whose keys are free
     "is nested deeper than 64 levels",
     "was used with another body",  # an Idempotency-Key
+    "'parameters",  # of a tool: a JSON Schema itself, and one that can be checked in linear time
+    ".parameters",  # the same, in a list of tools
+    "can't be combined with 'wait'",  # two ways to be answered
 )
 
 
