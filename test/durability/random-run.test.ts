@@ -7,7 +7,7 @@ import { type Model, type ModelSession, newSession, type Turn } from './referenc
 import { RECOVERY_MS_MAX, start } from './support/dev-installation.ts';
 
 const isLong = process.env.TEST_LONG === '1';
-const RUNS = isLong ? 500 : 15;
+const RUNS = isLong ? 500 : 6;
 const STEPS_MAX = 40;
 const TEST_MS_MAX = isLong ? 45 * 60_000 : 3 * 60_000;
 const FINAL_TYPES = ['message.completed', 'message.interrupted', 'message.failed'];
