@@ -1,5 +1,6 @@
 // The systems that are measured, each behind the same few calls: OpenClaw as built, and peers through their own scripts.
 import { execFileSync, spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -12,12 +13,17 @@ const READY_MS_MAX = 60_000;
 /** An installation from a registry is part of a peer's first start. */
 const PEER_START_MS_MAX = 600_000;
 
+/** Not a port of the system's choosing: those are handed out to outgoing connections too, and a restart needs its own. */
 export async function freePort() {
-  const server = createServer();
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
+  for (;;) {
+    const server = createServer();
+    const port = randomInt(15_000, 32_000);
+    const isFree = await new Promise((resolve) => {
+      server.once('error', () => resolve(false));
+      server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+    });
+    if (isFree) return port;
+  }
 }
 
 async function until(condition, what) {

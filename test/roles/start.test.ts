@@ -1,8 +1,9 @@
 // What a process of a deployment needs it says in one sentence; and its database is brought up once, however many start.
 import pg from 'pg';
 import { eventually } from '../support/api-client.ts';
+import { freePort } from '../support/ports.ts';
 import { createDatabase, findPostgres, startPostgres, type TestPostgres } from '../support/postgres.ts';
-import { cleanUp, freePort, newDirectory, openclaw, spawnServer } from '../support/process.ts';
+import { cleanUp, newDirectory, openclaw, spawnServer } from '../support/process.ts';
 
 const AT_ONCE = 6;
 /** A connection is given up after 3 s; the rest is for the start of the process on a busy machine. */

@@ -1,16 +1,11 @@
 // The operator's commands, against a server that runs meanwhile.
+
 import { cpSync, existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Simulator, startSimulator } from '../../src/models/simulator.ts';
 import { createApiClient } from '../support/api-client.ts';
-import {
-  cleanUp,
-  freePort,
-  newDirectory,
-  openclaw,
-  type ServerProcess,
-  startServer,
-} from '../support/process.ts';
+import { freePort } from '../support/ports.ts';
+import { cleanUp, newDirectory, openclaw, type ServerProcess, startServer } from '../support/process.ts';
 
 let server: ServerProcess;
 let simulator: Simulator;

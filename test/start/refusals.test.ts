@@ -1,12 +1,13 @@
 // A start that can't work says why in words that name the thing at fault, exits, and leaves nothing running.
+
 import { writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { dirname, join } from 'node:path';
+import { freePort } from '../support/ports.ts';
 import {
   cleanUp,
   type Exit,
-  freePort,
   newDirectory,
   type ServerOptions,
   spawnServer,

@@ -1,6 +1,7 @@
 // Ctrl-C and SIGTERM leave nothing behind: no server, no Temporal server, nothing cut in two.
 import { eventually } from '../support/api-client.ts';
-import { cleanUp, freePort, type ServerProcess, spawnServer, startServer } from '../support/process.ts';
+import { freePort } from '../support/ports.ts';
+import { cleanUp, type ServerProcess, spawnServer, startServer } from '../support/process.ts';
 import { descendantsOf, isRunning } from '../support/process-list.ts';
 
 afterAll(cleanUp);

@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import { locateBinary, TEMPORAL_CLI } from '../../src/temporal/binary.ts';
 import { type EmbeddedTemporal, startEmbeddedTemporal } from '../../src/temporal/embedded-server.ts';
 import { type ApiClient, createApiClient, eventually } from './api-client.ts';
+import { freePort } from './ports.ts';
 import { createDatabase, findPostgres, startPostgres, type TestPostgres } from './postgres.ts';
-import { freePort, kill9, newDirectory, type ServerProcess, spawnServer } from './process.ts';
+import { kill9, newDirectory, type ServerProcess, spawnServer } from './process.ts';
 import { descendantsOf } from './process-list.ts';
 
 export const ADMIN_KEY = 'admin-key-of-the-deployment';

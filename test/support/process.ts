@@ -1,11 +1,11 @@
 // The product from outside: started as a process, watched by what it prints, killed with any signal, and always cleaned up.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ApiClient, createApiClient, eventually } from './api-client.ts';
 import { ensureBuilt, PROJECT_DIR } from './built.ts';
+import { freePort } from './ports.ts';
 import { isRunning, type ListedProcess, processesNaming } from './process-list.ts';
 
 const MAIN = join(PROJECT_DIR, 'dist', 'src', 'main.js');
@@ -43,14 +43,6 @@ export function newDirectory(): string {
   const directory = mkdtempSync(join(tmpdir(), 'openclaw-process-'));
   directories.add(directory);
   return directory;
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 export function environment(variables: Record<string, string>): NodeJS.ProcessEnv {

@@ -20,6 +20,7 @@ import {
   isRunning,
   type ProcessIdentity,
 } from '../../src/temporal/process-identity.ts';
+import { freePort } from '../support/ports.ts';
 
 const VERSION: string = TEMPORAL_CLI.version;
 const WAIT_TIMEOUT_MS = 20_000;
@@ -112,15 +113,6 @@ async function listen(port = 0): Promise<Server> {
   const server = createServer().listen(port, '127.0.0.1');
   await once(server, 'listening');
   return server;
-}
-
-const portOf = (server: Server) => (server.address() as { port: number }).port;
-
-async function freePort(): Promise<number> {
-  const server = await listen();
-  const port = portOf(server);
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 async function withClient<T>(address: string, use: (client: Client) => Promise<T>): Promise<T> {

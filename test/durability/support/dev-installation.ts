@@ -1,7 +1,8 @@
 // `openclaw dev`: one process with its Temporal server beside it, on SQLite or PostgreSQL.
+
 import { type ApiClient, eventually } from '../../support/api-client.ts';
+import { freePort } from '../../support/ports.ts';
 import {
-  freePort,
   kill9,
   newDirectory,
   type ServerOptions,
