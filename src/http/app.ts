@@ -3,7 +3,7 @@ import express, { type Express, type RequestHandler, type Router } from 'express
 import helmet from 'helmet';
 import type { Logger } from 'pino';
 import { ApiError } from '../contracts/errors.ts';
-import type { ApiKeysService, Services } from '../services/ports.ts';
+import type { Services } from '../services/ports.ts';
 import { presentedKey } from './authenticate.ts';
 import type { Method, Route } from './define-route.ts';
 import { createErrorHandler, noSuchRoute } from './errors.ts';
@@ -35,12 +35,15 @@ interface AppDeps {
 
 /** @returns An application that does not listen; see `listen` in `server.ts`. */
 export function createApp({ services, log, settings }: AppDeps): Express {
-  const { apiKeys } = services;
-  const watch = createKeyWatch(apiKeys);
+  const authenticate: Services['authenticate'] = (presented) => services.authenticate(presented);
+  const watch = createKeyWatch(authenticate);
   return assemble({
     log,
     trustedProxies: settings.trustedProxies,
-    guards: [identify({ apiKeys, watch, count: createRateLimit(settings.rateLimitPerMinute) }), requireHost],
+    guards: [
+      identify({ authenticate, watch, count: createRateLimit(settings.rateLimitPerMinute) }),
+      requireHost,
+    ],
     routes: createRoutes({ services, settings }),
   });
 }
@@ -106,7 +109,7 @@ const requireHost: RequestHandler = (req, _res, next) => {
 };
 
 interface IdentifyDeps {
-  apiKeys: ApiKeysService;
+  authenticate: Services['authenticate'];
   watch: KeyWatch;
   count: CountCall;
 }
@@ -115,13 +118,13 @@ interface IdentifyDeps {
  * Finds out who calls and counts the call before anything is decided, so that every answer has the rate headers.
  * A refusal is only noted here: unknown routes go before it.
  */
-function identify({ apiKeys, watch, count }: IdentifyDeps): RequestHandler {
+function identify({ authenticate, watch, count }: IdentifyDeps): RequestHandler {
   return async (req, res, next) => {
     if (!isVersioned(req.path)) return next();
     const state = stateOf(res);
     try {
       const key = presentedKey(req);
-      state.caller = await apiKeys.authenticate(key);
+      state.caller = await authenticate(key);
       res.once('close', watch.add(key, state.abort));
     } catch (failure) {
       state.callerFailure = failure;

@@ -1,8 +1,9 @@
 // Finds the key that a request presents, and holds its level to what a call needs. A key in the query is not taken: it ends in logs.
 import type { IncomingMessage } from 'node:http';
 import { type Level, levelAllows } from '../contracts/api-keys.ts';
-import { ApiError } from '../contracts/errors.ts';
-import type { Caller } from '../services/ports.ts';
+import { ApiError, notFound } from '../contracts/errors.ts';
+import type { Caller, ClientGrant } from '../services/ports.ts';
+import type { Route } from './define-route.ts';
 
 const BEARER = /^bearer +(\S+)$/i;
 
@@ -34,7 +35,25 @@ function bearerKey(header: string): string {
 }
 
 /** @throws ApiError `insufficient_permissions` */
-export function requireLevel(caller: Caller, level: Level): void {
+export function requirePermission(caller: Caller, route: Route): void {
+  if (caller.grant) requireScope(caller.grant, route);
+  else if (route.level !== 'none') requireLevel(caller, route.level);
+}
+
+function requireScope({ scopes }: ClientGrant, { clientScope }: Route): void {
+  if (clientScope && scopes.has(clientScope)) return;
+  const message = clientScope
+    ? `This call needs a client token with the scope '${clientScope}'; this one has '${[...scopes].join(', ')}'`
+    : 'This call needs an API key; client tokens are not taken here';
+  throw new ApiError('insufficient_permissions', message);
+}
+
+/** To a client token there are no sessions but its own. @throws ApiError `not_found` */
+export function requireGranted({ grant }: Caller, sessionId: string | undefined): void {
+  if (grant && !grant.sessionIds.has(sessionId ?? '')) throw notFound('session');
+}
+
+function requireLevel(caller: Caller, level: Level): void {
   if (levelAllows(caller.level, level)) return;
   throw new ApiError(
     'insufficient_permissions',

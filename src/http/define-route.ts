@@ -1,6 +1,7 @@
 // A route as data: one definition is the handler, the checks of what comes in and goes out, and the documentation.
 import { z } from 'zod';
 import type { Level } from '../contracts/api-keys.ts';
+import type { ClientScope } from '../contracts/client-tokens.ts';
 import type { ErrorCode } from '../contracts/errors.ts';
 import type { SessionEvent } from '../contracts/events.ts';
 import type { Caller, Idempotency } from '../services/ports.ts';
@@ -60,6 +61,8 @@ interface RouteFacts {
   method: Method;
   path: string;
   level: 'none' | Level;
+  /** A client token with this scope may call it too, for the sessions that it names; the path has `:sessionId`. */
+  clientScope?: ClientScope;
   operationId: string;
   summary: string;
   description?: string;

@@ -111,3 +111,14 @@ export const CREATE_TOOL = {
 };
 
 export const SUBMIT_TOOL_RESULT = { tool_call_id: 'call_0123456789abcdefghijABCD', result: '[]' };
+
+export const CREATE_CLIENT_TOKEN = {
+  session_ids: [SESSION_ID],
+  scopes: ['read', 'send'],
+  expires_in_seconds: 300,
+};
+
+export const CLIENT_TOKEN = {
+  token: 'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJrZXlfLi4uIn0.c2lnbmF0dXJl',
+  expires_at: '2026-02-20T10:35:00.000Z',
+};

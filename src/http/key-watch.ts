@@ -1,6 +1,7 @@
-// Looks again at the keys of calls that are still being answered: a revoked or expired key ends its streams and waits, too.
+// Looks again at the keys and client tokens of calls that are still being answered: one that was revoked or has expired
+// ends its streams and waits, too.
 import { ApiError } from '../contracts/errors.ts';
-import type { ApiKeysService } from '../services/ports.ts';
+import type { Services } from '../services/ports.ts';
 
 /** A revocation holds within 5 s everywhere; two looks fit in them, so that one may fail. */
 const LOOK_EVERY_MS = 2_000;
@@ -13,13 +14,13 @@ export interface KeyWatch {
 }
 
 /** However many calls a key has open, it is asked for once a look; without open calls nothing runs. */
-export function createKeyWatch(apiKeys: Pick<ApiKeysService, 'authenticate'>): KeyWatch {
+export function createKeyWatch(authenticate: Services['authenticate']): KeyWatch {
   const open = new Map<string, Set<Abort>>();
   let timer: NodeJS.Timeout | undefined;
 
   async function look(key: string, calls: ReadonlySet<Abort>): Promise<void> {
     try {
-      await apiKeys.authenticate(key);
+      await authenticate(key);
     } catch (error) {
       // Only a refusal ends a call: a store that is away says nothing about the key.
       if (error instanceof ApiError && error.status === 401) for (const abort of calls) abort(error);

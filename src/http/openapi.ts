@@ -74,7 +74,7 @@ const infoOf = ({ version, syncWaitSeconds }: DocumentSettings) => ({
 });
 
 const SECURITY_SCHEMES = {
-  bearer: { type: 'http', scheme: 'bearer', description: 'An API key, `oclaw_live_...`' },
+  bearer: { type: 'http', scheme: 'bearer', description: 'An API key, `oclaw_live_...`, or a client token' },
   apiKey: { type: 'apiKey', in: 'header', name: 'x-api-key', description: 'The same key without `Bearer`' },
 } as const;
 
@@ -96,6 +96,7 @@ function operationOf(route: Route): ZodOpenApiOperationObject {
     tags: [route.tag],
     security: route.level === 'none' ? [] : [{ bearer: [] }, { apiKey: [] }],
     'x-level': route.level,
+    ...(route.clientScope && { 'x-client-scope': route.clientScope }),
     requestParams: {
       path: z.object(Object.fromEntries(names.map((name) => [name, z.string()]))),
       query: route.query as z.ZodObject,
@@ -212,7 +213,13 @@ const commonErrors = (route: Route): ErrorCode[] => [
   'unsupported_media_type',
   ...(route.level === 'none'
     ? []
-    : (['missing_api_key', 'invalid_api_key', 'expired_api_key', 'rate_limited', 'unavailable'] as const)),
+    : ([
+        'missing_api_key',
+        'invalid_api_key',
+        'expired_api_key',
+        'insufficient_permissions',
+        'rate_limited',
+        'unavailable',
+      ] as const)),
   ...(route.idempotent ? (['idempotency_key_reused'] as const) : []),
-  ...(route.level === 'standard' || route.level === 'admin' ? (['insufficient_permissions'] as const) : []),
 ];

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import type { Request, RequestHandler, Response } from 'express';
 import { ApiError } from '../contracts/errors.ts';
 import type { Caller } from '../services/ports.ts';
-import { requireLevel } from './authenticate.ts';
+import { requireGranted, requirePermission } from './authenticate.ts';
 import { readBody } from './body.ts';
 import type { JsonAnswer, Route } from './define-route.ts';
 import { readIdempotency } from './idempotency.ts';
@@ -19,7 +19,9 @@ export function runRoute(route: Route): RequestHandler {
     state.route = route.path;
     if (state.rate) refuseExceeded(state.rate);
     const caller = callerOf(route, state);
-    const answer = await route.handler({ ...(await readInput(route, req)), caller, signal: state.signal });
+    const input = await readInput(route, req);
+    if (caller) requireGranted(caller, input.params.sessionId);
+    const answer = await route.handler({ ...input, caller, signal: state.signal });
     refuseEnded(state.signal);
     if (answer.kind === 'stream') await sendEventStream(res, answer, state.signal);
     else sendJson(route, req, res, answer);
@@ -34,7 +36,7 @@ function refuseEnded({ reason }: AbortSignal): void {
 function callerOf(route: Route, state: RequestState): Caller | null {
   if (route.level === 'none') return null;
   if (!state.caller) throw state.callerFailure;
-  requireLevel(state.caller, route.level);
+  requirePermission(state.caller, route);
   return state.caller;
 }
 

@@ -1,5 +1,6 @@
 // What the HTTP facade may ask of the services. Rules live behind it; no Express, no SQL in these shapes.
 import type { ApiKey, CreateApiKey, CreatedApiKey, Level } from '../contracts/api-keys.ts';
+import type { ClientScope, ClientToken, CreateClientToken } from '../contracts/client-tokens.ts';
 import type { Deleted } from '../contracts/common.ts';
 import type { EventType, SessionEvent } from '../contracts/events.ts';
 import type { Readiness } from '../contracts/health.ts';
@@ -16,11 +17,20 @@ import type {
 } from '../contracts/sessions.ts';
 import type { CreateTool, SubmitToolResults, Tool, ToolCall, ToolCallStatus } from '../contracts/tools.ts';
 
-/** Who is calling: what a valid key says. */
+/** Who is calling: what a valid key or client token says. */
 export interface Caller {
   accountId: string;
+  /** Of a client token: the key that made it. */
   keyId: string;
   level: Level;
+  /** Absent for a key, which may do whatever its level may. */
+  grant?: ClientGrant;
+}
+
+/** All that a client token may do. */
+export interface ClientGrant {
+  sessionIds: ReadonlySet<string>;
+  scopes: ReadonlySet<ClientScope>;
 }
 
 /** An `Idempotency-Key` with what it is bound to. */
@@ -155,6 +165,13 @@ export interface EventsService {
   ): Promise<{ data: SessionEvent[]; hasMore: boolean }>;
 }
 
+export interface ClientTokensService {
+  /** @throws ApiError `invalid_api_key`, `expired_api_key`: of the token, or of the key that made it. */
+  authenticate(token: string): Promise<Caller>;
+  /** The token is shown once: a replay has null in its place. */
+  create(caller: Caller, body: CreateClientToken, idempotency: Key): Promise<Written<ClientToken>>;
+}
+
 export interface ApiKeysService {
   /** @throws ApiError `invalid_api_key`, `expired_api_key` */
   authenticate(presentedKey: string): Promise<Caller>;
@@ -165,12 +182,18 @@ export interface ApiKeysService {
 }
 
 export interface Services {
+  /**
+   * Of an API key or a client token.
+   * @throws ApiError `invalid_api_key`, `expired_api_key`
+   */
+  authenticate(presented: string): Promise<Caller>;
   sessions: SessionsService;
   messages: MessagesService;
   tools: ToolsService;
   toolCalls: ToolCallsService;
   events: EventsService;
-  apiKeys: ApiKeysService;
+  apiKeys: Omit<ApiKeysService, 'authenticate'>;
+  clientTokens: Pick<ClientTokensService, 'create'>;
   models: { list(): ModelEntry[] };
   health: { readiness(): Promise<Readiness> };
 }

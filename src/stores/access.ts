@@ -57,6 +57,9 @@ export function createAccessStore(store: Store) {
   const getKey = (id: string): Promise<ApiKeyRow> =>
     db.selectFrom('api_keys').selectAll().where('id', '=', id).executeTakeFirstOrThrow();
 
+  const findKey = (id: string): Promise<ApiKeyRow | undefined> =>
+    db.selectFrom('api_keys').selectAll().where('id', '=', id).executeTakeFirst();
+
   const findByHash = (hash: string): Promise<ApiKeyRow | undefined> =>
     db.selectFrom('api_keys').selectAll().where('hash', '=', hash).executeTakeFirst();
 
@@ -74,7 +77,18 @@ export function createAccessStore(store: Store) {
 
   const revokeKey = (key: Revoking, first: InTransaction = nothing) => revoke(store, key, first);
 
-  return { ensureAccount, insertKey, ensureKey, getKey, findByHash, touch, hasKeys, listKeys, revokeKey };
+  return {
+    ensureAccount,
+    insertKey,
+    ensureKey,
+    getKey,
+    findKey,
+    findByHash,
+    touch,
+    hasKeys,
+    listKeys,
+    revokeKey,
+  };
 }
 
 const countsAsAdmin = ({ level, expires_at }: ApiKeyRow, now: number): boolean =>

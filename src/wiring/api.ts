@@ -1,6 +1,7 @@
 // What answers HTTP: the services over the core, and the application before them.
 import { createApp } from '../http/app.ts';
 import { createApiKeys } from '../services/api-keys.ts';
+import { createClientTokens, looksLikeClientToken } from '../services/client-tokens.ts';
 import { createEvents } from '../services/events.ts';
 import type { HealthService } from '../services/health.ts';
 import { createMessages } from '../services/messages/index.ts';
@@ -18,7 +19,9 @@ export function createApi(core: Core, options: ApiOptions, health: HealthService
   const { secretKey, settings, version } = options;
   const { syncWaitMs } = settings;
   const messages = createMessages({ ...core, syncWaitMs });
-  const apiKeys = createApiKeys({ ...core, access: createAccessStore(core.store), secretKey });
+  const access = createAccessStore(core.store);
+  const apiKeys = createApiKeys({ ...core, access, secretKey });
+  const clientTokens = createClientTokens({ ...core, access, secretKey });
   const reader = createMessageReader(core.db);
   const services: Services = {
     sessions: createSessions({ ...core, reader }),
@@ -26,7 +29,10 @@ export function createApi(core: Core, options: ApiOptions, health: HealthService
     tools: createTools(core),
     toolCalls: createToolCalls({ ...core, reader }),
     events: createEvents(core),
+    authenticate: (presented) =>
+      (looksLikeClientToken(presented) ? clientTokens : apiKeys).authenticate(presented),
     apiKeys,
+    clientTokens,
     models: createModels(core.catalogue),
     health,
   };

@@ -10,12 +10,10 @@ const revoked = new ApiError('invalid_api_key', 'This API key is not valid');
 describe('the watch', () => {
   const refusals = new Map<string, unknown>();
   const asked: string[] = [];
-  const watch = createKeyWatch({
-    async authenticate(key) {
-      asked.push(key);
-      if (refusals.has(key)) throw refusals.get(key);
-      return { accountId: 'acct', keyId: key, level: 'standard' };
-    },
+  const watch = createKeyWatch(async (key) => {
+    asked.push(key);
+    if (refusals.has(key)) throw refusals.get(key);
+    return { accountId: 'acct', keyId: key, level: 'standard' };
   });
   beforeEach(() => {
     jest.useFakeTimers();
@@ -65,8 +63,8 @@ describe('a key that is revoked in the middle of a call', () => {
     app = await startHarness();
     id = addSession(app).id;
     isRevoked = false;
-    const { authenticate } = app.services.apiKeys;
-    app.services.apiKeys.authenticate = async (key) => {
+    const { authenticate } = app.services;
+    app.services.authenticate = async (key) => {
       if (isRevoked && key === 'a-standard') throw revoked;
       return authenticate(key);
     };

@@ -31,6 +31,7 @@ const DOCUMENTED = `
   GET /v1/sessions/:sessionId/messages read-only
   GET /v1/sessions/:sessionId/messages/:messageId read-only
   GET /v1/sessions/:sessionId/events read-only
+  POST /v1/client-tokens standard
   POST /v1/api-keys admin
   GET /v1/api-keys admin
   DELETE /v1/api-keys/:keyId admin

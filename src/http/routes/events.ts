@@ -46,6 +46,7 @@ const listEvents = ({ services: { events }, openPage }: RouteDeps) =>
     method: 'get',
     path: '/v1/sessions/:sessionId/events',
     level: 'read-only',
+    clientScope: 'read',
     operationId: 'listEvents',
     summary: "List a session's events, oldest first",
     tag: 'Events',

@@ -4,6 +4,7 @@ import type { Route } from '../define-route.ts';
 import { type DocumentSettings, openApiRoute } from '../openapi.ts';
 import { createCursors, createPager } from '../pagination.ts';
 import { apiKeyRoutes } from './api-keys.ts';
+import { clientTokenRoutes } from './client-tokens.ts';
 import type { RouteDeps } from './deps.ts';
 import { eventRoutes } from './events.ts';
 import { messageRoutes } from './messages.ts';
@@ -27,6 +28,7 @@ export function createRoutes({ services, settings }: RoutesOptions): Route[] {
     ...toolRoutes(deps),
     ...eventRoutes(deps),
     ...apiKeyRoutes(deps),
+    ...clientTokenRoutes(deps),
     ...modelRoutes(deps),
     ...probeRoutes(deps),
   ];

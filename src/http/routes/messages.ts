@@ -20,6 +20,7 @@ const createMessage = ({ services: { messages } }: RouteDeps) =>
     method: 'post',
     path: '/v1/sessions/:sessionId/messages',
     level: 'standard',
+    clientScope: 'send',
     operationId: 'createMessage',
     summary: 'Send a message and get its answer',
     description:
@@ -95,6 +96,7 @@ const listMessages = ({ services: { messages }, openPage }: RouteDeps) =>
     method: 'get',
     path: '/v1/sessions/:sessionId/messages',
     level: 'read-only',
+    clientScope: 'read',
     operationId: 'listMessages',
     summary: 'List the messages of a session, oldest first',
     tag,
@@ -113,6 +115,7 @@ const getMessage = ({ services: { messages } }: RouteDeps) =>
     method: 'get',
     path: '/v1/sessions/:sessionId/messages/:messageId',
     level: 'read-only',
+    clientScope: 'read',
     operationId: 'getMessage',
     summary: 'Read a message',
     tag,

@@ -91,6 +91,7 @@ const getSession = ({ services }: RouteDeps) =>
     method: 'get',
     path: '/v1/sessions/:sessionId',
     level: 'read-only',
+    clientScope: 'read',
     operationId: 'getSession',
     summary: 'Read a session with its newest 100 messages',
     tag,

@@ -87,6 +87,7 @@ const submitToolResults = ({ services: { toolCalls, messages } }: RouteDeps) =>
     method: 'post',
     path: '/v1/sessions/:sessionId/tool-results',
     level: 'standard',
+    clientScope: 'tool_results',
     operationId: 'submitToolResults',
     summary: 'Submit what your own tools have said',
     description:

@@ -82,7 +82,14 @@ export function createFake(): Fake {
     tools: toolsOf(),
     toolCalls: toolCallsOf(),
     events: eventsOf(fake),
+    async authenticate(key) {
+      if (key === 'expired') throw new ApiError('expired_api_key', 'The API key has expired');
+      const caller = CALLERS[key];
+      if (!caller) throw new ApiError('invalid_api_key', 'The API key is not valid');
+      return caller;
+    },
     apiKeys: apiKeysOf(fake),
+    clientTokens: { create: absent },
     models: { list: () => [] },
     health: {
       readiness: async () => ({
@@ -258,12 +265,6 @@ function eventsOf(fake: Fake): Services['events'] {
 
 function apiKeysOf(fake: Fake): Services['apiKeys'] {
   return {
-    async authenticate(key) {
-      if (key === 'expired') throw new ApiError('expired_api_key', 'The API key has expired');
-      const caller = CALLERS[key];
-      if (!caller) throw new ApiError('invalid_api_key', 'The API key is not valid');
-      return caller;
-    },
     async create(caller, body) {
       fake.calls.push({ name: 'apiKeys.create', arguments: [caller, body] });
       return first({ ...KEY, ...body, id: makeId('key'), key: 'oclaw_live_secret' });

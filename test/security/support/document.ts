@@ -51,6 +51,7 @@ const BODIES: Record<string, Record<string, unknown>> = {
   createMessage: { content: 'Hello', background: true },
   createTool: { name: 'look_up', description: 'Looks something up' },
   submitToolResults: { tool_call_id: 'call_000000000000000000000000', result: 'x' },
+  createClientToken: { session_ids: ['sess_unknown'], scopes: ['read'] },
   createApiKey: { name: 'made by a test', level: 'read-only' },
 };
 

@@ -1,0 +1,105 @@
+// Client tokens: signed, stored nowhere, dead with the key that they came from.
+import { createHmac } from 'node:crypto';
+import { errors, jwtVerify, SignJWT } from 'jose';
+import type { Kysely } from 'kysely';
+import { z } from 'zod';
+import { CLIENT_SCOPES, type ClientToken } from '../contracts/client-tokens.ts';
+import { toTimestamp } from '../contracts/common.ts';
+import { ApiError } from '../contracts/errors.ts';
+import type { AccessStore } from '../stores/access.ts';
+import type { Tables } from '../stores/schema.ts';
+import type { SessionsStore } from '../stores/sessions.ts';
+import type { Once } from './idempotency.ts';
+import type { Caller, ClientTokensService } from './ports.ts';
+import { visibleSession } from './session-access.ts';
+
+const ALGORITHM = 'HS256';
+const AUDIENCE = 'openclaw';
+/** RFC 8725: a token of another kind, signed with the same secret, is none of ours. */
+const TYPE = 'openclaw-client+jwt';
+
+/** Three parts in base64url; an API key has no dots. */
+const TOKEN_SHAPE = /^eyJ[\w-]+\.[\w-]+\.[\w-]*$/;
+export const looksLikeClientToken = (presented: string): boolean => TOKEN_SHAPE.test(presented);
+
+const Claims = z.object({
+  /** The id of the key that made it. */
+  sub: z.string(),
+  sessions: z.array(z.string()),
+  scopes: z.array(z.enum(CLIENT_SCOPES)),
+});
+
+interface ClientTokensDeps {
+  access: Pick<AccessStore, 'findKey'>;
+  sessions: SessionsStore;
+  db: Kysely<Tables>;
+  secretKey: string;
+  once: Once;
+  now: () => number;
+}
+
+const invalid = () => new ApiError('invalid_api_key', 'This client token is not valid');
+const expired = (what: string) => new ApiError('expired_api_key', `${what} has expired`);
+
+export function createClientTokens(deps: ClientTokensDeps): ClientTokensService {
+  const { access, sessions, db, once, now } = deps;
+  // A key of its own: what signs tokens neither hashes API keys nor signs cursors.
+  const secret = createHmac('sha256', deps.secretKey).update('openclaw client tokens 1').digest();
+  /** Names the secret without telling it, so that a token of another installation is known as such. */
+  const kid = createHmac('sha256', secret).update('kid').digest('hex').slice(0, 16);
+
+  async function claimsOf(token: string): Promise<z.infer<typeof Claims>> {
+    const verified = await jwtVerify(token, secret, {
+      algorithms: [ALGORITHM],
+      audience: AUDIENCE,
+      typ: TYPE,
+      requiredClaims: ['exp', 'sub'],
+      currentDate: new Date(now()),
+    }).catch((cause: unknown) => {
+      throw cause instanceof errors.JWTExpired ? expired('This client token') : invalid();
+    });
+    const claims = Claims.safeParse(verified.payload);
+    if (verified.protectedHeader.kid !== kid || !claims.success) throw invalid();
+    return claims.data;
+  }
+
+  return {
+    async authenticate(token): Promise<Caller> {
+      const { sub, sessions: sessionIds, scopes } = await claimsOf(token);
+      const key = await access.findKey(sub);
+      if (!key || key.revoked_at !== null) throw invalid();
+      if (key.expires_at !== null && key.expires_at <= now())
+        throw expired('The API key of this client token');
+      return {
+        accountId: key.account_id,
+        keyId: key.id,
+        level: key.level,
+        grant: { sessionIds: new Set(sessionIds), scopes: new Set(scopes) },
+      };
+    },
+
+    create(caller, { session_ids, scopes, expires_in_seconds }, idempotency) {
+      return once<ClientToken>(
+        caller,
+        idempotency,
+        async (keep) => {
+          for (const sessionId of session_ids) await visibleSession(sessions, caller, sessionId);
+          // The claims count whole seconds; the answer says the second that they say.
+          const issuedAt = Math.floor(now() / 1_000);
+          const expiresAt = issuedAt + expires_in_seconds;
+          const token = await new SignJWT({ sessions: session_ids, scopes })
+            .setProtectedHeader({ alg: ALGORITHM, typ: TYPE, kid })
+            .setSubject(caller.keyId)
+            .setAudience(AUDIENCE)
+            .setIssuedAt(issuedAt)
+            .setExpirationTime(expiresAt)
+            .sign(secret);
+          // Nothing of a token is stored, so what a replay can show of it is its end.
+          await db.transaction().execute((rows) => keep(rows, String(expiresAt)));
+          return { token, expires_at: toTimestamp(expiresAt * 1_000) };
+        },
+        async (expiresAt) => ({ token: null, expires_at: toTimestamp(Number(expiresAt) * 1_000) }),
+      );
+    },
+  };
+}
