@@ -183,7 +183,7 @@ test.each(rounds)(
 
 const bin = findPostgres();
 // Without Debian's PostgreSQL there is none to back up: apt-get install postgresql.
-(bin ? describe : describe.skip)('PostgreSQL', () => {
+(bin ? describe : describe.skip)(bin ? 'PostgreSQL' : 'skipped, for PostgreSQL is not installed', () => {
   let postgres: TestPostgres;
   beforeAll(async () => {
     postgres = await startPostgres(bin ?? '');

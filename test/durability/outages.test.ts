@@ -235,7 +235,9 @@ const obstacle = smallDiskObstacle();
   );
 
   (postgresBin ? it : it.skip)(
-    'PostgreSQL loses nothing, and works again when there is room',
+    postgresBin
+      ? 'PostgreSQL loses nothing, and works again when there is room'
+      : 'skipped, for PostgreSQL is not installed',
     async () => {
       const disk = mountSmallDisk(POSTGRES_DISK_MB);
       const postgres = await startPostgres(postgresBin!, disk.directory);

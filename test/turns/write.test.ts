@@ -81,7 +81,8 @@ describe('two writers race for one session', () => {
 
   // PostgreSQL has no file that a process could hold: rows are locked, and its own suites test that.
   const onSqlite = postgresUrl === null ? test : test.skip;
-  onSqlite('beside another process that holds the file for a moment, and none is refused', async () => {
+  const held = 'beside another process that holds the file for a moment, and none is refused';
+  onSqlite(postgresUrl === null ? held : `skipped, for PostgreSQL has no such file: ${held}`, async () => {
     const session = await store.createSession();
     const script = `
       const database = require('better-sqlite3')(process.argv[1]);
