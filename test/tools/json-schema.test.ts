@@ -265,6 +265,16 @@ describe('a schema that cannot be used is told where and why', () => {
     [properties({ x: { $ref: '#/__proto__' } }), ['properties', 'x', '$ref'], /points to nothing/],
     [properties({ x: { $ref: '#/properties/x/$ref' } }), ['properties', 'x', '$ref'], /must be a schema/],
     [properties({ x: { $dynamicRef: '#a' } }), ['properties', 'x', '$dynamicRef'], /not supported/],
+    [
+      properties({ x: { allOf: [{ properties: { a: {} } }], unevaluatedProperties: false } }),
+      ['properties', 'x', 'unevaluatedProperties'],
+      /not supported: use 'additionalProperties'/,
+    ],
+    [
+      properties({ x: { unevaluatedItems: { type: 'string' } } }),
+      ['properties', 'x', 'unevaluatedItems'],
+      /not supported: use 'items'/,
+    ],
     [{ $ref: '#' }, [], /refers to itself/],
     [
       properties(
@@ -278,6 +288,11 @@ describe('a schema that cannot be used is told where and why', () => {
     const fault = checker.faultOf(schema);
     expect(fault?.message).toMatch(message);
     expect(fault?.path).toEqual(path);
+  });
+
+  test('what forbids nothing is no reason', () => {
+    const schema = properties({ x: { unevaluatedProperties: true, unevaluatedItems: true } });
+    expect(checker.faultOf(schema)).toBeNull();
   });
 
   test('an unchecked schema never makes a check throw', () => {

@@ -5,12 +5,19 @@ import { isFull, type Run, report } from './run.ts';
 import { candidates, type SchemaNode } from './schema-node.ts';
 import { clip, counted, shown } from './words.ts';
 
-/** A reference that is not followed would leave a part of the input unchecked without a word. */
-const UNSUPPORTED = ['$dynamicRef', '$recursiveRef'];
+/** A keyword that is not followed would leave a part of the input unchecked without a word. */
+const UNSUPPORTED = {
+  $dynamicRef: "use '$ref' with '#/$defs/Name'",
+  $recursiveRef: "use '$ref' with '#/$defs/Name'",
+  unevaluatedProperties: "use 'additionalProperties' beside all 'properties'",
+  unevaluatedItems: "use 'items' beside 'prefixItems'",
+};
 
 export function referenceKeywords(place: Place): void {
-  for (const keyword of UNSUPPORTED)
-    if (place.has(keyword)) place.fault("is not supported: use '$ref' with '#/$defs/Name'", keyword);
+  // `unevaluatedProperties: true` forbids nothing, and so asks for nothing.
+  for (const [keyword, instead] of Object.entries(UNSUPPORTED))
+    if (place.has(keyword) && place.value(keyword) !== true)
+      place.fault(`is not supported: ${instead}`, keyword);
   if (place.has('$ref')) always(place, place.referred('$ref'));
   if (place.has('allOf')) for (const schema of place.subschemas('allOf')) always(place, schema);
 }
