@@ -16,12 +16,14 @@ export const CreateClientToken = z
       .array(z.string().min(1).max(100))
       .min(1)
       .max(20)
-      .refine(distinct, 'must not name a session twice'),
+      .refine(distinct, 'must not name a session twice')
+      .meta({ uniqueItems: true }),
     scopes: z
       .array(ClientScope)
       .min(1)
       .max(CLIENT_SCOPES.length)
-      .refine(distinct, 'must not name a scope twice'),
+      .refine(distinct, 'must not name a scope twice')
+      .meta({ uniqueItems: true }),
     expires_in_seconds: z.int().min(1).max(CLIENT_TOKEN_SECONDS_MAX).default(300),
   })
   .meta({ id: 'CreateClientToken' });
