@@ -50,14 +50,13 @@ function valueAt(root: unknown, path: readonly PathSegment[]): unknown {
 /** How far below the union's own value a branch got: only a branch that fitted the outer type got anywhere. */
 const depthOf = (issue: Issue): number => issue.path.length + (issue.code === 'unrecognized_keys' ? 1 : 0);
 
-/** Of a union's branches the one that the client meant is the one that matched furthest. */
+/** Of a union's branches the one that the client meant is the one that matched furthest, and then the one with the least wrong. */
 function innermost(issue: Issue): Issue {
   if (issue.code !== 'invalid_union') return issue;
-  const meant = issue.errors
-    .map(([first]) => first)
-    .filter((first) => first !== undefined && depthOf(first) > 0)
-    .sort((a, b) => depthOf(b as Issue) - depthOf(a as Issue))[0];
-  return meant ? innermost({ ...meant, path: [...issue.path, ...meant.path] } as Issue) : issue;
+  const [meant] = issue.errors
+    .flatMap(([first, ...others]) => (first && depthOf(first) > 0 ? [{ first, wrong: others.length }] : []))
+    .sort((a, b) => depthOf(b.first) - depthOf(a.first) || a.wrong - b.wrong);
+  return meant ? innermost({ ...meant.first, path: [...issue.path, ...meant.first.path] } as Issue) : issue;
 }
 
 /** zod's own wording; anything else was written in our contracts as the end of a sentence. */

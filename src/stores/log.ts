@@ -5,7 +5,15 @@ import { toTimestamp } from '../contracts/common.ts';
 import type { EventData, EventType, SessionEvent } from '../contracts/events.ts';
 import { newId } from '../ids.ts';
 import { createMessageRows, type MessageRows } from './message-rows.ts';
-import type { EventRow, ModelCallRow, SessionPatch, SessionRow, Tables, UsageColumns } from './schema.ts';
+import type {
+  EventRow,
+  ModelCallRow,
+  SessionPatch,
+  SessionRow,
+  Tables,
+  ToolCallRow,
+  UsageColumns,
+} from './schema.ts';
 import { locked, type Store } from './store.ts';
 
 export interface SessionTransaction {
@@ -193,6 +201,29 @@ export async function streamedText(db: Kysely<Tables>, replyId: string): Promise
     .sort((a, b) => a - b)
     .map((step) => steps.get(step))
     .join('');
+}
+
+/** The `seq` with which the last of these calls of a reply had its result; 0 while none has one. */
+export async function settledSeq(
+  db: Kysely<Tables>,
+  replyId: string,
+  calls: readonly ToolCallRow[],
+): Promise<number> {
+  const settledAt = Math.max(0, ...calls.map(({ completed_at }) => Number(completed_at ?? 0)));
+  const rows = await db
+    .selectFrom('events')
+    .select(['seq', 'data'])
+    .where('message_id', '=', replyId)
+    .where('type', '=', 'tool.completed')
+    // Results may be large: only what was settled in that very millisecond is looked into.
+    .where('created_at', '=', settledAt)
+    .orderBy('seq', 'desc')
+    .execute();
+  const ids = new Set(calls.map(({ id }) => id));
+  const last = rows.find(({ data }) =>
+    ids.has((JSON.parse(data) as { tool_call: { id: string } }).tool_call.id),
+  );
+  return Number(last?.seq ?? 0);
 }
 
 /** Whether readers were told of this step before. */

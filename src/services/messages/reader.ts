@@ -1,9 +1,9 @@
 // Reads of messages that sessions and messages share.
 import type { Kysely } from 'kysely';
 import type { Message } from '../../contracts/messages.ts';
-import { streamedText } from '../../stores/log.ts';
+import { settledSeq, streamedText } from '../../stores/log.ts';
 import { createMessageRows } from '../../stores/message-rows.ts';
-import type { MessageRow, SessionRow, Tables } from '../../stores/schema.ts';
+import type { MessageRow, SessionRow, Tables, ToolCallRow } from '../../stores/schema.ts';
 import { messageView, partialView } from '../../views/messages.ts';
 
 export type MessageReader = ReturnType<typeof createMessageReader>;
@@ -38,5 +38,8 @@ export function createMessageReader(db: Kysely<Tables>) {
   }
 
   const { get, queued, toolCall, toolCalls } = rows;
-  return { get, queued, toolCall, toolCalls, view, conversation, blockingCalls };
+  return {
+    ...{ get, queued, toolCall, toolCalls, view, conversation, blockingCalls },
+    settledSeq: (replyId: string, calls: ToolCallRow[]) => settledSeq(db, replyId, calls),
+  };
 }

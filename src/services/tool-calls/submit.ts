@@ -25,10 +25,13 @@ const pathOf = (body: SubmitToolResults, index: number): string =>
 const closed = (call: ToolCallRow, why: string): ApiError =>
   new ApiError('tool_call_closed', `The call ${call.id} ${why}; its result can't change`);
 
+/** As it is kept: `-0` has become `0`. */
+const kept = (result: unknown): unknown => JSON.parse(JSON.stringify(result));
+
 const isSame = (call: ToolCallRow, { result, is_error = false }: ToolResult): boolean =>
   call.status === 'completed' &&
   (call.is_error === 1) === is_error &&
-  isDeepStrictEqual(call.result === null ? null : JSON.parse(call.result), result);
+  isDeepStrictEqual(call.result === null ? null : JSON.parse(call.result), kept(result));
 
 /** A result that came before is the answer to its repetition; everything else that is late is refused. */
 function refuseClosed(call: ToolCallRow, result: ToolResult): void {
@@ -83,7 +86,8 @@ async function announce(tx: SessionTransaction, settled: ToolCallRow[]): Promise
 export function createSubmit(deps: SubmitDeps) {
   const { reader, signals, once } = deps;
 
-  async function show(calls: ToolCallRow[], afterSeq: number): Promise<SubmittedResults> {
+  /** @param submittedSeq Of the request that has brought the results; looked up when that is another one. */
+  async function show(calls: ToolCallRow[], submittedSeq?: number): Promise<SubmittedResults> {
     const [first] = calls;
     const reply: MessageRow | undefined = first && (await reader.get(first.message_id));
     if (!first || !reply) throw notFound('tool call');
@@ -96,7 +100,8 @@ export function createSubmit(deps: SubmitDeps) {
         sessionId: reply.session_id,
         userMessageId: reply.parent_id ?? '',
         replyId: reply.id,
-        afterSeq,
+        // Who repeats a request reads the same rest of the turn as the first time.
+        afterSeq: submittedSeq ?? (await reader.settledSeq(reply.id, calls)),
       },
     };
   }
@@ -116,7 +121,7 @@ export function createSubmit(deps: SubmitDeps) {
       return submitted;
     });
     for (const call of done.settled) signals.toolResultLater(done.session, { callId: call.id });
-    return show(done.calls, done.seq);
+    return show(done.calls, done.settled.length > 0 ? done.seq : undefined);
   }
 
   return (
@@ -131,10 +136,7 @@ export function createSubmit(deps: SubmitDeps) {
       (keep) => submit(caller, sessionId, body, keep),
       async (ids) => {
         const calls = await Promise.all(ids.split(',').map((id) => reader.toolCall(id)));
-        return show(
-          calls.filter((call) => call !== undefined),
-          0,
-        );
+        return show(calls.filter((call) => call !== undefined));
       },
     );
 }
