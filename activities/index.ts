@@ -2,12 +2,13 @@
 import { withBoundedFailure } from './bounded-failure.ts';
 import { createModelStep, type ModelStepDeps } from './model.ts';
 import { createSessionActivities, type SessionActivityDeps } from './session.ts';
+import { createToolCall, type ToolCallDeps } from './tool-call.ts';
 
-export type ActivityDeps = ModelStepDeps & SessionActivityDeps;
+export type ActivityDeps = ModelStepDeps & SessionActivityDeps & ToolCallDeps;
 export type Activities = ReturnType<typeof createActivities>;
 
 export function createActivities(deps: ActivityDeps) {
-  const { snapshot, interrupt, failReply, expire, expireCalls } = createSessionActivities(deps);
+  const { snapshot, interrupt, failReply, expire, expireCalls, failToolCall } = createSessionActivities(deps);
   return {
     modelStep: withBoundedFailure(createModelStep(deps)),
     snapshot: withBoundedFailure(snapshot),
@@ -15,5 +16,7 @@ export function createActivities(deps: ActivityDeps) {
     failReply: withBoundedFailure(failReply),
     expire: withBoundedFailure(expire),
     expireCalls: withBoundedFailure(expireCalls),
+    failToolCall: withBoundedFailure(failToolCall),
+    toolCall: withBoundedFailure(createToolCall(deps)),
   };
 }

@@ -6,6 +6,7 @@ import type { Model, ModelReply, ModelUsage } from '../src/models/port.ts';
 import type { MessageRows } from '../src/stores/message-rows.ts';
 import type { MessageRow } from '../src/stores/schema.ts';
 import type { SchemaChecker } from '../src/tools/json-schema/checker.ts';
+import type { ToolRegistry } from '../src/tools/registry.ts';
 import type { Begun } from '../src/turns/begin.ts';
 import type { Turns } from '../src/turns/index.ts';
 import type { StepWriter } from '../src/turns/step-writer.ts';
@@ -82,10 +83,12 @@ export interface ModelCallDeps {
   messages: MessageRows;
   catalogue: Catalogue;
   checker: SchemaChecker;
+  registry: ToolRegistry;
 }
 
-export function createModelCalls({ model, turns, messages, catalogue, checker }: ModelCallDeps) {
-  const offer = createToolOffers(checker);
+export function createModelCalls(deps: ModelCallDeps) {
+  const { model, turns, messages, catalogue } = deps;
+  const offer = createToolOffers(deps);
   const conversation = createConversation({ messages, catalogue });
 
   return {

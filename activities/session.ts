@@ -11,6 +11,7 @@ import type {
   ExpireInput,
   ExpireResult,
   FailReplyInput,
+  FailToolCallInput,
   ModelStepResult,
   ReplyInput,
   SessionSnapshot,
@@ -73,6 +74,11 @@ export function createSessionActivities({ turns, log, messages, showPreviews }: 
       if (isTerminal(expired.reply.status)) return result(input, { kind: 'closed', reply: expired.reply });
       const step = await messages.lastStep(input.replyId);
       return { kind: 'tools', step, calls: expired.open.map(pendingCall) };
+    },
+
+    async failToolCall({ reason, ...call }: FailToolCallInput): Promise<void> {
+      const result = `The tool could not be run: ${reason}`;
+      await turns.settleToolCall(call, { status: 'failed', result, isError: true });
     },
 
     async expire({ sessionId, nowMs }: ExpireInput): Promise<ExpireResult> {

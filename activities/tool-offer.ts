@@ -3,6 +3,7 @@ import { isCustomTool, type ToolEntry } from '../src/contracts/tools.ts';
 import type { ModelBlock, ModelTool } from '../src/models/port.ts';
 import type { SessionRow } from '../src/stores/schema.ts';
 import type { SchemaChecker } from '../src/tools/json-schema/checker.ts';
+import type { ToolRegistry } from '../src/tools/registry.ts';
 import type { PreparedCall } from '../src/turns/tool-calls.ts';
 import { type StoredTool, toolsOf } from '../src/views/tools.ts';
 
@@ -31,7 +32,15 @@ const brokenInput = ({ invalid_input_json }: ModelBlock): string | undefined =>
 
 type Checked = Pick<PreparedCall, 'parameters' | 'refusal'>;
 
-export function createToolOffers(checker: SchemaChecker) {
+export function createToolOffers({ checker, registry }: { checker: SchemaChecker; registry: ToolRegistry }) {
+  /** What the model may call; undefined for a built-in tool that can't run here. */
+  function offered(tool: StoredTool): StoredTool | undefined {
+    if (isCustomTool(tool as ToolEntry)) return tool;
+    const builtIn = registry.find(tool.name);
+    if (!builtIn?.available) return undefined;
+    return { ...tool, description: builtIn.description, parameters: builtIn.inputSchema };
+  }
+
   function check(block: ModelBlock, tool: StoredTool | undefined, known: string[]): Checked {
     const parameters = (block.input ?? {}) as Record<string, unknown>;
     const refuse = (refusal: string): Checked => ({ parameters, refusal });
@@ -44,7 +53,7 @@ export function createToolOffers(checker: SchemaChecker) {
   }
 
   return function offer(session: SessionRow): ToolOffer {
-    const tools = toolsOf(session).filter((tool) => isCustomTool(tool as ToolEntry));
+    const tools = toolsOf(session).flatMap((tool) => offered(tool) ?? []);
     const known = tools.map(({ name }) => name);
     return {
       tools: tools.map(toModelTool),
@@ -59,7 +68,7 @@ export function createToolOffers(checker: SchemaChecker) {
           return {
             providerId: String(block.id),
             name: String(block.name),
-            type: 'custom',
+            type: tool && !isCustomTool(tool as ToolEntry) ? 'builtin' : 'custom',
             parameters: checked.parameters,
             refusal,
             timeoutSeconds: tool?.timeout_seconds ?? null,

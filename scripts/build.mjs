@@ -1,6 +1,6 @@
 // Compiles TypeScript to dist/ and bundles the workflows once, so that a start is a start and not a compilation.
 import { execFileSync } from 'node:child_process';
-import { existsSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { bundleWorkflowCode } from '@temporalio/worker';
 
@@ -14,6 +14,9 @@ if (!existsSync('node_modules/typescript')) {
 execFileSync(process.execPath, [require.resolve('typescript/bin/tsc'), '-p', 'tsconfig.build.json'], {
   stdio: 'inherit',
 });
+// A program of its own, that TypeScript does not compile.
+const CALCULATOR = 'src/tools/calculator/evaluate.mjs';
+copyFileSync(CALCULATOR, `dist/${CALCULATOR}`);
 
 const quiet = { log() {}, trace() {}, debug() {}, info() {}, warn: console.warn, error: console.error };
 const { code } = await bundleWorkflowCode({

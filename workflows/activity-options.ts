@@ -23,6 +23,24 @@ export const MODEL_STEP: ActivityOptions = {
   },
 };
 
+/** One try of a built-in tool. It may be made again: none of these tools changes anything outside. */
+export const TOOL_CALL: ActivityOptions = {
+  // Twice the longest wait for a free evaluator that a full worker makes.
+  startToCloseTimeout: '60 seconds',
+  // With no worker for tools the model is told so, instead of a turn that hangs.
+  scheduleToCloseTimeout: '10 minutes',
+  // A killed worker is noticed within this; heartbeats come each second.
+  heartbeatTimeout: '5 seconds',
+  // The interrupt itself is done in the store; nobody waits for the tool to notice.
+  cancellationType: ActivityCancellationType.TRY_CANCEL,
+  retry: {
+    initialInterval: '500 milliseconds',
+    backoffCoefficient: 2,
+    maximumInterval: '5 seconds',
+    maximumAttempts: 5,
+  },
+};
+
 /** Short transactions of the store, run where the workflow task runs so that hung streams can't starve them. */
 export const STORE_STEP: LocalActivityOptions = {
   // One transaction takes milliseconds; this bounds a store that hangs.

@@ -20,6 +20,9 @@ export const SEARCH_ATTRIBUTES = {
   model: 'OpenClawModel',
 } as const;
 
+/** Where built-in tools run: beside the sessions, so that a slow tool keeps no model call from its place. */
+export const toolsTaskQueue = (taskQueue: string): string => `${taskQueue}-tools`;
+
 /** The session id is the workflow id, so that either finds the other. */
 export const workflowId = (sessionId: string): string => sessionId;
 
@@ -84,6 +87,8 @@ export interface PendingCall {
   callId: string;
   name: string;
   expiresAtMs: number | null;
+  /** Run by a worker of ours; without it the client is to run it. */
+  isBuiltIn?: true;
 }
 
 export interface RunningTurn extends PendingMessage {
@@ -168,6 +173,17 @@ export interface ReplyInput {
   sessionId: string;
   head: string | null;
   replyId: string;
+}
+
+/** A built-in tool's call, as its row has it. */
+export interface ToolCallInput {
+  sessionId: string;
+  replyId: string;
+  callId: string;
+}
+
+export interface FailToolCallInput extends ToolCallInput {
+  reason: string;
 }
 
 /** Gives the calls of a reply whose time is over the result that was agreed on. */

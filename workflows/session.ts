@@ -2,13 +2,15 @@
 import { defineSearchAttributeKey } from '@temporalio/common';
 import * as wf from '@temporalio/workflow';
 import type { Activities } from '../activities/index.ts';
-import { MODEL_STEP, STORE_STEP } from './activity-options.ts';
+import { MODEL_STEP, STORE_STEP, TOOL_CALL } from './activity-options.ts';
 import {
   type ConfigureSignal,
   type EndSignal,
   type InterruptSignal,
   type MessageSignal,
+  type PendingCall,
   QUERIES,
+  type ReplyInput,
   type RunningTurn,
   SEARCH_ATTRIBUTES,
   type SessionInput,
@@ -17,6 +19,7 @@ import {
   SIGNALS,
   type ToolResultSignal,
   TURNS_PER_RUN_MAX,
+  toolsTaskQueue,
 } from './protocol.ts';
 
 import {
@@ -32,12 +35,13 @@ import {
   turnFinished,
   turnStarted,
 } from './session-state.ts';
-import { runTurn, type TurnEffects } from './turn.ts';
+import { describe, runTurn, type TurnEffects } from './turn.ts';
 
 const model = wf.proxyActivities<Pick<Activities, 'modelStep'>>(MODEL_STEP);
+const tools = wf.proxyActivities<Pick<Activities, 'toolCall'>>(TOOL_CALL);
 const store =
   wf.proxyLocalActivities<
-    Pick<Activities, 'snapshot' | 'interrupt' | 'failReply' | 'expire' | 'expireCalls'>
+    Pick<Activities, 'snapshot' | 'interrupt' | 'failReply' | 'expire' | 'expireCalls' | 'failToolCall'>
   >(STORE_STEP);
 
 /** Of runs that were begun without a bound in their input. */
@@ -130,7 +134,9 @@ async function load(run: Run): Promise<SessionState> {
 /** Waits for the results of the calls that are open, however long that takes: it costs nothing but the row and a timer. */
 async function results(run: Run): ReturnType<TurnEffects['results']> {
   const calls = () => run.state?.running?.calls ?? [];
-  const woken = () => stopReason(run) !== undefined || calls().length === 0 || isFull(run);
+  // A tool that runs would have to run again in the next run.
+  const isFullAndIdle = () => isFull(run) && !calls().some(({ isBuiltIn }) => isBuiltIn);
+  const woken = () => stopReason(run) !== undefined || calls().length === 0 || isFullAndIdle();
   const deadline = Math.min(...calls().map(({ expiresAtMs }) => expiresAtMs ?? Number.POSITIVE_INFINITY));
   if (deadline === Number.POSITIVE_INFINITY) await wf.condition(woken);
   else if (!(await wf.condition(woken, Math.max(deadline - Date.now(), 1)))) return 'expired';
@@ -146,9 +152,42 @@ function stepOn(run: Run): RunningTurn {
   return running;
 }
 
+/** Starts the built-in tools that are called and don't run yet. */
+function createToolRunner(run: Run, scope: wf.CancellationScope) {
+  const started = new Set<string>();
+  const done = new Set<string>();
+  const taskQueue = toolsTaskQueue(wf.workflowInfo().taskQueue);
+
+  async function runTool(reply: ReplyInput, { callId, name }: PendingCall): Promise<void> {
+    const call = { sessionId: reply.sessionId, replyId: reply.replyId, callId };
+    try {
+      await scope.run(() => tools.toolCall.executeWithOptions({ summary: name, taskQueue }, [call]));
+    } catch (error) {
+      if (wf.isCancellation(error)) return;
+      if (!(error instanceof wf.ActivityFailure)) throw error;
+      await store.failToolCall({ ...call, reason: describe(error) });
+    }
+    done.add(callId);
+    transition(run, (state) => resultArrived(state, callId));
+  }
+
+  return (reply: ReplyInput): void => {
+    for (const call of run.state?.running?.calls ?? []) {
+      if (!call.isBuiltIn) continue;
+      // A look at the store that is older than the result has named the call once more.
+      if (done.has(call.callId)) transition(run, (state) => resultArrived(state, call.callId));
+      if (started.has(call.callId)) continue;
+      started.add(call.callId);
+      // An error of our own code stalls the task, as anywhere: the SDK looks after rejections that nobody handles.
+      void runTool(reply, call);
+    }
+  };
+}
+
 function effectsOf(run: Run, stop: wf.Trigger<'interrupted' | 'ended'>, summary: string): TurnEffects {
   const scope = new wf.CancellationScope();
   return {
+    runTools: createToolRunner(run, scope),
     called: (step) => transition(run, (state) => toolsCalled(state, step)),
     results: () => results(run),
     expireCalls: (reply) => store.expireCalls({ ...reply, nowMs: Date.now() }),
@@ -158,7 +197,7 @@ function effectsOf(run: Run, stop: wf.Trigger<'interrupted' | 'ended'>, summary:
     interrupt: (reply) => store.interrupt(reply),
     fail: (reply) => store.failReply(reply),
     isStepFailure: (error) => error instanceof wf.ActivityFailure,
-    cancelModelStep: () => scope.cancel(),
+    cancelSteps: () => scope.cancel(),
     stopped: () => stop,
   };
 }

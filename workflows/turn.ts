@@ -11,10 +11,12 @@ export interface TurnEffects {
   stopped(): PromiseLike<'interrupted' | 'ended'>;
   /** Whether the error is the step's failure; anything else is a bug, and must stall the task instead of becoming history. */
   isStepFailure(error: unknown): boolean;
-  /** Asks a running model call to stop; nobody waits for it. */
-  cancelModelStep(): void;
+  /** Asks a running model call and running tools to stop; nobody waits for them. */
+  cancelSteps(): void;
   /** The step is complete and its calls wait for results: remembers which. */
   called(step: Extract<ModelStepResult, { kind: 'tools' }>): void;
+  /** Runs the calls of built-in tools that have no result yet and don't run: what they come to is heard in `results`. */
+  runTools(reply: ReplyInput): void;
   /** Resolves when all have come, when the time of one is over, when the turn is to stop, or when the run is long enough. */
   results(): Promise<'all' | 'expired' | 'full' | 'interrupted' | 'ended'>;
   /** Settles the calls whose time is over; what is still missing after that, or the end of the reply. */
@@ -34,7 +36,7 @@ export interface TurnContext {
 const REASON_LENGTH_MAX = 500;
 
 /** The innermost message: the outer ones only say that an activity has failed. */
-function describe(error: unknown): string {
+export function describe(error: unknown): string {
   let innermost = error;
   while (innermost instanceof Error && innermost.cause instanceof Error) innermost = innermost.cause;
   const words = innermost instanceof Error ? innermost.message : String(innermost);
@@ -54,7 +56,7 @@ async function runStep(turn: RunningTurn, reply: ReplyInput, effects: TurnEffect
     if (!effects.isStepFailure(first.error)) throw first.error;
     return effects.fail({ ...reply, reason: describe(first.error) });
   }
-  effects.cancelModelStep();
+  effects.cancelSteps();
   return stop(first.stopped, reply, effects);
 }
 
@@ -70,10 +72,14 @@ async function awaitResults(
   effects: TurnEffects,
 ): Promise<ModelStepResult | 'continue' | undefined> {
   for (;;) {
+    effects.runTools(reply);
     const woken = await effects.results();
     if (woken === 'all') return undefined;
     if (woken === 'full') return 'continue';
-    if (woken !== 'expired') return stop(woken, reply, effects);
+    if (woken !== 'expired') {
+      effects.cancelSteps();
+      return stop(woken, reply, effects);
+    }
     const result = await effects.expireCalls(reply);
     if (result.kind !== 'tools') return result;
     effects.called(result);

@@ -2,10 +2,9 @@
 import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import type { Activities } from '../../activities/index.ts';
+import { toolsTaskQueue } from '../../workflows/protocol.ts';
 import type { TemporalAddress } from './connection.ts';
 
-/** Model calls under way at once in one worker; more wait in Temporal. */
-const MODEL_CALLS_MAX = 150;
 /** A worker that died is found by its sticky queue's silence; the default of 10 s made recovery 10 s slower. */
 const STICKY_TIMEOUT = '500 milliseconds';
 /** Turns under way are handed over, not finished: the next worker starts them again at once. */
@@ -21,16 +20,24 @@ const RESTART_BACKOFF_MS = 500;
  */
 const CACHED_SESSIONS_MAX = 600;
 
-export interface SessionWorkerDeps {
+interface SessionWorkerDeps {
   connection: TemporalAddress;
   namespace: string;
   taskQueue: string;
   /** Names this worker in Temporal and in the leases of its attempts; never the same in two processes. */
   identity: string;
-  bundlePath: string;
-  activities: Activities;
+  /** The workflows; without it the worker runs activities only. */
+  bundlePath?: string;
+  activities: Partial<Activities>;
+  /** Activities at once in this worker; more wait in Temporal. */
+  activitiesMax: number;
   log: Logger;
 }
+
+export type WorkersDeps = Omit<SessionWorkerDeps, 'activitiesMax'> & {
+  bundlePath: string;
+  activities: Activities;
+};
 
 export interface SessionWorker {
   /** Whether it polls now. */
@@ -53,7 +60,7 @@ function installRuntime(log: Logger): void {
   Runtime.install({ logger, telemetryOptions, shutdownSignals: [] });
 }
 
-export async function startSessionWorker(deps: SessionWorkerDeps): Promise<SessionWorker> {
+async function startSessionWorker(deps: SessionWorkerDeps): Promise<SessionWorker> {
   const { log, namespace, taskQueue } = deps;
   installRuntime(log);
   let stopping = false;
@@ -66,9 +73,9 @@ export async function startSessionWorker(deps: SessionWorkerDeps): Promise<Sessi
       namespace,
       taskQueue,
       identity: deps.identity,
-      workflowBundle: { codePath: deps.bundlePath },
+      ...(deps.bundlePath === undefined ? {} : { workflowBundle: { codePath: deps.bundlePath } }),
       activities: deps.activities,
-      maxConcurrentActivityTaskExecutions: MODEL_CALLS_MAX,
+      maxConcurrentActivityTaskExecutions: deps.activitiesMax,
       maxCachedWorkflows: CACHED_SESSIONS_MAX,
       stickyQueueScheduleToStartTimeout: STICKY_TIMEOUT,
       maxHeartbeatThrottleInterval: HEARTBEAT_THROTTLE,
@@ -122,6 +129,33 @@ export async function startSessionWorker(deps: SessionWorkerDeps): Promise<Sessi
         worker?.shutdown();
       }
       await done;
+    },
+  };
+}
+
+/** Model calls under way at once in one worker. */
+const MODEL_CALLS_MAX = 150;
+/** Calls of built-in tools at once: each tool bounds what it starts itself. */
+const TOOL_CALLS_MAX = 20;
+
+/** The two workers of a process: one for sessions and model calls, one for built-in tools, which must not wait for those. */
+export async function startWorkers(deps: WorkersDeps): Promise<SessionWorker> {
+  const { activities, bundlePath, ...shared } = deps;
+  const { toolCall, ...ofSessions } = activities;
+  const sessions = await startSessionWorker({
+    ...{ ...shared, bundlePath, activities: ofSessions, activitiesMax: MODEL_CALLS_MAX },
+  });
+  const tools = await startSessionWorker({
+    ...{ ...shared, activities: { toolCall }, activitiesMax: TOOL_CALLS_MAX },
+    taskQueue: toolsTaskQueue(deps.taskQueue),
+  }).catch(async (error: unknown) => {
+    await sessions.stop();
+    throw error;
+  });
+  return {
+    health: () => (sessions.health().ok ? tools.health() : sessions.health()),
+    async stop() {
+      await Promise.all([sessions.stop(), tools.stop()]);
     },
   };
 }

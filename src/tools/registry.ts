@@ -1,5 +1,7 @@
 // The built-in tools: which can run here, and why the others can't.
 import { BUILT_IN_TOOLS, type BuiltInToolName } from '../contracts/tools.ts';
+import type { BuiltInTool } from './built-in.ts';
+import { createCalculator } from './calculator/index.ts';
 
 export interface RegisteredTool {
   name: BuiltInToolName;
@@ -10,6 +12,7 @@ export interface RegisteredTool {
   reason: string | null;
 }
 
+/** Of those that have no implementation in this version: accepted by name, and never offered to the model. */
 const DESCRIPTIONS: Record<BuiltInToolName, string> = {
   web_search: 'Search the internet for current information',
   web_fetch: 'Retrieve and parse web page content',
@@ -20,19 +23,30 @@ const DESCRIPTIONS: Record<BuiltInToolName, string> = {
 
 export type ToolRegistry = ReturnType<typeof createToolRegistry>;
 
-/** No built-in tool has an implementation in this version: each is accepted by name, and never offered to the model. */
-export function createToolRegistry() {
-  const tools = new Map<string, RegisteredTool>(
-    BUILT_IN_TOOLS.map((name) => [
-      name,
-      {
-        name,
-        description: DESCRIPTIONS[name],
-        inputSchema: { type: 'object' },
-        available: false,
-        reason: 'this version of OpenClaw has no implementation of it yet',
-      },
-    ]),
-  );
-  return { find: (name: string): RegisteredTool | undefined => tools.get(name) };
+export function createToolRegistry(implemented: BuiltInTool[] = [createCalculator()]) {
+  const implementations = new Map(implemented.map((tool) => [tool.name, tool]));
+
+  function registered(name: BuiltInToolName): RegisteredTool {
+    const tool = implementations.get(name);
+    if (tool) {
+      const { description, inputSchema } = tool;
+      return { name, description, inputSchema, available: true, reason: null };
+    }
+    const reason = 'this version of OpenClaw has no implementation of it yet';
+    return {
+      ...{ name, description: DESCRIPTIONS[name], inputSchema: { type: 'object' } },
+      ...{ available: false, reason },
+    };
+  }
+
+  const tools = new Map<string, RegisteredTool>(BUILT_IN_TOOLS.map((name) => [name, registered(name)]));
+  return {
+    find: (name: string): RegisteredTool | undefined => tools.get(name),
+    /** @returns undefined for a tool that can't run here. */
+    implementation: (name: string): BuiltInTool | undefined => implementations.get(name),
+    /** Ends what the tools have running in this process. */
+    async close(): Promise<void> {
+      await Promise.all(implemented.map((tool) => tool.close()));
+    },
+  };
 }

@@ -9,6 +9,7 @@ import { createCompleteStep } from './complete-step.ts';
 import { createExpireCalls } from './expire-calls.ts';
 import { createFailStep } from './fail-step.ts';
 import { createRecordLateCall } from './record-late-call.ts';
+import { createToolCallResults } from './settle-tool-call.ts';
 import { createSnapshot } from './snapshot.ts';
 import type { StepWriter } from './step-writer.ts';
 
@@ -26,6 +27,7 @@ export function createTurns(deps: CloseDeps) {
       deps.log.renewLease(writer, told && JSON.stringify(openCallOf(deps.catalogue, writer, told))),
     ...createClose(deps),
     expireCalls: createExpireCalls(deps),
+    ...createToolCallResults(deps),
     snapshot: createSnapshot(deps),
   };
 }

@@ -26,10 +26,11 @@ export const pending = (user: MessageRow, showPreviews: boolean): PendingMessage
 });
 
 /** A call that the workflow waits for. */
-export const pendingCall = ({ id, name, expires_at }: ToolCallRow): PendingCall => ({
+export const pendingCall = ({ id, name, type, expires_at }: ToolCallRow): PendingCall => ({
   callId: id,
   name,
   expiresAtMs: expires_at,
+  ...(type === 'builtin' ? { isBuiltIn: true } : {}),
 });
 
 /** Where the turn of an open reply stands: at a step that is being written, or after one whose calls want results. */

@@ -54,6 +54,7 @@ export async function openCore(options: CoreOptions) {
     ...{ temporal, engine, signals, once, catalogue, showPreviews, registry, checker },
     async close(): Promise<void> {
       await temporal.close().then(signals.flush);
+      await registry.close();
       await db.destroy();
     },
   };

@@ -4,7 +4,7 @@ import { randomText } from '../ids.ts';
 import type { PartHealth } from '../services/health.ts';
 import { createSweep } from '../services/sweep/index.ts';
 import { createMessageRows } from '../stores/message-rows.ts';
-import { type SessionWorker, startSessionWorker } from '../temporal/worker.ts';
+import { type SessionWorker, startWorkers } from '../temporal/worker.ts';
 import type { Core } from './core.ts';
 import type { WorkOptions } from './options.ts';
 
@@ -32,7 +32,7 @@ export function createWork(core: Core, options: WorkOptions) {
     health: async (): Promise<PartHealth> => worker?.health() ?? NOT_STARTED,
     /** The worker, then the sweep. */
     async start(): Promise<void> {
-      worker = await startSessionWorker({ ...options.temporal, identity, activities, log: logger });
+      worker = await startWorkers({ ...options.temporal, identity, activities, log: logger });
       // The name that Temporal's UI and the leases have for this process.
       logger.info({ worker: identity, taskQueue: options.temporal.taskQueue }, 'Working on sessions');
       sweep.start();

@@ -43,10 +43,10 @@ afterEach(() => {
 });
 
 function stepOf(speech: Speech, changes: Partial<Turns> = {}) {
-  const { turns, rows: messages, catalogue, checker } = store;
+  const { turns, rows: messages, catalogue, checker, registry } = store;
   const environment = new MockActivityEnvironment({}, { logger: new DefaultLogger('ERROR') });
   const modelStep = createModelStep({
-    ...{ model: modelOf(speech), turns: { ...turns, ...changes }, messages, catalogue, checker },
+    ...{ model: modelOf(speech), turns: { ...turns, ...changes }, messages, catalogue, checker, registry },
     ...{ showPreviews: true, worker: 'test', isUnderWay: async () => isUnderWay },
   });
   const run = (sessionId: string, messageId: string, head: string | null = null) =>

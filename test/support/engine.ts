@@ -11,7 +11,7 @@ import type { AcceptedMessage } from '../../src/services/ports.ts';
 import { engineSession } from '../../src/services/signals.ts';
 import { connectTemporal } from '../../src/temporal/connection.ts';
 import { createSessionGateway } from '../../src/temporal/session-gateway.ts';
-import { type SessionWorker, startSessionWorker } from '../../src/temporal/worker.ts';
+import { type SessionWorker, startWorkers } from '../../src/temporal/worker.ts';
 import type { MessageSignal, SessionState } from '../../workflows/protocol.ts';
 import { rebuild, rebuildable } from '../../workflows/session-state.ts';
 import { eventually } from './api-client.ts';
@@ -68,9 +68,9 @@ export async function startTestEngine(options: TestEngineOptions = {}) {
   const store = await openTestStore({ now, engine: lossy(gateway, lost), showPreviews, worker: identity });
   const simulator = await startSimulator({ echoOnly: true, tokenMs: 0 });
   const adapter = createAnthropicModel({ apiKey: 'test', baseUrl: simulator.url });
-  const { turns, log, rows: messages, catalogue, checker } = store;
+  const { turns, log, rows: messages, catalogue, checker, registry } = store;
   const activities = createActivities({
-    ...{ model: options.model ?? adapter, turns, log, messages, catalogue, checker, showPreviews },
+    ...{ model: options.model ?? adapter, turns, log, messages, catalogue, checker, registry, showPreviews },
     worker: identity,
     isUnderWay: gateway.isUnderWay,
   });
@@ -78,7 +78,7 @@ export async function startTestEngine(options: TestEngineOptions = {}) {
 
   async function startWorker(): Promise<void> {
     const { bundlePath } = run;
-    worker = await startSessionWorker({ ...where, bundlePath, activities, identity, log: logger });
+    worker = await startWorkers({ ...where, bundlePath, activities, identity, log: logger });
   }
   if (!options.idle) await startWorker();
 

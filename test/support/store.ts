@@ -182,6 +182,7 @@ export async function openTestStore(options: TestStoreOptions = {}) {
       services: { sessions, messages, apiKeys, toolCalls },
       messages,
       checker,
+      registry,
     },
     ...{ sessionRow, messageRow, signals },
 
@@ -227,6 +228,7 @@ export async function openTestStore(options: TestStoreOptions = {}) {
 
     async close(): Promise<void> {
       await sweep.stop();
+      await registry.close();
       await db.destroy();
       if (directory) rmSync(directory, { recursive: true, force: true });
     },

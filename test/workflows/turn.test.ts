@@ -31,8 +31,9 @@ function effectsWith(changes: Partial<TurnEffects>): { effects: TurnEffects; ask
     fail: async () => result('failed'),
     stopped: () => new Promise(() => undefined),
     isStepFailure: (error) => error instanceof StepFailure,
-    cancelModelStep: () => undefined,
+    cancelSteps: () => undefined,
     called: () => undefined,
+    runTools: () => undefined,
     results: async () => 'all',
     expireCalls: async () => result('failed'),
     nextStep: () => TURN,
@@ -46,7 +47,7 @@ function effectsWith(changes: Partial<TurnEffects>): { effects: TurnEffects; ask
       modelStep: noted('modelStep', effects.modelStep),
       interrupt: noted('interrupt', effects.interrupt),
       fail: noted('fail', effects.fail),
-      cancelModelStep: noted('cancel', effects.cancelModelStep) as () => void,
+      cancelSteps: noted('cancel', effects.cancelSteps) as () => void,
     },
   };
 }

@@ -1,0 +1,31 @@
+// One call of a built-in tool: runs it, and gives the call its result in the store.
+import { ApplicationFailure, Context } from '@temporalio/activity';
+import type { ToolRegistry } from '../src/tools/registry.ts';
+import type { Turns } from '../src/turns/index.ts';
+import type { ToolCallInput } from '../workflows/protocol.ts';
+
+/** Far below the 5 s after which Temporal gives an attempt up. */
+const HEARTBEAT_INTERVAL_MS = 1_000;
+
+export interface ToolCallDeps {
+  turns: Pick<Turns, 'openToolCall' | 'settleToolCall'>;
+  registry: ToolRegistry;
+}
+
+export const createToolCall = ({ turns, registry }: ToolCallDeps) =>
+  async function toolCall(input: ToolCallInput): Promise<void> {
+    const context = Context.current();
+    const timer = setInterval(() => context.heartbeat(), HEARTBEAT_INTERVAL_MS);
+    try {
+      const call = await turns.openToolCall(input);
+      if (!call) return;
+      const tool = registry.implementation(call.name);
+      if (!tool)
+        throw ApplicationFailure.nonRetryable(`The tool '${call.name}' can't run here`, 'no_such_tool');
+      const { cancellationSignal: signal } = context;
+      const { result, isError } = await tool.run(JSON.parse(call.parameters), { signal });
+      await turns.settleToolCall(input, { status: isError ? 'failed' : 'completed', result, isError });
+    } finally {
+      clearInterval(timer);
+    }
+  };
