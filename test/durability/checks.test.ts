@@ -48,6 +48,7 @@ function entry(n: number, mode: Entry['mode'], answer: any): Entry {
     sessionId: SESSION,
     content: `message ${n}`,
     mode,
+    keys: [],
     sentAt: n * 1_000,
     acknowledged: { at: n * 1_000 + 10, status: 200, replyId: answer.id },
     reply: { ...answer },
@@ -223,6 +224,93 @@ it('finds nothing wrong with a good run', () => {
 
 it.each(Object.entries(PLANTED))('finds %s', (_, [plant, words]) => {
   const run = goodRun();
+  plant(run);
+  expect(violations(run).join('\n')).toMatch(words);
+});
+
+/** One message whose answer needed two results of its client. */
+function toolRun(): Evidence {
+  const call = (key: string) => ({ id: `call_${key}`, status: 'completed', result: `found:${key}` });
+  const tool_calls = [call('a'), call('b')];
+  const answer = { ...reply(1), content: 'answer found:a found:b', tool_calls };
+  const own = (type: string, fields: object = {}) => ({ type, message_id: answer.id, ...fields });
+  const events: any[] = [
+    { type: 'message.created', message_id: 'user_1', message: { id: 'user_1' } },
+    own('message.created', { message: { id: answer.id } }),
+    own('message.content_started', { step: 1 }),
+    ...tool_calls.map((tool_call) => own('tool.called', { tool_call })),
+    own('message.requires_action'),
+    own('tool.completed', { tool_call: tool_calls[1] }),
+    own('message.requires_action'),
+    own('tool.completed', { tool_call: tool_calls[0] }),
+    own('message.content_started', { step: 2 }),
+    own('message.delta', { step: 2, text: answer.content }),
+    own('message.completed', { message: { ...answer } }),
+  ].map((event, index) => ({ ...event, seq: index + 1 }));
+  const story = {
+    sessionId: SESSION,
+    session: {},
+    messages: [user(1, null), { ...answer }],
+    replies: new Map([[answer.id, { ...answer }]]),
+    events,
+  };
+  const calls = [1_020, 1_400].map((at) => ({ text: 'message 1', at }));
+  const entries = [{ ...entry(1, 'background', answer), keys: ['a', 'b'] }];
+  return { entries, stories: [story], calls, faults: [] };
+}
+
+/** Puts an event in another place, or away. */
+function move(run: Evidence, at: number, to?: number): void {
+  const { events } = story(run);
+  const [moved] = events.splice(at, 1);
+  if (to !== undefined) events.splice(to, 0, moved);
+}
+
+const PLANTED_TOOLS: Record<string, [(run: Evidence) => void, RegExp]> = {
+  'a call without an end': [
+    (run) => {
+      story(run).replies.get('reply_1').tool_calls = [
+        { id: 'call_a', status: 'awaiting_result', result: null },
+        { id: 'call_b', status: 'completed', result: 'found:b' },
+      ];
+    },
+    /the calls of reply_1 are awaiting_result null,completed found:b/,
+  ],
+  'a call that was made twice': [
+    (run) => {
+      const { tool_calls } = story(run).replies.get('reply_1');
+      story(run).replies.get('reply_1').tool_calls = [...tool_calls, tool_calls[0]];
+    },
+    /the calls of reply_1 are/,
+  ],
+  'a continuation without a result': [
+    (run) => {
+      story(run).replies.get('reply_1').content = 'answer found:a';
+    },
+    /reply_1 goes on without what was found for b/,
+  ],
+  'a result that the log does not have': [(run) => move(run, 6), /and results for call_a/],
+  'a result that the log has twice': [
+    (run) => void story(run).events.splice(6, 0, { ...story(run).events[6] }),
+    /call_b has two results/,
+  ],
+  'a result that comes after the continuation': [
+    (run) => move(run, 8, 9),
+    /tools of reply_1 are in the order/,
+  ],
+  'a result that was not asked for anew': [(run) => move(run, 7), /asked 1 times for the results of 2 calls/],
+  'a second continuation': [
+    ({ calls }) => void calls.push({ text: 'message 1', at: 1_450 }),
+    /"message 1" cost 3 model calls/,
+  ],
+};
+
+it('finds nothing wrong with a good run with tools', () => {
+  expect(violations(toolRun())).toEqual([]);
+});
+
+it.each(Object.entries(PLANTED_TOOLS))('finds %s', (_, [plant, words]) => {
+  const run = toolRun();
   plant(run);
   expect(violations(run).join('\n')).toMatch(words);
 });

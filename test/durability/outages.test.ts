@@ -88,7 +88,7 @@ const BULK_BYTES = 50_000;
 /** One try to send a message, as the ledger's next entry. */
 async function write({ dev, ledger, sessionId }: Scene): Promise<Call> {
   const content = `message ${ledger.entries.length + 1} ${randomBytes(BULK_BYTES).toString('hex')}`;
-  const entry = ledger.add({ client: 1, sessionId, content, mode: 'background' });
+  const entry = ledger.add({ client: 1, sessionId, content, mode: 'background', keys: [] });
   const body = { content, background: true };
   const path = `/v1/sessions/${sessionId}/messages`;
   const call = await timed((signal) => dev.api().call('POST', path, body, {}, signal));

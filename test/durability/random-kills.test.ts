@@ -71,6 +71,11 @@ describe.each(Object.keys(INSTALLATIONS))(`${CLIENTS} clients of %s, for ${SECON
     await model?.close();
   });
 
+  it('have answered calls of their tools', () => {
+    const answered = ledger.entries.filter(({ keys, reply }) => keys.length > 0 && reply);
+    expect(answered.length).toBeGreaterThan(0);
+  });
+
   it(
     'keep every promise that was made to them',
     async () => {

@@ -3,6 +3,7 @@
 import type { Fault } from './harm.ts';
 import type { Entry, Reply } from './ledger.ts';
 import type { SessionStory } from './read-back.ts';
+import { foundFor } from './tool.ts';
 
 export interface Evidence {
   entries: Entry[];
@@ -192,16 +193,57 @@ export const interruptsKeepTheText = perStory((story, entries) =>
   }),
 );
 
-/** Every answer costs one call; a process that died or was stopped in between may cost one more each time. */
+/** Every answer costs one call, and one more with what tools have found; a process that died or was stopped in between may cost one more each time. */
 export const fewModelCalls: Check = ({ entries, calls, faults }) =>
   entries.flatMap((entry) => {
     const own = calls.filter(({ text }) => text === entry.content);
     const end = Math.max(entry.repliedAt ?? 0, own.at(-1)?.at ?? 0);
     const deaths = faults.filter(({ from, until }) => until >= entry.sentAt && from <= end);
-    const most = deaths.reduce((sum, fault) => sum + fault.deaths, 1);
+    const most = deaths.reduce((sum, fault) => sum + fault.deaths, entry.keys.length > 0 ? 2 : 1);
     const harms = deaths.map(({ what }) => what).join('; ') || 'no fault';
     return own.length <= most ? [] : [`"${entry.content}" cost ${own.length} model calls in: ${harms}`];
   });
+
+/** Each call that the model was asked for was made once, was answered once and with its own result, before the turn ended. */
+export const toolsAnsweredOnce = perStory((story, entries) =>
+  entries
+    .filter(({ keys, acknowledged }) => keys.length > 0 && acknowledged)
+    .flatMap(({ keys, acknowledged }) => {
+      const replyId = acknowledged?.replyId ?? '';
+      const reply = story.replies.get(replyId);
+      const found = (reply?.tool_calls ?? []).map(({ status, result }: any) => `${status} ${result}`);
+      const wanted = keys.map((key) => `completed ${foundFor(key)}`);
+      const said = keys.filter((key) => !reply?.content.includes(foundFor(key)));
+      return [
+        ...(sameJson(found, wanted) ? [] : [`the calls of ${replyId} are ${found}, not ${wanted}`]),
+        ...said.map((key) => `${replyId} goes on without what was found for ${key}`),
+        ...toolEventFaults(story, replyId, keys.length),
+      ];
+    }),
+);
+
+/** Calls, what is asked of the client, results and the end, in the order of the log. */
+function toolEventFaults({ events }: SessionStory, replyId: string, count: number): string[] {
+  const own = events.filter(({ message_id }) => message_id === replyId);
+  const idsOf = (type: string): string[] =>
+    own.filter((event) => event.type === type).map(({ tool_call }) => tool_call.id);
+  const [called, completed] = [idsOf('tool.called'), idsOf('tool.completed')];
+  const asked = own.filter(({ type }) => type === 'message.requires_action').length;
+  const order = own.map(({ type }) => type);
+  const isOrdered =
+    order.lastIndexOf('tool.called') < order.indexOf('message.requires_action') &&
+    order.indexOf('message.requires_action') < order.indexOf('tool.completed') &&
+    order.lastIndexOf('tool.completed') < order.lastIndexOf('message.content_started') &&
+    order.lastIndexOf('tool.completed') < order.findIndex((type) => FINAL_TYPES.includes(type));
+  return [
+    ...(sameJson([...called].sort(), [...completed].sort()) && called.length === count
+      ? []
+      : [`${replyId} has the calls ${called} and results for ${completed}`]),
+    ...(asked === count ? [] : [`${replyId} asked ${asked} times for the results of ${count} calls`]),
+    ...(isOrdered ? [] : [`the events of the tools of ${replyId} are in the order ${order}`]),
+    ...repeated(completed).map((id) => `${id} has two results`),
+  ];
+}
 
 const CHECKS: Check[] = [
   acknowledgedAreThere,
@@ -217,6 +259,7 @@ const CHECKS: Check[] = [
   streamedTextIsStored,
   streamsShowTheLog,
   interruptsKeepTheText,
+  toolsAnsweredOnce,
   fewModelCalls,
 ];
 

@@ -1,14 +1,17 @@
 // A client as an SDK would be: it repeats what failed with the same key, and writes down what it was promised.
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Answer, ApiClient } from '../../support/api-client.ts';
-import type { Entry, Ledger, Mode } from './ledger.ts';
+import type { Entry, Ledger, Mode, Reply } from './ledger.ts';
 import type { Random } from './random.ts';
+import { asksFor, foundFor, TOOL } from './tool.ts';
 
 /** As the SDKs do when nobody answers. */
 const RETRY_MS = 100;
 /** Far longer than any answer of these suites takes; it bounds a call whose server was stopped in the middle. */
 const CALL_MS_MAX = 60_000;
 const POLL_MS = 50;
+/** Longer than most recoveries, so that results come before, between and after the kills. */
+const LATE_MS_MAX = 3_000;
 /** So many streamed pieces make it a kill in the middle of an answer. */
 const STREAMING_FRAMES = 4;
 
@@ -68,7 +71,23 @@ export function createClient({ index, api, ledger, random, isOver }: ClientDeps)
       const answer = await untilAnswered((signal) => api().call('GET', path, undefined, {}, signal));
       if (answer.status !== 200) return fault('a read', answer);
       if (isTerminal(answer.body)) return finish(entry, answer.body);
-      await sleep(POLL_MS);
+      if (answer.body.status === 'requires_action') await submitResult(entry, answer.body);
+      else await sleep(POLL_MS);
+    }
+  }
+
+  /** Answers one of the open calls, at once or late, once or twice; each try may go to another process. */
+  async function submitResult(entry: Entry, reply: Reply): Promise<void> {
+    const id = random.pick<string>(reply.waiting_for);
+    const { parameters } = reply.tool_calls.find((call: { id: string }) => call.id === id);
+    const body = { tool_call_id: id, result: foundFor(parameters.key) };
+    const path = `/v1/sessions/${entry.sessionId}/tool-results`;
+    if (random.next() < 0.3) await sleep(random.between(0, LATE_MS_MAX));
+    const tries = random.next() < 0.3 ? 2 : 1;
+    const submit = () => untilAnswered((signal) => api().call('POST', path, body, {}, signal));
+    for (const answer of await Promise.all(Array.from({ length: tries }, submit))) {
+      if (answer.status !== 200) fault('a result', answer);
+      else ledger.successes.push(Date.now());
     }
   }
 
@@ -125,7 +144,17 @@ export function createClient({ index, api, ledger, random, isOver }: ClientDeps)
 
   function newEntry(sessionId: string, mode: Mode, markers: string): Entry {
     count += 1;
-    return ledger.add({ client: index, sessionId, content: `message ${index}.${count} ${markers}`, mode });
+    const content = `message ${index}.${count} ${markers}`;
+    return ledger.add({ client: index, sessionId, content, mode, keys: [] });
+  }
+
+  /** A message that makes the model call the client's tool, several times at once. */
+  function newAskingEntry(sessionId: string): Entry {
+    count += 1;
+    const keys = Array.from({ length: random.pick([1, 1, 2, 3]) }, (_, n) => `${index}.${count}.${n}`);
+    // Long enough for all that was found: the answer is cut to it.
+    const content = `message ${index}.${count} ${asksFor(keys)} [[tokens=30 token_ms=4]]`;
+    return ledger.add({ client: index, sessionId, content, mode: 'background', keys });
   }
 
   const shortAnswer = () =>
@@ -156,6 +185,12 @@ export function createClient({ index, api, ledger, random, isOver }: ClientDeps)
     await MODES[mode](newEntry(sessionId, mode, shortAnswer()));
   }
 
+  async function askWithTool(sessionId: string): Promise<void> {
+    const entry = newAskingEntry(sessionId);
+    await background(entry);
+    if (entry.acknowledged) await await_(entry);
+  }
+
   async function read(sessionId: string): Promise<void> {
     const answer = await untilAnswered((signal) =>
       api().call('GET', `/v1/sessions/${sessionId}`, undefined, {}, signal),
@@ -168,13 +203,14 @@ export function createClient({ index, api, ledger, random, isOver }: ClientDeps)
     const chance = random.next();
     if (chance < 0.1) await interrupt(sessionId);
     else if (chance < 0.2) await read(sessionId);
+    else if (chance < 0.35) await askWithTool(sessionId);
     else await say(sessionId);
     await sleep(random.between(0, 200));
   }
 
   async function newSession(number: number): Promise<string> {
     const headers = { 'Idempotency-Key': `session ${index}.${number}` };
-    const body = { model: 'claude-haiku' };
+    const body = { model: 'claude-haiku', tools: [TOOL] };
     const answer = await untilAnswered((signal) => api().call('POST', '/v1/sessions', body, headers, signal));
     if (answer.status !== 201) throw new Error(`A session was answered with ${answer.status}`);
     return answer.body.id;

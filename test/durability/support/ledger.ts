@@ -10,6 +10,8 @@ export interface Entry {
   /** Its own in the whole run: the model's calls are found by it. */
   content: string;
   mode: Mode;
+  /** What the model is to look up with the client's own tool, one call each. */
+  keys: string[];
   sentAt: number;
   /** Answers that promise it: null while there was none, and such a message may be there or not. */
   acknowledged: { at: number; status: number; replyId: string } | null;
@@ -35,7 +37,7 @@ export interface Ledger {
   faults: string[];
   /** Times of everything that went well for a client. */
   successes: number[];
-  add(entry: Pick<Entry, 'client' | 'sessionId' | 'content' | 'mode'>): Entry;
+  add(entry: Pick<Entry, 'client' | 'sessionId' | 'content' | 'mode' | 'keys'>): Entry;
   /** Says that such a moment is now. */
   reach(point: Point): void;
   /** Resolves in the same moment as it is reached. */
