@@ -28,6 +28,9 @@ export const STREAM_NAMES = {
 export type EventType = keyof typeof STREAM_NAMES;
 export const EVENT_TYPES = Object.keys(STREAM_NAMES) as [EventType, ...EventType[]];
 
+/** First on every stream of a log, with `tail_seq`: the seq of the last event when the stream began. */
+export const OPENING_NAME = 'stream.opened';
+
 /** UTF-16 units of one `message.delta`, so that a frame stays far below 16 KiB even when every unit is escaped. */
 export const DELTA_LENGTH_MAX = 2_000;
 

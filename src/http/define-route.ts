@@ -26,6 +26,10 @@ export interface Call<Params, Query, Body, CalledBy> {
   idempotency: Idempotency | null;
   /** The client's preferences (RFC 7240), as received. */
   prefer: string;
+  /** The client prefers server-sent events to JSON; only on routes that can stream. */
+  wantsStream: boolean;
+  /** Where a reader of a stream goes on, as received. */
+  lastEventId: string | null;
   /** Aborts when the client is gone or the server stops. */
   signal: AbortSignal;
 }
@@ -42,6 +46,8 @@ export interface StreamAnswer {
   kind: 'stream';
   events: AsyncIterable<SessionEvent>;
   headers: Record<string, string>;
+  /** Of a stream that follows the log: its events have log names, and the first frame says where the log ends. */
+  tailSeq?: number;
 }
 
 export const json = <T>(body: T, extra: { status?: number; headers?: Record<string, string> } = {}) =>
@@ -54,6 +60,11 @@ export const stream = (
   kind: 'stream',
   events,
   headers,
+});
+
+export const logStream = (events: AsyncIterable<SessionEvent>, tailSeq: number): StreamAnswer => ({
+  ...stream(events, {}),
+  tailSeq,
 });
 
 /** What the checks and the documentation need of a route, whatever its types. */
@@ -76,6 +87,8 @@ interface RouteFacts {
   etag?: boolean;
   /** Can answer with server-sent events. */
   streams?: boolean;
+  /** Its stream goes on after the event of a `Last-Event-ID`. */
+  resumes?: boolean;
   examples?: { request?: Record<string, unknown>; response?: Record<string, unknown> };
 }
 

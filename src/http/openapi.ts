@@ -8,7 +8,7 @@ import {
   type ZodOpenApiResponsesObject,
 } from 'zod-openapi';
 import { ERROR_CODES, ErrorBody, type ErrorCode } from '../contracts/errors.ts';
-import { STREAM_NAMES } from '../contracts/events.ts';
+import { EVENT_TYPES, OPENING_NAME, STREAM_NAMES } from '../contracts/events.ts';
 import { defineRoute, json, type Route, takesBody } from './define-route.ts';
 import { ERROR, STREAM_EVENT } from './examples.ts';
 import { IDEMPOTENCY_KEY_FORMS } from './idempotency.ts';
@@ -101,6 +101,7 @@ function operationOf(route: Route): ZodOpenApiOperationObject {
       path: z.object(Object.fromEntries(names.map((name) => [name, z.string()]))),
       query: route.query as z.ZodObject,
       ...(route.idempotent && { header: z.object({ 'Idempotency-Key': IDEMPOTENCY_KEY }) }),
+      ...(route.resumes && { header: z.object({ 'Last-Event-ID': LAST_EVENT_ID }) }),
     },
     ...(takesBody(route) && { requestBody: requestBodyOf(route) }),
     responses: responsesOf(route),
@@ -114,6 +115,12 @@ const IDEMPOTENCY_KEY = z
   .regex(IDEMPOTENCY_KEY_FORMS)
   .optional()
   .meta({ description: 'A retry with the same key and body gets the same resource; kept for 24 hours' });
+
+const LAST_EVENT_ID = z
+  .string()
+  .regex(/^\d{1,15}$/)
+  .optional()
+  .meta({ description: 'Of a stream: goes on after this event, whatever `after` says' });
 
 const requestBodyOf = ({ body, examples, method }: Route) => ({
   required: method === 'post',
@@ -130,12 +137,16 @@ function responsesOf(route: Route): ZodOpenApiResponsesObject {
   return responses as ZodOpenApiResponsesObject;
 }
 
-const EVENT_NAMES = [...new Set(Object.values(STREAM_NAMES))];
+const EVENT_NAMES = [...new Set([...Object.values(STREAM_NAMES), ...EVENT_TYPES, OPENING_NAME])];
 
 /** OpenAPI 3.1 has no word for the items of a stream; its schema is taken for that of one event. */
 const StreamEvent = z
   .object({
-    id: z.string().regex(/^\d+$/).meta({ description: 'The seq of the event' }),
+    id: z
+      .string()
+      .regex(/^\d+$/)
+      .optional()
+      .meta({ description: `The seq of the event; \`${OPENING_NAME}\` has none` }),
     event: z.enum(EVENT_NAMES),
     data: z.string().meta({ contentMediaType: 'application/json' }),
   })

@@ -58,14 +58,19 @@ async function readInput(route: Route, req: Request) {
     body,
     path: req.path,
     prefer: req.get('prefer') ?? '',
+    wantsStream: route.streams === true && req.accepts(ANSWERS) === EVENT_STREAM,
+    lastEventId: req.get('last-event-id') ?? null,
     idempotency: route.idempotent
       ? readIdempotency(req.headersDistinct['idempotency-key'], target, received)
       : null,
   };
 }
 
+const EVENT_STREAM = 'text/event-stream';
+const ANSWERS = ['application/json', EVENT_STREAM];
+
 function refuseUnacceptable(route: Route, req: Request): void {
-  const types = route.streams ? ['application/json', 'text/event-stream'] : ['application/json'];
+  const types = route.streams ? ANSWERS : ['application/json'];
   if (req.accepts(types)) return;
   throw new ApiError('not_acceptable', `This call answers with ${types.join(' or ')} only`);
 }

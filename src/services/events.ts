@@ -1,15 +1,49 @@
-// Pages of a session's log.
+// A session's log, in pages and followed.
+import { ApiError } from '../contracts/errors.ts';
+import type { SessionEvent } from '../contracts/events.ts';
+import type { EventFeed, FollowQuery } from '../events/event-feed.ts';
 import type { SessionLog } from '../stores/log.ts';
 import type { SessionsStore } from '../stores/sessions.ts';
-import type { EventsService } from './ports.ts';
+import type { EventFilter, EventsService } from './ports.ts';
 import { visibleSession } from './session-access.ts';
 
-export function createEvents({ log, sessions }: { log: SessionLog; sessions: SessionsStore }): EventsService {
+export interface EventsDeps {
+  log: SessionLog;
+  sessions: SessionsStore;
+  feed: EventFeed;
+}
+
+export function createEvents({ log, sessions, feed }: EventsDeps): EventsService {
+  /** Filters here, not in the store: each look would go again through all that the filter leaves out. */
+  async function* matching(
+    { types, messageId }: EventFilter,
+    query: FollowQuery,
+  ): AsyncGenerator<SessionEvent> {
+    for await (const event of feed.follow(query)) {
+      if (types && !types.includes(event.type)) continue;
+      if (messageId === null || event.message_id === messageId) yield event;
+    }
+  }
+
   return {
     async page(caller, sessionId, query) {
       await visibleSession(sessions, caller, sessionId);
       const events = await log.read({ sessionId, ...query, limit: query.limit + 1 });
       return { data: events.slice(0, query.limit), hasMore: events.length > query.limit };
     },
+
+    async follow(caller, sessionId, { after, ...filter }, signal) {
+      const tailSeq = Number((await visibleSession(sessions, caller, sessionId)).seq);
+      if (after !== null && after > tailSeq) throw aheadOf(tailSeq);
+      const isOver = async () => (await sessions.get(caller.accountId, sessionId)) === undefined;
+      const query = { sessionId, after: after ?? tailSeq, signal, isOver };
+      return { tailSeq, events: matching(filter, query) };
+    },
   };
 }
+
+/** Such a reader has read another log; from here it would wait for ever, or miss what comes before its cursor. */
+const aheadOf = (tailSeq: number) =>
+  new ApiError('invalid_request', `The session's last event is ${tailSeq}: 'after' can't be more than that`, {
+    param: 'after',
+  });

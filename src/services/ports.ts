@@ -157,12 +157,29 @@ export interface ToolCallsService {
   ): Promise<Written<SubmittedResults>>;
 }
 
+export interface EventFilter {
+  types: EventType[] | null;
+  messageId: string | null;
+}
+
 export interface EventsService {
   page(
     caller: Caller,
     sessionId: string,
-    query: { after: number; limit: number; types: EventType[] | null; messageId: string | null },
+    query: { after: number; limit: number } & EventFilter,
   ): Promise<{ data: SessionEvent[]; hasMore: boolean }>;
+  /**
+   * The log after a seq, or from its end on when `after` is null, and what is appended from then on. `events` ends
+   * without an error when `signal` aborts, and when the session is deleted.
+   * @returns with the seq of the last event of now.
+   * @throws ApiError `invalid_request` when `after` is more than that.
+   */
+  follow(
+    caller: Caller,
+    sessionId: string,
+    query: { after: number | null } & EventFilter,
+    signal: AbortSignal,
+  ): Promise<{ tailSeq: number; events: AsyncIterable<SessionEvent> }>;
 }
 
 export interface ClientTokensService {

@@ -34,6 +34,27 @@ it('a session that one api made is spoken to through the other, and read back th
     expect((await client.get(`/v1/sessions/${session.id}/messages/${reply.id}`)).body).toEqual(reply);
 });
 
+it('a reader of the log that stops mid-sentence in one api gets the rest from the other', async () => {
+  const [one, two] = clients();
+  const session = await one!.session();
+  const sent = one!.send(session.id, SLOW_ANSWER);
+  const first: SseFrame[] = [];
+  for await (const frame of one!.follow(session.id, '?after=0')) {
+    first.push(frame);
+    if (frame.event === 'message.delta') break;
+  }
+  const all = [...first];
+  const headers = { 'Last-Event-ID': String(first.at(-1)?.id) };
+  for await (const frame of two!.follow(session.id, '?after=0', headers)) {
+    if (frame.id !== null) all.push(frame);
+    if (frame.event === 'message.completed') break;
+  }
+  const reply = await sent;
+  expect(all.slice(1).map(({ id }) => id)).toEqual(all.slice(1).map((_, index) => index + 1));
+  const text = all.filter(({ event }) => event === 'message.delta').map(({ data }) => data.text);
+  expect([text.join(''), first.at(-1)?.event]).toEqual([reply.content, 'message.delta']);
+});
+
 it('one message is streamed through both at the same time, answered once, and read through both', async () => {
   const [one, two] = clients();
   const session = await one!.session();

@@ -90,6 +90,19 @@ export function createApiClient(baseUrl: string, key: string) {
         throw new Error(`${response.status} ${await response.text()}`);
       yield* readFrames(response.body);
     },
+    /** Frames of the session's log, as they come. */
+    async *follow(
+      sessionId: string,
+      query = '',
+      headers: Record<string, string> = {},
+    ): AsyncGenerator<SseFrame> {
+      const response = await fetch(`${baseUrl}/v1/sessions/${sessionId}/events${query}`, {
+        headers: { Authorization: `Bearer ${key}`, Accept: 'text/event-stream', ...headers },
+      });
+      if (response.status !== 200 || !response.body)
+        throw new Error(`${response.status} ${await response.text()}`);
+      yield* readFrames(response.body);
+    },
   };
 }
 

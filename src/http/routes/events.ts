@@ -1,10 +1,10 @@
-// The session's log in pages: from the start, or after a seq that the reader has.
+// The session's log, in pages or as a stream: from the start, or after a seq that the reader has.
 import { z } from 'zod';
 import { pageOf } from '../../contracts/common.ts';
 import { ApiError } from '../../contracts/errors.ts';
 import { EVENT_TYPES, Event, type SessionEvent } from '../../contracts/events.ts';
 import type { Position } from '../../services/ports.ts';
-import { defineRoute, json, type Route } from '../define-route.ts';
+import { defineRoute, json, logStream, type Route } from '../define-route.ts';
 import { commaList, documentedAsInteger, pageParameters } from '../query-types.ts';
 import { eventBody } from '../streams/frame.ts';
 import type { RouteDeps } from './deps.ts';
@@ -12,13 +12,15 @@ import type { RouteDeps } from './deps.ts';
 /** So many digits are exact in a double, and no log gets as long. */
 const SEQ_DIGITS_MAX = 15;
 
+const SEQ = new RegExp(`^\\d{1,${SEQ_DIGITS_MAX}}$`);
+
 const ListEventsQuery = z.strictObject({
   ...pageParameters,
   // The log is read forwards only: a reader that goes back has already seen it.
   order: z.literal('asc').optional(),
   after: z
     .string()
-    .regex(new RegExp(`^\\d{1,${SEQ_DIGITS_MAX}}$`), 'must be the seq of an event, or 0 for the start')
+    .regex(SEQ, 'must be the seq of an event, or 0 for the start')
     .transform(Number)
     .optional()
     .meta(documentedAsInteger({ minimum: 0, maximum: 10 ** SEQ_DIGITS_MAX - 1 })),
@@ -36,6 +38,21 @@ function afterOf(after: number | undefined, position: Position | null): number {
   return Number(position[0]);
 }
 
+/** A browser comes back with the URL of its first try, so where it has got to goes before `after`. */
+function resumeAfter(lastEventId: string | null, after: number | undefined): number | null {
+  if (lastEventId === null || lastEventId === '') return after ?? null;
+  if (SEQ.test(lastEventId)) return Number(lastEventId);
+  throw new ApiError('invalid_request', "The 'Last-Event-ID' header must be the seq of an event", {
+    param: 'Last-Event-ID',
+  });
+}
+
+function refuseCursor(cursor: string | undefined): void {
+  if (cursor === undefined) return;
+  const message = "The 'cursor' parameter is for pages: a stream goes on by 'after' or 'Last-Event-ID'";
+  throw new ApiError('invalid_request', message, { param: 'cursor' });
+}
+
 const nextOf = (data: readonly SessionEvent[], hasMore: boolean): Position | null => {
   const last = data.at(-1);
   return hasMore && last ? [last.seq] : null;
@@ -49,18 +66,30 @@ const listEvents = ({ services: { events }, openPage }: RouteDeps) =>
     clientScope: 'read',
     operationId: 'listEvents',
     summary: "List a session's events, oldest first",
+    description:
+      'A page as JSON; with `Accept: text/event-stream` the events after `after` or `Last-Event-ID` (without ' +
+      'either: from now on), and then each new one as it is appended. First on a stream is `stream.opened` with ' +
+      '`tail_seq`: who has that event has caught up. `limit` and `cursor` are for pages.',
     tag: 'Events',
+    streams: true,
+    resumes: true,
     query: ListEventsQuery,
     response: pageOf(Event),
     status: 200,
     errors: ['not_found'],
-    async handler({ caller, params, path, query: { after, ...query } }) {
+    async handler({ caller, params, path, wantsStream, lastEventId, signal, query: { after, ...query } }) {
+      const filter = { types: query.types ?? null, messageId: query.message_id ?? null };
+      if (wantsStream) {
+        refuseCursor(query.cursor);
+        const from = { after: resumeAfter(lastEventId, after), ...filter };
+        const { tailSeq, events: followed } = await events.follow(caller, params.sessionId, from, signal);
+        return logStream(followed, tailSeq);
+      }
       const page = openPage({ caller, path, query }, 'asc');
       const { data, hasMore } = await events.page(caller, params.sessionId, {
         after: afterOf(after, page.request.after),
         limit: page.request.limit,
-        types: query.types ?? null,
-        messageId: query.message_id ?? null,
+        ...filter,
       });
       const slice = { data: data.map((event) => Event.parse(eventBody(event))), next: nextOf(data, hasMore) };
       return json(page.answer(slice));

@@ -1,5 +1,5 @@
 // One log event as one server-sent event.
-import { EVENT_DATA, type SessionEvent, STREAM_NAMES } from '../../contracts/events.ts';
+import { EVENT_DATA, OPENING_NAME, type SessionEvent, STREAM_NAMES } from '../../contracts/events.ts';
 
 /** Readers that do not buffer lose a frame that two reads share; up to this size none was lost. */
 export const FRAME_BYTES_MAX = 16 * 1024;
@@ -11,14 +11,26 @@ const ERROR_LENGTH_MAX = 1_000;
 
 type Payload = Record<string, unknown>;
 
+/** After the end of its connection a reader comes back so soon, with the id of the last event that it has. */
+const RETRY_MS = 1_000;
+
 /** The whole frame in ASCII, so that no reader can cut a character in two. */
-export function toStreamFrame(event: SessionEvent): string {
-  const payload = payloadOf(event);
-  const whole = render(event, payload);
+export const toStreamFrame = (event: SessionEvent): string => toFrame(event, STREAM_NAMES[event.type]);
+
+/** The same with the name that the event has in the log. */
+export const toLogFrame = (event: SessionEvent): string => toFrame(event, event.type);
+
+/** Without an id: it is no event, and a reader that comes back must not start from it. */
+export const toOpeningFrame = (tailSeq: number): string =>
+  `retry: ${RETRY_MS}\nevent: ${OPENING_NAME}\ndata: ${asciiJson({ type: OPENING_NAME, tail_seq: tailSeq })}\n\n`;
+
+function toFrame(event: SessionEvent, name: string): string {
+  const payload = payloadOf(event, name);
+  const whole = render(event, payload, name);
   if (whole.length <= FRAME_BYTES_MAX) return whole;
-  const shorter = render(event, shortened(event, payload, LONG_FIELDS));
+  const shorter = render(event, shortened(event, payload, LONG_FIELDS), name);
   if (shorter.length <= FRAME_BYTES_MAX) return shorter;
-  return render(event, shortened(event, payload, [...LONG_FIELDS, ...OTHER_FIELDS]));
+  return render(event, shortened(event, payload, [...LONG_FIELDS, ...OTHER_FIELDS]), name);
 }
 
 /** Events of the log as clients see them: only the fields that their contract names. */
@@ -27,8 +39,8 @@ export function eventBody(event: SessionEvent): Payload {
   return { ...envelope, ...EVENT_DATA[event.type].parse(data) };
 }
 
-function payloadOf(event: SessionEvent): Payload {
-  const payload = { ...eventBody(event), type: STREAM_NAMES[event.type] };
+function payloadOf(event: SessionEvent, name: string): Payload {
+  const payload = { ...eventBody(event), type: name };
   if (event.type !== 'error.occurred') return payload;
   const { error } = payload as unknown as { error: { message: string; code: string } };
   const message = error.message.slice(0, ERROR_LENGTH_MAX);
@@ -36,10 +48,8 @@ function payloadOf(event: SessionEvent): Payload {
   return { ...payload, error: { ...error, message }, message, code: error.code };
 }
 
-function render(event: SessionEvent, payload: Payload): string {
-  const name = STREAM_NAMES[event.type];
-  return `id: ${event.seq}\nevent: ${name}\ndata: ${asciiJson(payload)}\n\n`;
-}
+const render = (event: SessionEvent, payload: Payload, name: string): string =>
+  `id: ${event.seq}\nevent: ${name}\ndata: ${asciiJson(payload)}\n\n`;
 
 const asciiJson = (value: unknown): string =>
   JSON.stringify(value).replace(

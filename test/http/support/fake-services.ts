@@ -260,6 +260,13 @@ function eventsOf(fake: Fake): Services['events'] {
       const rest = all.filter(({ seq }) => seq > query.after);
       return { data: rest.slice(0, query.limit), hasMore: rest.length > query.limit };
     },
+    async follow(caller, sessionId, query, signal) {
+      fake.calls.push({ name: 'events.follow', arguments: [caller, sessionId, query] });
+      find(fake, caller, sessionId);
+      const all = replyEvents(['a', 'b', 'c', 'd'], makeMessage({ session_id: sessionId }));
+      const rest = iterate(all.filter(({ seq }) => seq > (query.after ?? all.length)));
+      return { tailSeq: all.length, events: fake.script.events?.(signal) ?? rest };
+    },
   };
 }
 
