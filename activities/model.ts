@@ -15,6 +15,7 @@ import {
   type Question,
   Superseded,
 } from './model-call.ts';
+import { patiently } from './patient-write.ts';
 import { settled } from './results.ts';
 
 /**
@@ -117,7 +118,8 @@ export function createModelStep(deps: ModelStepDeps) {
       if (error instanceof ModelCallError) return error;
       throw error;
     });
-    return spoken instanceof ModelCallError ? fail(call, spoken) : complete(call, spoken);
+    const end = () => (spoken instanceof ModelCallError ? fail(call, spoken) : complete(call, spoken));
+    return patiently(cancelled, end);
   }
 
   async function step(input: ModelStepInput, open: Open, context: Context): Promise<ModelStepResult> {

@@ -93,7 +93,7 @@ function goodRun(): Evidence {
     entries,
     stories: [story],
     calls,
-    faults: [{ from: 2_100, until: 2_300, what: 'kill openclaw', deaths: 1 }],
+    faults: [{ from: 2_100, until: 2_300, what: 'kill openclaw', times: 1 }],
   };
 }
 
@@ -216,6 +216,10 @@ const PLANTED: Record<string, [(run: Evidence) => void, RegExp]> = {
     ({ calls }) => void calls.push({ text: 'message 1', at: 1_100 }),
     /"message 1" cost 2 model calls in: no fault/,
   ],
+  'a second repeat within one fault': [
+    ({ calls }) => void calls.push({ text: 'message 2', at: 2_450 }),
+    /"message 2" cost 3 model calls in: kill openclaw/,
+  ],
 };
 
 it('finds nothing wrong with a good run', () => {
@@ -322,7 +326,7 @@ it('lets a message that nobody acknowledged be there or not', () => {
 });
 
 describe('successes outside the faults', () => {
-  const faults = [{ from: 2_000, until: 4_000, what: 'kill openclaw', deaths: 1 }];
+  const faults = [{ from: 2_000, until: 4_000, what: 'kill openclaw', times: 1 }];
 
   it('are counted for each second of calm', () => {
     const found = successesOutside(faults, [1_000, 1_500, 3_000, 5_000, 9_000], [0, 8_000]);

@@ -127,7 +127,7 @@ async function expectRecovery({ dev, ledger, client, sessionId }: Scene, pid: nu
   expect(entry.reply.status).toBe('completed');
   expect(dev.server().pid).toBe(pid);
   const stories = await readStories(dev.api(), ledger);
-  const faults = [{ from: 0, until: Date.now(), what: 'pause', deaths: 1 }];
+  const faults = [{ from: 0, until: Date.now(), what: 'pause', times: 1 }];
   expect(ledger.faults).toEqual([]);
   expect(violations({ ...ledger, stories, calls: model.calls, faults })).toEqual([]);
   return recoveredMs;

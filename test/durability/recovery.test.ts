@@ -160,7 +160,7 @@ async function round(name: string): Promise<Recovered[]> {
   const { entries, killedAt } = await points[name]!();
   const life = await dev.start();
   const found = await Promise.all(entries.map((entry) => recovered(entry, killedAt, life)));
-  faults.push({ from: killedAt, until: Date.now(), what: 'kill openclaw', deaths: 2 });
+  faults.push({ from: killedAt, until: Date.now(), what: 'kill openclaw', times: 1 });
   return found;
 }
 

@@ -116,7 +116,7 @@ about(
       const found = await Promise.all(entries.map((entry) => takenUpAfter(entry, from)));
       await first().revive();
       await shared.untilReady();
-      faults.push({ from, until: Date.now(), what: 'kill one', deaths: 1 });
+      faults.push({ from, until: Date.now(), what: 'kill one', times: 1 });
       return found.filter((each) => each !== undefined);
     }
 
@@ -149,7 +149,7 @@ about(
           await gate.open();
           await Promise.all(shared.workers().map((worker) => worker.revive()));
           const after = await takenUpAfter(entry, from);
-          faults.push({ from, until: Date.now(), what: 'kill both', deaths: 2 });
+          faults.push({ from, until: Date.now(), what: 'kill both', times: 1 });
           taken.push(after ?? Number.NaN);
         }
         tell('both workers killed between taking a turn and opening it', ROUNDS, taken);
@@ -174,7 +174,7 @@ about(
         const isClosed = async () => model.calls.every(({ outcome }) => outcome !== 'open');
         await eventually(isClosed, Boolean);
         await shared.untilReady();
-        faults.push({ from, until: Date.now(), what: 'pause one', deaths: 1 });
+        faults.push({ from, until: Date.now(), what: 'pause one', times: 1 });
         expect(taken.length).toBeGreaterThan(0);
         tell(`one of two workers stopped for ${STOPPED_MS / 1_000} s while answers stream`, 1, taken);
         await expectPromisesKept();
@@ -224,7 +224,7 @@ about(
         expect(perCalmSecond).toBeGreaterThanOrEqual(1);
         expect(silenceMs).toBeLessThanOrEqual(SILENCE_MS_MAX);
         const stories = await readStories(shared.api(), own);
-        const restarts = [{ from, until, what: 'restart', deaths: 4 }];
+        const restarts = [{ from, until, what: 'restart', times: 4 }];
         expect(own.faults).toEqual([]);
         expect(violations({ ...own, stories, calls: model.calls, faults: restarts })).toEqual([]);
       },
@@ -241,7 +241,7 @@ about(
         await Promise.all(shared.parts.map((part) => part.revive()));
         const taken = await Promise.all(entries.map((entry) => takenUpAfter(entry, from)));
         const recoveredMs = Date.now() - from;
-        faults.push({ from, until: Date.now(), what: 'kill all', deaths: 6 });
+        faults.push({ from, until: Date.now(), what: 'kill all', times: 1 });
         tell(
           'everything killed together (with the starts)',
           1,

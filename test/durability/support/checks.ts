@@ -193,13 +193,16 @@ export const interruptsKeepTheText = perStory((story, entries) =>
   }),
 );
 
-/** Every answer costs one call, and one more with what tools have found; a process that died or was stopped in between may cost one more each time. */
+/**
+ * Every answer costs one call, and one more with what tools have found; each time that something died or stood still in
+ * between may cost one more.
+ */
 export const fewModelCalls: Check = ({ entries, calls, faults }) =>
   entries.flatMap((entry) => {
     const own = calls.filter(({ text }) => text === entry.content);
     const end = Math.max(entry.repliedAt ?? 0, own.at(-1)?.at ?? 0);
     const deaths = faults.filter(({ from, until }) => until >= entry.sentAt && from <= end);
-    const most = deaths.reduce((sum, fault) => sum + fault.deaths, entry.keys.length > 0 ? 2 : 1);
+    const most = deaths.reduce((sum, fault) => sum + fault.times, entry.keys.length > 0 ? 2 : 1);
     const harms = deaths.map(({ what }) => what).join('; ') || 'no fault';
     return own.length <= most ? [] : [`"${entry.content}" cost ${own.length} model calls in: ${harms}`];
   });

@@ -30,8 +30,8 @@ export interface Fault {
   from: number;
   until: number;
   what: string;
-  /** Parts that died or stood still: each may have cost a turn under way a model call. */
-  deaths: number;
+  /** How often its victims died or stood still, however many at once: each time may cost a turn one model call. */
+  times: number;
 }
 
 /** Half of the harms hit one part, the others several or all; one in four stops instead of killing. */
@@ -106,7 +106,7 @@ export async function harmUntil({ installation, ledger, random, until }: HarmDep
     if (harm.at !== 'now') await Promise.race([ledger.next(harm.at), sleep(POINT_MS_MAX)]);
     const from = Date.now();
     await doHarm(harm);
-    const deaths = harm.victims.length * (harm.againAfterMs === null ? 1 : 2);
-    faults.push({ from, until: Date.now(), what: describe(harm), deaths });
+    const times = harm.againAfterMs === null ? 1 : 2;
+    faults.push({ from, until: Date.now(), what: describe(harm), times });
   }
 }

@@ -1,0 +1,27 @@
+// Writes the end of a model call through a short absence of the store: to give its answer up is to pay for another one.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ApiError } from '../src/contracts/errors.ts';
+
+const INTERVAL_MS = 200;
+/** Longer than a database needs to recover from a kill; beyond it the attempt fails, and Temporal's slower tries follow. */
+const PATIENCE_MS = 60_000;
+
+const isAway = (error: unknown): boolean => error instanceof ApiError && error.code === 'unavailable';
+
+/**
+ * Repeats `write`, one transaction, while the store is away. One that was kept, and could not say so, is then refused by
+ * the fence.
+ * @throws what `write` throws, when it is anything else, when the attempt is cancelled, or when the store stays away.
+ */
+export async function patiently<T>(cancelled: AbortSignal, write: () => Promise<T>): Promise<T> {
+  const until = Date.now() + PATIENCE_MS;
+  for (;;) {
+    try {
+      return await write();
+    } catch (error) {
+      if (!isAway(error) || cancelled.aborted || Date.now() >= until) throw error;
+    }
+    // Cancelled while it waits, it tries once more and then says why it failed.
+    await sleep(INTERVAL_MS, undefined, { signal: cancelled }).catch(() => undefined);
+  }
+}
