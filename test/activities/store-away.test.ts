@@ -17,7 +17,7 @@ afterAll(() => store.close());
 const away = () => storeAway(new Error('Connection terminated unexpectedly'));
 
 async function stepOf(changes: Partial<Turns>, stream: Model['stream']) {
-  const { turns, rows: messages, catalogue, checker } = store;
+  const { turns, rows: messages, catalogue, checker, registry } = store;
   const sessionId = await store.createSession();
   const message = await store.send(sessionId, 'Hello');
   const environment = new MockActivityEnvironment({}, { logger: new DefaultLogger('ERROR') });
@@ -29,7 +29,7 @@ async function stepOf(changes: Partial<Turns>, stream: Model['stream']) {
     },
   };
   const modelStep = createModelStep({
-    ...{ model, turns: { ...turns, ...changes }, messages, catalogue, checker },
+    ...{ model, turns: { ...turns, ...changes }, messages, catalogue, checker, registry },
     ...{ showPreviews: true, worker: 'test', isUnderWay: async () => true },
   });
   const input = { sessionId, messageId: message.userMessageId, head: null, step: 1 };
