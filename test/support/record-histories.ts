@@ -56,7 +56,8 @@ const waiting = (engine: TestEngine, { replyId }: AcceptedMessage) =>
   );
 
 async function submitAll(engine: TestEngine, session: string, message: AcceptedMessage): Promise<void> {
-  const results = (await waiting(engine, message)).map(({ id }) => ({ tool_call_id: id, result: 'found' }));
+  const calls = (await waiting(engine, message)).filter(({ type }) => type === 'custom');
+  const results = calls.map(({ id }) => ({ tool_call_id: id, result: 'found' }));
   await engine.services.toolCalls.submit(engine.caller, session, { results }, null);
 }
 
@@ -230,6 +231,33 @@ const SHAPES: Shape[] = [
     async happen(engine) {
       const session = await sessionWith(engine, [], { tools: [LOOK_UP] });
       await waiting(engine, await engine.send(session, CALL));
+      await engine.sessions.interrupt(engine.caller, session);
+      await engine.settled(await engine.send(session, 'Two'));
+      await idle(engine, session, 2);
+      return session;
+    },
+  },
+  {
+    name: '017-a-built-in-tool-beside-one-of-the-client',
+    async happen(engine) {
+      const session = await sessionWith(engine, [], { tools: ['calculator', LOOK_UP] });
+      const message = await engine.send(session, `${CALL} and use tool calculator {"expression":"6 * 7"}`);
+      await submitAll(engine, session, message);
+      await engine.settled(message);
+      await idle(engine, session, 1);
+      return session;
+    },
+  },
+  {
+    name: '018-interrupted-while-a-built-in-tool-runs',
+    async happen(engine) {
+      const session = await sessionWith(engine, [], { tools: ['calculator'] });
+      const endless = 'use tool calculator {"expression":"combinations(1e9, 5e8)"}';
+      const { replyId } = await engine.send(session, endless);
+      await eventually(
+        () => engine.rows.toolCalls([replyId]),
+        (calls) => calls.length > 0,
+      );
       await engine.sessions.interrupt(engine.caller, session);
       await engine.settled(await engine.send(session, 'Two'));
       await idle(engine, session, 2);
