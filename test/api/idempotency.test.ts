@@ -52,6 +52,10 @@ const WRITES: Record<string, (api: ApiClient) => Promise<{ path: string; body?: 
     const body = { tool_call_id: tool_calls[0].id, result: 'once', wait: true };
     return { path: `/v1/sessions/${session.id}/tool-results`, body };
   },
+  'post /v1/client-tokens': async (api) => ({
+    path: '/v1/client-tokens',
+    body: { session_ids: [(await api.session()).id], scopes: ['read'] },
+  }),
   'post /v1/api-keys': async () => ({ path: '/v1/api-keys', body: { name: 'ci', level: 'standard' } }),
   'delete /v1/api-keys/{keyId}': async (api) => ({
     path: `/v1/api-keys/${(await api.post('/v1/api-keys', { name: 'ci', level: 'standard' })).body.id}`,
@@ -82,8 +86,9 @@ describe('every write', () => {
     await server.restart();
     for (const { write, send, first } of done) {
       const again = await send();
-      // The key itself is shown once, in the answer that has made it.
-      const shown = 'key' in first.body ? { ...first.body, key: null } : first.body;
+      // What gives access is shown once, in the answer that has made it.
+      const secrets = ['key', 'token'].filter((name) => name in first.body);
+      const shown = { ...first.body, ...Object.fromEntries(secrets.map((name) => [name, null])) };
       expect([write, isReplay(first), isReplay(again)]).toEqual([write, false, true]);
       expect([write, again.status, again.body]).toEqual([write, first.status, shown]);
       if (!/\/(complete|archive|interrupt)$/.test(write)) continue;
