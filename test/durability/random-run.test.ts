@@ -8,6 +8,8 @@ import { RECOVERY_MS_MAX, start } from './support/dev-installation.ts';
 
 const isLong = process.env.TEST_LONG === '1';
 const RUNS = isLong ? 500 : 6;
+/** The short form always does the same: six runs of chance may be without any kill. */
+const SEED = isLong ? {} : { seed: 1 };
 const STEPS_MAX = 40;
 const TEST_MS_MAX = isLong ? 45 * 60_000 : 3 * 60_000;
 const FINAL_TYPES = ['message.completed', 'message.interrupted', 'message.failed'];
@@ -66,7 +68,7 @@ it(
       },
     );
     // Starts cost seconds, so a failure is shrunk by hand only: with its seed, and `endOnFailure: false`.
-    await fc.assert(property, { numRuns: RUNS, endOnFailure: true });
+    await fc.assert(property, { ...SEED, numRuns: RUNS, endOnFailure: true });
     process.stdout.write(`${RUNS} random runs: ${real.writes} writes, ${real.kills} kills\n`);
     expect(real.kills).toBeGreaterThan(0);
     expect(real.writes).toBeGreaterThan(RUNS * 5);
