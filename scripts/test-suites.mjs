@@ -63,7 +63,7 @@ export const SUITES = [
   { name: 'roles', folders: ['roles'], temporal: false, budgetMinutes: 2.5 },
   { name: 'durability', folders: ['durability'], budgetMinutes: 5.5, longBudgetMinutes: 60 },
   { name: 'gates', folders: ['gates'], temporal: false, budgetMinutes: 0.5 },
-  { name: 'units', folders: [''], budgetMinutes: 0.5 },
+  { name: 'units', folders: [''], budgetMinutes: 1 },
 ];
 
 const together = [...CHECKS, ...Object.values(PREPARATIONS), ...SUITES].reduce(
