@@ -1,4 +1,5 @@
 // PostgreSQL behind the shared query layer: a bounded pool that reconnects by itself.
+import { setTimeout } from 'node:timers/promises';
 import { Kysely, PostgresDialect, type PostgresPool, type PostgresPoolClient } from 'kysely';
 import pg from 'pg';
 import type { Logger } from 'pino';
@@ -12,6 +13,10 @@ const CONNECT_TIMEOUT_MS = 3_000;
 /** No transaction of ours takes longer; a server that hangs must not hold our callers. */
 const STATEMENT_TIMEOUT_MS = 10_000;
 const IDLE_TIMEOUT_MS = 30_000;
+/** cannot_connect_now: the server is there, and starting. After a crash of a big database that takes a while. */
+const STARTING = '57P03';
+const STARTING_MS_MAX = 120_000;
+const STARTING_CHECK_MS = 200;
 /** A process that is stopped in the middle of a transaction holds its session's lock; the others need not wait for it. */
 const IDLE_IN_TRANSACTION_TIMEOUT_MS = 10_000;
 
@@ -97,16 +102,32 @@ function placeOf(url: string): string {
   return `${host || 'localhost'}${pathname}`;
 }
 
-/** @throws {Error} naming DATABASE_URL when the database can't be used now. */
-export async function reachPostgres(url: string): Promise<void> {
+async function connectOnce(url: string): Promise<void> {
   const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: CONNECT_TIMEOUT_MS });
   // One that is cut off while it waits says so through `connect`, too.
   client.on('error', () => undefined);
   try {
     await client.connect();
-  } catch (cause) {
-    throw new Error(`DATABASE_URL: PostgreSQL at ${placeOf(url)} can't be used`, { cause });
   } finally {
     await client.end().catch(() => undefined);
+  }
+}
+
+const isStarting = (error: unknown): boolean => error instanceof pg.DatabaseError && error.code === STARTING;
+
+/**
+ * Waits for a server that says that it is about to serve, as one does that reads its log after a crash.
+ * @throws {Error} naming DATABASE_URL when the database can't be used.
+ */
+export async function reachPostgres(url: string): Promise<void> {
+  const deadline = Date.now() + STARTING_MS_MAX;
+  for (;;) {
+    try {
+      return await connectOnce(url);
+    } catch (cause) {
+      if (!isStarting(cause) || Date.now() > deadline)
+        throw new Error(`DATABASE_URL: PostgreSQL at ${placeOf(url)} can't be used`, { cause });
+    }
+    await setTimeout(STARTING_CHECK_MS);
   }
 }

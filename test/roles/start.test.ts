@@ -1,4 +1,5 @@
 // What a process of a deployment needs it says in one sentence; and its database is brought up once, however many start.
+import { type AddressInfo, connect, createServer, type Server } from 'node:net';
 import pg from 'pg';
 import { eventually } from '../support/api-client.ts';
 import { freePort } from '../support/ports.ts';
@@ -66,6 +67,34 @@ describe('a process that is told too little', () => {
   });
 });
 
+/** PostgreSQL's words while it reads its log after a crash: an ErrorResponse, and the end of the connection. */
+function cannotConnectNow(): Buffer {
+  const fields = ['SFATAL', 'C57P03', 'Mthe database system is starting up', ''].join('\0');
+  const body = Buffer.from(`${fields}\0`);
+  const head = Buffer.from('E\0\0\0\0');
+  head.writeInt32BE(body.length + 4, 1);
+  return Buffer.concat([head, body]);
+}
+
+/** Says to its first callers that the database is starting, and hands the later ones on to it. */
+async function startsSlowly(refusals: number, port: number): Promise<{ server: Server; told: () => number }> {
+  let told = 0;
+  const server = createServer((socket) => {
+    socket.on('error', () => undefined);
+    if (told >= refusals) {
+      const upstream = connect(port, '127.0.0.1');
+      upstream.on('error', () => socket.destroy());
+      socket.pipe(upstream).pipe(socket);
+      return;
+    }
+    told += 1;
+    socket.once('data', () => socket.end(cannotConnectNow()));
+  });
+  const listening = await freePort();
+  await new Promise<void>((resolve) => server.listen(listening, '127.0.0.1', resolve));
+  return { server, told: () => told };
+}
+
 describe('what does not answer', () => {
   const silent = { OPENCLAW_SECRET_KEY: 'a-secret-of-the-deployment', OPENCLAW_LOG_LEVEL: 'silent' };
 
@@ -83,6 +112,16 @@ describe('what does not answer', () => {
       /^DATABASE_URL: PostgreSQL at 127\.0\.0\.1:1\/openclaw .*\n *connect ECONNREFUSED/,
     );
     expect(stderr).not.toContain('the-password');
+  });
+
+  it('a database that says that it is starting is waited for', async () => {
+    const address = new URL(await newDatabase());
+    const { server, told } = await startsSlowly(3, postgres.port);
+    address.port = String((server.address() as AddressInfo).port);
+    const { code, stdout } = await migrate(address.href);
+    server.close();
+    expect({ code, told: told() }).toEqual({ code: 0, told: 3 });
+    expect(stdout).toMatch(/^Migrated: /);
   });
 
   it('a dead TEMPORAL_ADDRESS is told within seconds by its name', async () => {

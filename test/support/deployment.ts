@@ -126,9 +126,19 @@ function processPart({ name, role, port, env }: Place): ProcessPart {
       await current().exit;
     },
     signal: (signal) => current().kill(signal),
+    /** As a supervisor does: one that ends because its servers are not back yet is started again. */
     async revive() {
-      lives.push(spawnServer({ role, port, dataDir, env }));
-      await current().ready();
+      const start = async () => {
+        lives.push(spawnServer({ role, port, dataDir, env }));
+        return current()
+          .ready()
+          .then(() => null)
+          .catch((error: Error) => error);
+      };
+      const mayStart = (error: Error | null) =>
+        !error || !/^(DATABASE_URL|TEMPORAL_ADDRESS): /m.test(error.message);
+      const failure = await eventually(start, mayStart, READY_MS_MAX);
+      if (failure) throw failure;
     },
   };
 }
