@@ -17,7 +17,7 @@ test(".ci/run ends with the README's test command", () => {
 const isThere = (path: string) =>
   [path, `src/${path}`].some((from) => existsSync(resolve(__dirname, '../..', from)));
 
-test.each(['README.md', 'CONTRIBUTING.md', 'docs/architecture.md'])(
+test.each(['README.md', 'CONTRIBUTING.md', 'docs/architecture.md', 'docs/acceptance.md'])(
   '%s names only files that are there',
   (name) => {
     const paths = [...read(name).matchAll(/`((?:[\w.-]+\/)+[\w.-]*)`/g)].map(([, path = '']) => path);
