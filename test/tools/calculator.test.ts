@@ -109,6 +109,7 @@ test.each([
   ['6 & 3', '2'],
   ['5 xor 3', 'false'],
   ['1 << 4', '16'],
+  ['exp(i*pi)', '-1 (inexact: rounded)'],
 ])('%j is %j', async (expression, result) => {
   expect(await run(expression)).toEqual({ result, isError: false });
 });
@@ -148,6 +149,53 @@ test.each([
   ['[1,2][5]', 'Index out of range (5 > 2)'],
 ])('%j is refused: %s', async (expression, result) => {
   expect(await run(expression)).toEqual({ result, isError: true });
+});
+
+describe('a value that is not exact keeps every digit of its whole part, and says so', () => {
+  const third = (whole: string, decimals: number) => `${whole}.${'3'.repeat(decimals)} (inexact: rounded)`;
+  test.each([
+    ['2^70 + 1/3', third('1180591620717411303424', 10)],
+    ['-(2^70) - 1/3', third('-1180591620717411303424', 10)],
+    ['(2^70 + 1/3) m to m', '1180591620717411303424.3333333333 m (inexact: rounded)'],
+    ['1/3 km to m', '333.33333333333333333 m (inexact: rounded)'],
+    ['10^15 + 1/3', third('1000000000000000', 10)],
+    ['1234567890/7', '176366841.42857142857 (inexact: rounded)'],
+    ['1e310 + 1/3', third(`1${'0'.repeat(310)}`, 10)],
+    ['1e321/3', third('3'.repeat(321), 10)],
+    ['1e322/3', '3.3333333333333333333e+321 (inexact: rounded)'],
+    ['2^1200', '1.7218479456385750618e+361 (inexact: rounded)'],
+    ['-1/3', third('-0', 20)],
+    ['1e-400/3', '3.3333333333333333333e-401 (inexact: rounded)'],
+    ['(1e319 + 1/3) - 1e319', third('0', 20)],
+    // What is exact beside it keeps all its digits.
+    [
+      '[2^70 + 1/3, 1/2^30]',
+      '[1180591620717411303424.3333333333, 0.000000000931322574615478515625] (inexact: rounded)',
+    ],
+    [
+      'a = 2^70 + 1/3\nb = 5\n[2^80, 1/3]',
+      `${third('1180591620717411303424', 10)}\n5\n[1208925819614629174706176, 0.33333333333333333333] (inexact: rounded)`,
+    ],
+  ])('%j', async (expression, result) => {
+    expect(await run(expression)).toEqual({ result, isError: false });
+  });
+});
+
+describe('53 bits have no more digits than they know, and say that they are not exact wherever they stand', () => {
+  test.each([
+    ['2^69 + i', '5.902958103587057e+20 + i (inexact: rounded)'],
+    ['-(2^70) - 1/3 - 2i', '-1.1805916207174113e+21 - 2i (inexact: rounded)'],
+    ['3 - 1e20/3*i', '3 - 3.333333333333333e+19i (inexact: rounded)'],
+    ['number(2^70)', '1.1805916207174113e+21 (inexact: rounded)'],
+    ['123456789 + i/3', '123456789 + 0.3333333333333333i (inexact: rounded)'],
+    ['[sqrt(-2), 1]', '[1.4142135623730951i, 1] (inexact: rounded)'],
+    ['[2 + 3i, 1]', '[2 + 3i, 1]'],
+    ['sqrt(-2) m', '(1.4142135623730951i) m (inexact: rounded)'],
+    ['[number(1/3)]', '[0.3333333333333333] (inexact: rounded)'],
+    ['sqrt(-2)\n7', '1.4142135623730951i (inexact: rounded)\n7'],
+  ])('%j is %j', async (expression, result) => {
+    expect(await run(expression)).toEqual({ result, isError: false });
+  });
 });
 
 test('whole numbers are exact up to 320 digits', async () => {

@@ -6,8 +6,11 @@ import { all, create } from 'mathjs';
 /** Significant digits of the calculation, and of a second one: a value that differs between them was rounded. */
 const PRECISION = 320;
 const MORE_PRECISION = 360;
-/** Significant digits shown of a value that is not exact. */
+/** Significant digits shown of a value that is not exact; of a long one, so many decimals behind its whole part. */
 const SHOWN_DIGITS = 20;
+const SHOWN_DECIMALS = 10;
+/** A part of a complex number that is smaller is only the error of the other one. */
+const COMPLEX_ERROR = 1e-15;
 /** Plain digits up to here; longer ones are told with an exponent. */
 const PLAIN_EXPONENT_MAX = 320;
 const RESULT_LENGTH_MAX = 20_000;
@@ -60,53 +63,84 @@ function calculator(precision) {
 const first = calculator(PRECISION);
 const second = calculator(MORE_PRECISION);
 
-function digits(value, shown) {
-  const rounded = shown === null ? value : value.toSignificantDigits(shown);
-  return Math.abs(rounded.e) <= PLAIN_EXPONENT_MAX ? rounded.toFixed() : rounded.toString();
-}
+/** Digits beyond the 53 bits are unknown, and zeros in their place would look exact: then an exponent says how many count. */
+const double = (value) => (Math.abs(value) > Number.MAX_SAFE_INTEGER ? value.toExponential() : String(value));
 
-/** A number as text, with all its digits or so many. */
-function scalar(value, shown) {
-  if (value?.isFraction) return value.toFraction();
-  if (typeof value === 'bigint') return value.toString();
+const isPlain = ({ e }) => Math.abs(e) <= PLAIN_EXPONENT_MAX;
+const plain = (value) => (isPlain(value) ? value.toFixed() : value.toString());
+
+/** All digits of the whole part: a zero in place of one would look exact. */
+const rounded = (value) => {
+  const wanted = isPlain(value) ? Math.max(SHOWN_DIGITS, value.e + 1 + SHOWN_DECIMALS) : SHOWN_DIGITS;
+  return plain(value.toSignificantDigits(wanted));
+};
+
+const numberOf = (value) => {
   const number = first.math.bignumber(value);
   if (number.isNaN()) throw new Error('The result is not a number');
   if (!number.isFinite()) throw new Error('The result is too large, or a division by zero');
-  return digits(number, shown);
+  return number;
+};
+
+/** A number with all its digits. */
+function exactly(value) {
+  if (value?.isFraction) return value.toFraction();
+  if (typeof value === 'bigint') return value.toString();
+  const number = numberOf(value);
+  return typeof value === 'number' ? double(value) : plain(number);
 }
 
-function text(value, { format }, shown) {
+/** Complex numbers and a few functions calculate with 53 bits: what is not whole may have been rounded. */
+const isRoundedDouble = (value) => typeof value === 'number' && !Number.isSafeInteger(value);
+
+/** As text. @param show What each number in it is shown as; parts of complex numbers are asked for one by one. */
+function text(value, { format }, show) {
   if (value === undefined) throw new Error('The expression has no value');
   if (value === null || typeof value === 'boolean') return String(value);
   if (typeof value === 'string') return value;
   if (typeof value === 'function') throw new Error('The expression has no value: it only defines a function');
-  if (value.isResultSet) {
-    const values = value.entries.filter((entry) => typeof entry !== 'function');
-    if (values.length === 0) throw new Error('The expression has no value');
-    return values.map((entry) => text(entry, { format }, shown)).join('\n');
-  }
-  if (value.isComplex) return value.toString();
-  const numeric = value.isBigNumber || value.isFraction || value.isUnit || value.isMatrix;
+  const numeric = value.isBigNumber || value.isComplex || value.isFraction || value.isUnit || value.isMatrix;
   if (!numeric && typeof value !== 'number' && typeof value !== 'bigint' && !Array.isArray(value))
     throw new Error('The result is no number, unit, matrix or text');
-  return format(value, (each) => scalar(each, shown));
+  return format(value, show);
 }
 
-/** Complex numbers and a few functions calculate with 53 bits: what is not whole may have been rounded. */
-const isDouble = (value) =>
-  typeof value === 'number'
-    ? !Number.isSafeInteger(value)
-    : value?.isComplex === true && !(Number.isSafeInteger(value.re) && Number.isSafeInteger(value.im));
+const withoutError = (part) => (Math.abs(part) < COMPLEX_ERROR ? 0 : part);
+const tidy = (value) =>
+  value?.isComplex ? second.math.complex(withoutError(value.re), withoutError(value.im)) : value;
+
+/** The value of each line that has one. */
+function linesOf(value) {
+  if (!value?.isResultSet) return [value];
+  const lines = value.entries.filter((entry) => typeof entry !== 'function');
+  if (lines.length === 0) throw new Error('The expression has no value');
+  return lines;
+}
+
+/** What both calculations agree on is exact; of the rest the better one is shown, rounded. */
+function shown(value, better) {
+  const known = [];
+  text(value, first, (each) => {
+    known.push(exactly(each));
+    return '';
+  });
+  let isExact = true;
+  const words = text(tidy(better), second, (each) => {
+    const whole = exactly(each);
+    if (known.shift() === whole && !isRoundedDouble(each)) return whole;
+    isExact = false;
+    return each?.isBigNumber ? rounded(each) : whole;
+  });
+  return isExact ? words : `${words} (inexact: rounded)`;
+}
 
 function calculate(expression) {
-  const value = first.evaluate(expression, newScope());
-  const whole = text(value, first, null);
-  const again = text(second.evaluate(expression, newScope()), second, null);
-  const isExact = whole === again && !isDouble(value);
-  const shown = isExact ? whole : `${text(value, first, SHOWN_DIGITS)} (inexact: rounded)`;
-  if (shown.length > RESULT_LENGTH_MAX)
+  const values = linesOf(first.evaluate(expression, newScope()));
+  const better = linesOf(second.evaluate(expression, newScope()));
+  const result = values.map((value, index) => shown(value, better[index])).join('\n');
+  if (result.length > RESULT_LENGTH_MAX)
     throw new Error(`The result has more than ${RESULT_LENGTH_MAX} characters`);
-  return shown;
+  return result;
 }
 
 // Ended from inside as well: a process whose parent was killed must not calculate for ever.
