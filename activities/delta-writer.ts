@@ -6,8 +6,8 @@ const GROUP_INTERVAL_MS = 20;
 
 export interface DeltaWriterDeps {
   writer: StepWriter;
-  /** Resolves false when another writer has taken over. */
-  appendText: (writer: StepWriter, text: string) => Promise<boolean>;
+  /** @param after UTF-16 units written before. @returns false when another writer has taken over. */
+  appendText: (writer: StepWriter, text: string, after: number) => Promise<boolean>;
   /** Called once when a write was refused or has failed; nothing is written after it. */
   onStopped: (reason: 'refused' | { error: unknown }) => void;
 }
@@ -25,6 +25,7 @@ function afterWhatIsHere(work: () => void): () => void {
 
 export function createDeltaWriter({ writer, appendText, onStopped }: DeltaWriterDeps) {
   let buffer = '';
+  let written = 0;
   let stopped = false;
   let lastWriteMs = 0;
   let cancelTimer: (() => void) | undefined;
@@ -41,7 +42,8 @@ export function createDeltaWriter({ writer, appendText, onStopped }: DeltaWriter
     const text = buffer;
     buffer = '';
     try {
-      if (!(await appendText(writer, text))) stop('refused');
+      if (!(await appendText(writer, text, written))) stop('refused');
+      written += text.length;
     } catch (error) {
       stop({ error });
     }

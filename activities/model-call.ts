@@ -13,6 +13,7 @@ import type { StepWriter } from '../src/turns/step-writer.ts';
 import { STEP_SEPARATOR } from '../src/views/messages.ts';
 import { createConversation } from './conversation.ts';
 import { createDeltaWriter } from './delta-writer.ts';
+import { patiently } from './patient-write.ts';
 import { createToolOffers } from './tool-offer.ts';
 
 /** Thrown when another writer holds the fence: the work goes on elsewhere. */
@@ -98,7 +99,12 @@ export function createModelCalls(deps: ModelCallDeps) {
       const signal = AbortSignal.any([cancelled, superseded.signal]);
       const deltas = createDeltaWriter({
         writer: call.writer,
-        appendText: (writer, text) => turns.appendText(writer, text, news(call)),
+        appendText(writer, text, after) {
+          const told = news(call);
+          return patiently(signal, (isRepeated) =>
+            turns.appendText(writer, text, isRepeated ? { told, after } : { told }),
+          );
+        },
         onStopped: (reason) => superseded.abort(reason === 'refused' ? new Superseded() : reason.error),
       });
       const onUsage = (usage: ModelUsage) => {

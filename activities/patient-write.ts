@@ -1,4 +1,4 @@
-// Writes the end of a model call through a short absence of the store: to give its answer up is to pay for another one.
+// Writes what a model has said through a short absence of the store: to give it up is to pay for another call.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ApiError } from '../src/contracts/errors.ts';
 
@@ -9,15 +9,18 @@ const PATIENCE_MS = 60_000;
 const isAway = (error: unknown): boolean => error instanceof ApiError && error.code === 'unavailable';
 
 /**
- * Repeats `write`, one transaction, while the store is away. One that was kept, and could not say so, is then refused by
- * the fence.
+ * Repeats `write`, one transaction, while the store is away. One that was kept, and could not say so, is repeated as well:
+ * the end of a step is then refused by the fence, and what leaves the fence as it is must look by itself.
  * @throws what `write` throws, when it is anything else, when the attempt is cancelled, or when the store stays away.
  */
-export async function patiently<T>(cancelled: AbortSignal, write: () => Promise<T>): Promise<T> {
+export async function patiently<T>(
+  cancelled: AbortSignal,
+  write: (isRepeated: boolean) => Promise<T>,
+): Promise<T> {
   const until = Date.now() + PATIENCE_MS;
-  for (;;) {
+  for (let isRepeated = false; ; isRepeated = true) {
     try {
-      return await write();
+      return await write(isRepeated);
     } catch (error) {
       if (!isAway(error) || cancelled.aborted || Date.now() >= until) throw error;
     }

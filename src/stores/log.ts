@@ -183,8 +183,8 @@ export function createSessionLog({ store, now, committed }: SessionLogOptions) {
   return { write, create, read: (query: LogQuery) => readEvents(db, query), renewLease };
 }
 
-/** The text of a reply as its readers have it: all deltas, without what a reset withdrew from its step. */
-export async function streamedText(db: Kysely<Tables>, replyId: string): Promise<string> {
+/** What readers have of each step of a reply: its deltas, without what a reset withdrew. */
+async function streamedSteps(db: Kysely<Tables>, replyId: string): Promise<Map<number, string>> {
   const rows = await db
     .selectFrom('events')
     .select(['type', 'data'])
@@ -197,11 +197,21 @@ export async function streamedText(db: Kysely<Tables>, replyId: string): Promise
     const { step, text } = JSON.parse(row.data) as { step: number; text?: string };
     steps.set(step, row.type === 'message.reset' ? '' : (steps.get(step) ?? '') + text);
   }
+  return steps;
+}
+
+/** The text of a reply as its readers have it. */
+export async function streamedText(db: Kysely<Tables>, replyId: string): Promise<string> {
+  const steps = await streamedSteps(db, replyId);
   return [...steps.keys()]
     .sort((a, b) => a - b)
     .map((step) => steps.get(step))
     .join('');
 }
+
+/** The text of one step as its readers have it. */
+export const streamedStep = async (db: Kysely<Tables>, replyId: string, step: number): Promise<string> =>
+  (await streamedSteps(db, replyId)).get(step) ?? '';
 
 /** The `seq` with which the last of these calls of a reply had its result; 0 while none has one. */
 export async function settledSeq(

@@ -2,7 +2,7 @@
 import { DELTA_LENGTH_MAX } from '../contracts/events.ts';
 import type { Catalogue } from '../models/catalogue.ts';
 import type { ModelUsage } from '../models/port.ts';
-import type { SessionLog, SessionTransaction } from '../stores/log.ts';
+import { type SessionLog, type SessionTransaction, streamedStep } from '../stores/log.ts';
 import { openCallOf } from './charge.ts';
 import { fenced, type StepWriter } from './step-writer.ts';
 
@@ -24,13 +24,28 @@ export function appendDeltas(tx: SessionTransaction, { replyId, step }: StepWrit
   for (const piece of pieces(text)) tx.append('message.delta', replyId, { step, text: piece });
 }
 
-export const createAppendText = ({ log, catalogue }: { log: SessionLog; catalogue: Catalogue }) =>
+export interface AppendOptions {
+  /** What the call has cost so far, when the store does not know it yet. */
+  told?: ModelUsage | undefined;
   /**
-   * @param told what the call has cost so far, when the store does not know it yet.
-   * @returns false when another writer has taken over: stop, nothing was written.
+   * For a write that is repeated, since the store could not say whether it was kept: UTF-16 units of the step's text that
+   * stand before it. Nobody else writes the step while the writer holds the fence, so what is longer has it already.
    */
-  async function appendText(writer: StepWriter, text: string, told?: ModelUsage): Promise<boolean> {
+  after?: number;
+}
+
+const isKept = async (tx: SessionTransaction, { replyId, step }: StepWriter, after: number) =>
+  (await streamedStep(tx.rows, replyId, step)).length > after;
+
+export const createAppendText = ({ log, catalogue }: { log: SessionLog; catalogue: Catalogue }) =>
+  /** @returns false when another writer has taken over: stop, nothing was written. */
+  async function appendText(
+    writer: StepWriter,
+    text: string,
+    { told, after }: AppendOptions = {},
+  ): Promise<boolean> {
     const done = await fenced(log, writer, async (tx) => {
+      if (after !== undefined && (await isKept(tx, writer, after))) return true;
       appendDeltas(tx, writer, text);
       if (told) tx.patch({ open_call: JSON.stringify(openCallOf(catalogue, writer, told)) });
       return true;

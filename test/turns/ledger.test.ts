@@ -81,7 +81,7 @@ describe.each([
 ])('an attempt $name', ({ outcome, status, end }) => {
   const spoken = async () => {
     const open = await answering();
-    await store.turns.appendText(open.writer, 'Half', EARLY);
+    await store.turns.appendText(open.writer, 'Half', { told: EARLY });
     await end(open);
     return open;
   };
@@ -122,7 +122,7 @@ type Answering = Awaited<ReturnType<typeof answering>>;
 
 test('an attempt that stops with its worker is billed, and not again by the one that goes on', async () => {
   const { session, message, writer } = await answering();
-  await store.turns.appendText(writer, 'Half', EARLY);
+  await store.turns.appendText(writer, 'Half', { told: EARLY });
   await late(writer, EARLY);
   const next = writerOf(await store.open(message, null));
   await store.turns.complete(next, 'Whole', replyOf('Whole', WHOLE));
@@ -141,7 +141,7 @@ test('an attempt that its workflow has cancelled is interrupted, also when its r
 test('a late bill does not touch the call that is under way', async () => {
   const { session, message, writer } = await answering();
   const living = writerOf(await store.open(message, null));
-  await store.turns.appendText(living, 'Mine', EARLY);
+  await store.turns.appendText(living, 'Mine', { told: EARLY });
   await late(writer);
   await store.turns.interrupt({ sessionId: session, head: null, replyId: message.replyId });
   expect((await lines(session)).map((line) => [line.id, line.outcome]).sort()).toEqual(
@@ -164,7 +164,7 @@ test('the renewal of a lease tells the cost of a model that only thinks', async 
 
 test.each(['completed', 'failed'])('a renewal after a call has %s opens it no more', async (outcome) => {
   const { session, message, writer } = await answering();
-  await store.turns.appendText(writer, 'Said', EARLY);
+  await store.turns.appendText(writer, 'Said', { told: EARLY });
   if (outcome === 'completed') await store.turns.complete(writer, '', replyOf('Said', WHOLE));
   else await store.turns.failStep(writer, failureOf({ usage: WHOLE }));
   await store.turns.renewLease(writer, EARLY);
@@ -177,7 +177,7 @@ test.each(['completed', 'failed'])('a renewal after a call has %s opens it no mo
 
 test('a session that was deleted meanwhile still has its bill', async () => {
   const { session, writer } = await answering();
-  await store.turns.appendText(writer, 'Half', EARLY);
+  await store.turns.appendText(writer, 'Half', { told: EARLY });
   await store.sessions.delete(store.caller, session);
   await late(writer);
   expect(await lines(session)).toMatchObject([{ outcome: 'interrupted', ...tokens(WHOLE) }]);
@@ -186,7 +186,7 @@ test('a session that was deleted meanwhile still has its bill', async () => {
 
 test('a call that has failed counts as a failure, a superseded one does not', async () => {
   const { message, writer } = await answering();
-  await store.turns.appendText(writer, 'Half', EARLY);
+  await store.turns.appendText(writer, 'Half', { told: EARLY });
   const second = writerOf(await store.open(message, null));
   expect(await store.turns.failStep(second, failureOf())).toEqual({ final: false, failures: 1 });
 });
