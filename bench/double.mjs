@@ -1,5 +1,5 @@
 // A model that answers at once: an HTTP server that speaks the Messages API, as JSON and as server-sent events. It simulates:
-// the answer is `echo: ` and the last user text, filled up to a number of words.
+// the answer is `echo: ` and the last user text, filled up to a number of words. `use tool NAME {json}` calls that tool instead.
 import { createServer } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -15,6 +15,16 @@ function wordsOf(body, count) {
   return words.map((word, index) => (index === 0 ? word : ` ${word}`));
 }
 
+/** The call of a tool that the last user text asks for; a result that has come asks for nothing more. */
+function toolCallOf(body) {
+  const asked = /use tool (\w+) (\{.*\})/.exec(textOf(body.messages.at(-1).content));
+  return asked && body.tools ? { name: asked[1], json: asked[2] } : undefined;
+}
+
+const bringsResult = ({ messages }) =>
+  Array.isArray(messages.at(-1).content) &&
+  messages.at(-1).content.some(({ type }) => type === 'tool_result');
+
 /** `[[ms=3000]]` in the text delays that one answer. */
 const delayOf = (body) => Number(/\[\[ms=(\d+)\]\]/.exec(textOf(body.messages.at(-1).content))?.[1] ?? 0);
 
@@ -24,18 +34,32 @@ async function readJson(request) {
   return JSON.parse(text);
 }
 
-async function stream(response, message, words, wordMs) {
-  response.writeHead(200, { 'content-type': 'text/event-stream' });
-  const send = (type, data) =>
-    response.write(`event: ${type}\ndata: ${JSON.stringify({ type, ...data })}\n\n`);
-  send('message_start', { message: { ...message, content: [], stop_reason: null } });
+/** The events of one block, and why the answer ends after it. */
+async function sendWords(send, words, wordMs) {
   send('content_block_start', { index: 0, content_block: { type: 'text', text: '' } });
   for (const text of words) {
     send('content_block_delta', { index: 0, delta: { type: 'text_delta', text } });
     if (wordMs > 0) await sleep(wordMs);
   }
+  return 'end_turn';
+}
+
+function sendToolCall(send, { name, json }, id) {
+  send('content_block_start', { index: 0, content_block: { type: 'tool_use', id, name, input: {} } });
+  send('content_block_delta', { index: 0, delta: { type: 'input_json_delta', partial_json: json } });
+  return 'tool_use';
+}
+
+async function stream(response, message, { words, toolCall }, wordMs) {
+  response.writeHead(200, { 'content-type': 'text/event-stream' });
+  const send = (type, data) =>
+    response.write(`event: ${type}\ndata: ${JSON.stringify({ type, ...data })}\n\n`);
+  send('message_start', { message: { ...message, content: [], stop_reason: null } });
+  const stopReason = toolCall
+    ? sendToolCall(send, toolCall, `toolu_${message.id}`)
+    : await sendWords(send, words, wordMs);
   send('content_block_stop', { index: 0 });
-  send('message_delta', { delta: { stop_reason: 'end_turn' }, usage: { output_tokens: words.length } });
+  send('message_delta', { delta: { stop_reason: stopReason }, usage: { output_tokens: words.length } });
   send('message_stop', {});
   response.end();
 }
@@ -44,9 +68,11 @@ async function stream(response, message, words, wordMs) {
 export async function startDouble() {
   const settings = { words: 20, wordMs: 0 };
   const calls = { count: 0 };
+  const tools = { askedAt: 0, roundTripMs: 0 };
   const server = createServer(async (request, response) => {
     const body = await readJson(request);
     calls.count += 1;
+    if (bringsResult(body)) tools.roundTripMs = performance.now() - tools.askedAt;
     const words = wordsOf(body, settings.words);
     await sleep(delayOf(body));
     const usage = { input_tokens: body.messages.length, output_tokens: words.length };
@@ -57,7 +83,12 @@ export async function startDouble() {
       model: body.model,
       usage,
     };
-    if (body.stream) return stream(response, message, words, settings.wordMs);
+    if (body.stream) {
+      const toolCall = toolCallOf(body);
+      await stream(response, message, { words, toolCall }, settings.wordMs);
+      if (toolCall) tools.askedAt = performance.now();
+      return;
+    }
     response.setHeader('content-type', 'application/json');
     const content = [{ type: 'text', text: words.join('') }];
     response.end(JSON.stringify({ ...message, content, stop_reason: 'end_turn' }));
@@ -68,6 +99,8 @@ export async function startDouble() {
     url: `http://127.0.0.1:${server.address().port}`,
     settings,
     calls,
+    /** From the end of the last answer that called a tool to the question with its result. */
+    tools,
     close() {
       server.closeAllConnections();
       return new Promise((resolve) => server.close(resolve));

@@ -63,6 +63,14 @@ const SINGLES = {
     twiceMiB: 'with 2 N idle sessions',
     kibPerFurtherSession: 'KiB for each of the second N',
   },
+  paused: {
+    beforeMiB: 'memory before any session waits for a tool, MiB',
+    onceMiB: 'with W sessions that wait for a tool',
+    twiceMiB: 'with 2 W of them',
+    kibPerFurtherSession: 'KiB for each of the second W',
+    takenMs: 'results for the W oldest are taken after, ms',
+    continuedMs: 'all W have continued and ended their turn after, ms',
+  },
   age: {
     youngAddedMs: 'added latency at message 10, ms',
     oldAddedMs: 'added latency when old, ms',
@@ -78,6 +86,19 @@ const SINGLES = {
   },
 };
 
+const ROUND_TRIPS = { customTool: 'custom tool, its client answers at once', calculator: 'calculator' };
+
+function roundTrips(figures = {}) {
+  const rows = Object.entries(ROUND_TRIPS).flatMap(([measure, words]) => {
+    const found = figures[measure];
+    return found ? [[words, found.min, found.p50, found.p95]] : [];
+  });
+  if (rows.length === 0) return [];
+  const title =
+    "**Round trip of a tool**, from the end of the model's answer to the next question (milliseconds)";
+  return [title, table(['tool', 'min', 'p50', 'p95'], rows)];
+}
+
 function singles(figures = {}, counts) {
   const rows = Object.entries(SINGLES).flatMap(([measure, names]) =>
     Object.entries(names).flatMap(([field, words]) =>
@@ -86,7 +107,7 @@ function singles(figures = {}, counts) {
   );
   if (rows.length === 0) return [];
   return [
-    `**OpenClaw alone** (N = ${counts.idle}, old = message ${counts.age})`,
+    `**OpenClaw alone** (N = ${counts.idle}, W = ${counts.paused}, old = message ${counts.age})`,
     table(['figure', 'median'], rows),
   ];
 }
@@ -97,6 +118,7 @@ export function render({ results, conditions, counts }) {
   return [
     ...delays('Added latency of a synchronous turn', results, 'turn'),
     ...delays('Added time to the first token', results, 'ttft'),
+    ...roundTrips(results.openclaw),
     ...parallels(results),
     ...singles(results.openclaw, counts),
     `Conditions: ${facts.join(', ')}.`,

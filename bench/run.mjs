@@ -1,5 +1,5 @@
 // `npm run bench`: OpenClaw as built beside direct calls of the model double, and beside peers, in one run.
-// npm run bench -- [--quick] [--only turn,ttft,parallel,idle,age,disk,recover] [--rounds N] [--peers restate,dbos,temporal-min]
+// npm run bench -- [--quick] [--only turn,ttft,tools,parallel,disk,age,idle,paused,recover] [--rounds N] [--peers restate,dbos,temporal-min]
 //                  [--json FILE] [--write]
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
@@ -11,6 +11,7 @@ import { startDouble } from './double.mjs';
 import { parallel } from './measures/parallel.mjs';
 import { recover } from './measures/recover.mjs';
 import { age, disk, idle } from './measures/sizes.mjs';
+import { calculator, customTool, paused } from './measures/tools.mjs';
 import { firstToken, turn } from './measures/turn.mjs';
 import { loadAverage } from './processes.mjs';
 import { render, write } from './report.mjs';
@@ -20,8 +21,10 @@ import { PEER_NAMES, startOpenClaw, startPeer } from './systems.mjs';
 const FULL = {
   turns: 150,
   streams: 60,
+  roundTrips: 100,
   parallelMs: 6_000,
   idle: 1_000,
+  paused: 1_000,
   age: 2_000,
   ageSamples: 30,
   diskTurns: 50,
@@ -29,8 +32,10 @@ const FULL = {
 const QUICK = {
   turns: 40,
   streams: 20,
+  roundTrips: 30,
   parallelMs: 2_000,
   idle: 100,
+  paused: 100,
   age: 200,
   ageSamples: 10,
   diskTurns: 10,
@@ -39,22 +44,26 @@ const QUICK = {
 const TINY = {
   turns: 3,
   streams: 2,
+  roundTrips: 3,
   parallelMs: 100,
   idle: 5,
+  paused: 5,
   age: 20,
   ageSamples: 2,
   diskTurns: 2,
   settleMs: 100,
 };
 
-/** In this order; the first three also for peers. */
+/** In this order; FOR_PEERS also for peers. */
 const MEASURES = {
   turn: { turn },
   ttft: { ttft: firstToken },
+  tools: { customTool, calculator },
   parallel: { parallel1: parallel(1), parallel16: parallel(16), parallel64: parallel(64) },
   disk: { disk },
   age: { age },
   idle: { idle },
+  paused: { paused },
   recover: { recover },
 };
 const FOR_PEERS = ['turn', 'ttft', 'parallel'];

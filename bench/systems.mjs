@@ -76,15 +76,22 @@ export async function startOpenClaw(modelUrl, nodeArguments = []) {
   const url = `http://127.0.0.1:${port}/v1`;
   const headers = { authorization: `Bearer ${KEY}` };
   const exited = () => new Promise((resolve) => child.once('exit', resolve));
+  const ask = (id, content) => call('POST', `${url}/sessions/${id}/messages`, { content }, headers);
   await start();
   return {
     name: 'openclaw',
     directory: join(directory, 'data'),
     roots: () => [child.pid, temporalPid()],
     start,
-    create: async () => (await call('POST', `${url}/sessions`, { model: 'claude-haiku' }, headers)).id,
-    send: async (id, content) =>
-      (await call('POST', `${url}/sessions/${id}/messages`, { content }, headers)).content,
+    /** @param settings Of the session, beside its model. */
+    create: async (settings) =>
+      (await call('POST', `${url}/sessions`, { model: 'claude-haiku', ...settings }, headers)).id,
+    ask,
+    send: async (id, content) => (await ask(id, content)).content,
+    message: (id, messageId) =>
+      call('GET', `${url}/sessions/${id}/messages/${messageId}`, undefined, headers),
+    /** Gives a call of a client's tool its result. */
+    answer: (id, body) => call('POST', `${url}/sessions/${id}/tool-results`, body, headers),
     timeToFirstToken: (id, content) =>
       timeToEvent(`${url}/sessions/${id}/messages`, { content, stream: true }, headers, hasText),
     history: async (id) =>

@@ -8,32 +8,32 @@ import { direct } from './turn.mjs';
 
 const CLIENTS = 8;
 
-async function addSessions({ system, counts }, count) {
-  let left = count;
+/** So many clients work until so many things are done. */
+export async function shared(count, work) {
+  let next = 0;
   const client = async () => {
-    while (left-- > 0) await system.send(await system.create(), 'remember me');
+    while (next < count) await work(next++);
   };
   await Promise.all(Array.from({ length: CLIENTS }, client));
-  // Garbage is collected and caches are written while nothing happens.
-  await sleep(counts.settleMs);
 }
 
-/** Memory before, with so many idle sessions of one turn, and with as many more: growth of the heap shows in the first only. */
-export async function idle(context) {
-  const { system, counts } = context;
-  await addSessions(context, counts.idle / 10);
-  const beforeMiB = usageOf(system.roots()).memoryMiB;
-  await addSessions(context, counts.idle);
-  const onceMiB = usageOf(system.roots()).memoryMiB;
-  await addSessions(context, counts.idle);
-  const twiceMiB = usageOf(system.roots()).memoryMiB;
-  return {
-    beforeMiB,
-    onceMiB,
-    twiceMiB,
-    kibPerFurtherSession: ((twiceMiB - onceMiB) * 1024) / counts.idle,
+/** Memory before, with so many sessions, and with as many more: growth of the heap shows in the first only. */
+export async function memoryOf({ system, counts }, count, add) {
+  const addSessions = async (more) => {
+    await shared(more, add);
+    // Garbage is collected and caches are written while nothing happens.
+    await sleep(counts.settleMs);
+    return usageOf(system.roots()).memoryMiB;
   };
+  const beforeMiB = await addSessions(count / 10);
+  const onceMiB = await addSessions(count);
+  const twiceMiB = await addSessions(count);
+  return { beforeMiB, onceMiB, twiceMiB, kibPerFurtherSession: ((twiceMiB - onceMiB) * 1024) / count };
 }
+
+/** Sessions of one turn that nobody speaks to. */
+export const idle = ({ system, counts }) =>
+  memoryOf({ system, counts }, counts.idle, async () => system.send(await system.create(), 'remember me'));
 
 function bytesIn(directory) {
   const files = readdirSync(directory, { recursive: true, withFileTypes: true });

@@ -9,12 +9,15 @@ import { cleanUp, environment, newDirectory } from '../support/process.ts';
 const FIGURES = {
   turn: ['directP50', 'min', 'p50', 'p95'],
   ttft: ['directP50', 'min', 'p50', 'p95'],
+  customTool: ['min', 'p50', 'p95'],
+  calculator: ['min', 'p50', 'p95'],
   parallel1: ['perSecond', 'p50', 'cpuMs', 'ownCpuMs', 'temporalCpuMs'],
   parallel16: ['perSecond', 'p50', 'cpuMs', 'ownCpuMs', 'temporalCpuMs'],
   parallel64: ['perSecond', 'p50', 'cpuMs', 'ownCpuMs', 'temporalCpuMs'],
   disk: ['kibPerTurn'],
   age: ['youngAddedMs', 'oldAddedMs', 'latencyRatio', 'youngCpuMs', 'oldCpuMs', 'cpuRatio'],
   idle: ['beforeMiB', 'onceMiB', 'twiceMiB', 'kibPerFurtherSession'],
+  paused: ['beforeMiB', 'onceMiB', 'twiceMiB', 'kibPerFurtherSession', 'takenMs', 'continuedMs'],
   recover: ['afterReadyMs', 'afterKillMs'],
 };
 
