@@ -22,6 +22,9 @@ const AIM_MS = 7_000;
 const WORST_MS = 15_000;
 /** Beyond the lease and what follows from its loss; the long form is beyond every time-out there is. */
 const STOPPED_MS = isLong ? 90_000 : 9_000;
+/** Every lease is 6 s old when PostgreSQL is back. */
+const AWAY_MS = 8_500;
+const ANSWER_BEYOND_ABSENCE = '[[tokens=700 token_ms=20]]';
 const ALL_KILLED_MS_MAX = 60_000;
 const ROLLING_CLIENTS = 8;
 /** While one of two is replaced the other one answers. */
@@ -180,6 +183,43 @@ about(
         await expectPromisesKept();
       },
       TEST_MS_MAX,
+    );
+
+    /** PostgreSQL is away for longer than a lease lasts, and comes back. */
+    const ABSENCES: [string, () => Promise<void>][] = [
+      [
+        'stopped',
+        async () => {
+          const postgres = shared.named('postgres');
+          postgres.signal('SIGSTOP');
+          await sleep(AWAY_MS);
+          postgres.signal('SIGCONT');
+        },
+      ],
+      [
+        'killed',
+        async () => {
+          await shared.named('postgres').kill();
+          await sleep(AWAY_MS);
+          await shared.named('postgres').revive();
+        },
+      ],
+    ];
+
+    it.each(ABSENCES)(
+      `with PostgreSQL %s for ${AWAY_MS / 1_000} s the answers under way go on: no model call is made twice`,
+      async (what, beAway) => {
+        const entries = await askSix(ANSWER_BEYOND_ABSENCE);
+        await Promise.all(entries.map(untilStreaming));
+        const from = Date.now();
+        await beAway();
+        await Promise.all(entries.map((entry) => client.await(entry)));
+        faults.push({ from, until: Date.now(), what: `PostgreSQL ${what}`, times: 0 });
+        expect(entries.map(({ content }) => model.callsOf(content).length)).toEqual(entries.map(() => 1));
+        await shared.untilReady();
+        await expectPromisesKept();
+      },
+      AWAY_MS + TEST_MS_MAX,
     );
 
     it(

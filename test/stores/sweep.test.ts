@@ -148,6 +148,79 @@ describe('an idle session past its deadline', () => {
   });
 });
 
+describe("another worker's attempt that does not renew its lease", () => {
+  const ended: string[] = [];
+  const failAttempt: Engine['failAttempt'] = async ({ sessionId }) => {
+    ended.push(sessionId);
+    return true;
+  };
+  let watched: TestStore;
+
+  async function watch(isOnlyWorker: boolean): Promise<void> {
+    const place = { file: store.file, now: () => nowMs, worker: 'living', isOnlyWorker };
+    watched = await openTestStore({ ...place, engine: { ...engine, failAttempt } });
+  }
+  beforeEach(() => {
+    ended.length = 0;
+  });
+  afterEach(() => watched.close());
+
+  async function streaming() {
+    const session = await store.createSession();
+    const { userMessageId: messageId } = await store.send(session);
+    const attempt = { worker: 'silent', runId: 'run', activityId: '1', attempt: 1 };
+    const begun = await store.turns.begin({ sessionId: session, head: null, messageId, step: 1, attempt });
+    if (begun.kind !== 'open') throw new Error(`Not opened but ${begun.kind}`);
+    return { session, renew: () => store.turns.renewLease(writerOf(begun)) };
+  }
+
+  /** Looks as the sweep does, each half second. @returns when attempts were ended, in ms from now. */
+  async function lookFor(ms: number): Promise<number[]> {
+    const from = nowMs;
+    const times: number[] = [];
+    while (nowMs < from + ms) {
+      nowMs += 500;
+      const before = ended.length;
+      await watched.sweep.run();
+      if (ended.length > before) times.push(nowMs - from);
+    }
+    return times;
+  }
+
+  test('is ended when its lease is older than six seconds', async () => {
+    await watch(false);
+    await streaming();
+    expect(await lookFor(6_000)).toEqual([]);
+    expect(await lookFor(500)).toEqual([500]);
+  });
+
+  test('lives on when the store was away as long, and it renews within two of its intervals after that', async () => {
+    await watch(false);
+    const { session, renew } = await streaming();
+    expect(await lookFor(1_000)).toEqual([]);
+    nowMs += 9_000;
+    expect(await lookFor(3_500)).toEqual([]);
+    await renew();
+    expect(await lookFor(6_000)).toEqual([]);
+    expect(await lookFor(500)).toEqual([500]);
+    expect(ended).toEqual([session]);
+  });
+
+  test('is ended soon after such an absence, when it does not renew', async () => {
+    await watch(false);
+    await streaming();
+    expect(await lookFor(1_000)).toEqual([]);
+    nowMs += 9_000;
+    expect(await lookFor(4_500)).toEqual([4_500]);
+  });
+
+  test('is ended at once by the only worker there is', async () => {
+    await watch(true);
+    await streaming();
+    expect(await lookFor(500)).toEqual([500]);
+  });
+});
+
 test("an expiry is the workflow's own doing: it is not started again to hear of it", async () => {
   const session = await store.createSession({ expires_after_seconds: 60 });
   nowMs += 60_000;

@@ -49,6 +49,7 @@ export interface TestStoreOptions {
   showPreviews?: boolean;
   /** Whose sweep it is: leases of other workers may be lost, its own are not. */
   worker?: string;
+  isOnlyWorker?: boolean;
 }
 
 const quiet = async () => undefined;
@@ -158,7 +159,7 @@ export async function openTestStore(options: TestStoreOptions = {}) {
     store,
     logger,
     worker: options.worker ?? 'test',
-    isOnlyWorker: false,
+    isOnlyWorker: options.isOnlyWorker ?? false,
   });
   const rows = createMessageRows(db);
   const access = createAccessStore(store);

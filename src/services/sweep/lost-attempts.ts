@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { SessionRow } from '../../stores/schema.ts';
 import type { Engine, LostAttempt } from '../engine.ts';
 import { type Look, type SweepRows, WORKER_LOST_AFTER_MS } from './look.ts';
+import { createPresence } from './presence.ts';
 
 export interface LostAttemptsDeps {
   rows: SweepRows;
@@ -29,9 +30,16 @@ function attemptOf(session: SessionRow): LostAttempt | undefined {
 
 export function lostAttempts(deps: LostAttemptsDeps): Look<SessionRow> {
   const { rows, engine, logger, now, worker, isOnlyWorker } = deps;
+  const leasesCount = createPresence(now);
+
+  /** Old leases, once the store has been there for long enough that who lives has renewed. */
+  async function lostBesideOthers(): Promise<SessionRow[]> {
+    const found = await rows.lostLeases(worker, now() - WORKER_LOST_AFTER_MS);
+    return leasesCount() ? found : [];
+  }
+
   return {
-    find: () =>
-      rows.lostLeases(worker, isOnlyWorker ? Number.MAX_SAFE_INTEGER : now() - WORKER_LOST_AFTER_MS),
+    find: () => (isOnlyWorker ? rows.lostLeases(worker, Number.MAX_SAFE_INTEGER) : lostBesideOthers()),
     async help(session) {
       const lost = attemptOf(session);
       if (!lost) return;
