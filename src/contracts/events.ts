@@ -28,6 +28,22 @@ export const STREAM_NAMES = {
 export type EventType = keyof typeof STREAM_NAMES;
 export const EVENT_TYPES = Object.keys(STREAM_NAMES) as [EventType, ...EventType[]];
 
+/** What a reader follows while a reply is written: far too much, and far too short-lived, for a webhook. */
+const STREAMED_ONLY = [
+  'message.content_started',
+  'message.content_ended',
+  'message.delta',
+  'message.reset',
+] as const satisfies EventType[];
+
+export type WebhookEventType = Exclude<EventType, (typeof STREAMED_ONLY)[number]>;
+
+export const isWebhookEvent = (type: EventType): type is WebhookEventType =>
+  !(STREAMED_ONLY as readonly EventType[]).includes(type);
+
+/** What a webhook can ask for. */
+export const WEBHOOK_EVENTS = EVENT_TYPES.filter(isWebhookEvent) as [WebhookEventType, ...WebhookEventType[]];
+
 /** First on every stream of a log, with `tail_seq`: the seq of the last event when the stream began. */
 export const OPENING_NAME = 'stream.opened';
 

@@ -1,4 +1,15 @@
 // Shapes of ids: a prefix that names the resource and 24 letters and digits.
 
-export const ID_PREFIXES = ['acct', 'key', 'sess', 'msg', 'call', 'evt', 'req', 'mcall'] as const;
+export const ID_PREFIXES = [
+  'acct',
+  'key',
+  'sess',
+  'msg',
+  'call',
+  'evt',
+  'wh',
+  'dlv',
+  'req',
+  'mcall',
+] as const;
 export type IdPrefix = (typeof ID_PREFIXES)[number];

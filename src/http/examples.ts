@@ -122,3 +122,21 @@ export const CLIENT_TOKEN = {
   token: 'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJrZXlfLi4uIn0.c2lnbmF0dXJl',
   expires_at: '2026-02-20T10:35:00.000Z',
 };
+
+export const CREATE_WEBHOOK = {
+  url: 'https://your-app.com/webhooks/openclaw',
+  events: ['message.completed', 'tool.called', 'session.ended'],
+  secret: 'your_webhook_secret',
+};
+
+export const WEBHOOK_WITH_SECRET = {
+  id: 'wh_LpD9s4kQ2ZtYw8mN1cR7xVb3',
+  url: 'https://your-app.com/webhooks/openclaw',
+  events: ['message.completed', 'tool.called', 'session.ended'],
+  description: null,
+  filter: null,
+  status: 'enabled',
+  disabled_reason: null,
+  created_at: '2026-02-20T10:30:00.000Z',
+  secret: 'your_webhook_secret',
+};

@@ -16,6 +16,14 @@ import type {
   UpdateSession,
 } from '../contracts/sessions.ts';
 import type { CreateTool, SubmitToolResults, Tool, ToolCall, ToolCallStatus } from '../contracts/tools.ts';
+import type {
+  CreateWebhook,
+  Delivery,
+  DeliveryStatus,
+  UpdateWebhook,
+  Webhook,
+  WebhookWithSecret,
+} from '../contracts/webhooks.ts';
 
 /** Who is calling: what a valid key or client token says. */
 export interface Caller {
@@ -198,6 +206,29 @@ export interface ApiKeysService {
   revoke(caller: Caller, keyId: string, idempotency: Key): Promise<Written<Deleted>>;
 }
 
+export interface WebhooksService {
+  /** The secret is shown once: a replay has null in its place. */
+  create(caller: Caller, body: CreateWebhook, idempotency: Key): Promise<Written<WebhookWithSecret>>;
+  list(caller: Caller, page: PageRequest): Promise<Slice<Webhook>>;
+  get(caller: Caller, webhookId: string): Promise<Webhook>;
+  update(caller: Caller, webhookId: string, body: UpdateWebhook, idempotency: Key): Promise<Written<Webhook>>;
+  delete(caller: Caller, webhookId: string, idempotency: Key): Promise<Written<Deleted>>;
+}
+
+export interface DeliveryFilter {
+  status?: DeliveryStatus[];
+}
+
+export interface DeliveriesService {
+  list(
+    caller: Caller,
+    webhookId: string,
+    filter: DeliveryFilter,
+    page: PageRequest,
+  ): Promise<Slice<Delivery>>;
+  get(caller: Caller, deliveryId: string): Promise<Delivery>;
+}
+
 export interface Services {
   /**
    * Of an API key or a client token.
@@ -211,6 +242,8 @@ export interface Services {
   events: EventsService;
   apiKeys: Omit<ApiKeysService, 'authenticate'>;
   clientTokens: Pick<ClientTokensService, 'create'>;
+  webhooks: WebhooksService;
+  deliveries: DeliveriesService;
   models: { list(): ModelEntry[] };
   health: { readiness(): Promise<Readiness> };
 }

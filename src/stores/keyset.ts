@@ -9,7 +9,7 @@ export interface Keyset {
   limit: number;
 }
 
-type Listed = 'sessions' | 'api_keys' | 'tool_calls';
+type Listed = 'sessions' | 'api_keys' | 'tool_calls' | 'webhooks' | 'deliveries';
 
 /** The page of a list by age, ties broken by id. */
 export function page<T extends Listed, O>(

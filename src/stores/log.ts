@@ -4,6 +4,7 @@ import type { Kysely, Transaction } from 'kysely';
 import { toTimestamp } from '../contracts/common.ts';
 import type { EventData, EventType, SessionEvent } from '../contracts/events.ts';
 import { newId } from '../ids.ts';
+import { appendDeliveries } from './delivery-rows.ts';
 import { createMessageRows, type MessageRows } from './message-rows.ts';
 import type {
   EventRow,
@@ -76,8 +77,9 @@ function openTransaction(rows: Transaction<Tables>, session: SessionRow, now: nu
   return { tx, state };
 }
 
-/** Writes the events and the row of the session: together, or not at all. */
+/** Writes the events, what webhooks are to be sent of them, and the row of the session: together, or not at all. */
 async function storeChanges(
+  store: Store,
   rows: Transaction<Tables>,
   state: ReturnType<typeof openTransaction>['state'],
   at: number,
@@ -89,6 +91,7 @@ async function storeChanges(
       .insertInto('events')
       .values(events.slice(from, from + EVENTS_PER_INSERT))
       .execute();
+  await appendDeliveries(store, rows, { session, events: events.map(toEvent), now: at });
   const seq = events.at(-1)?.seq ?? session.seq;
   await rows
     .updateTable('sessions')
@@ -135,7 +138,7 @@ export function createSessionLog({ store, now, committed }: SessionLogOptions) {
     const at = now();
     const { tx, state } = openTransaction(rows, session, at);
     const result = await work(tx);
-    await storeChanges(rows, state, at);
+    await storeChanges(store, rows, state, at);
     return { result, events: state.events, seq: tx.seq };
   }
 

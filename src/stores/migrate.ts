@@ -4,6 +4,7 @@ import * as spine from './migrations/0001-spine.ts';
 import * as onBusy from './migrations/0002-on-busy.ts';
 import * as openCall from './migrations/0003-open-call.ts';
 import * as toolCalls from './migrations/0004-tool-calls.ts';
+import * as webhooks from './migrations/0005-webhooks.ts';
 import type { Tables } from './schema.ts';
 
 const MIGRATIONS: Record<string, Migration> = {
@@ -11,6 +12,7 @@ const MIGRATIONS: Record<string, Migration> = {
   '0002-on-busy': onBusy,
   '0003-open-call': openCall,
   '0004-tool-calls': toolCalls,
+  '0005-webhooks': webhooks,
 };
 
 /** What a later version has done to it and this one does not know. */

@@ -2,10 +2,11 @@
 // since jsonb reorders keys and refuses NUL. Times are milliseconds since the epoch.
 import type { Insertable, Selectable, Updateable } from 'kysely';
 import type { Level } from '../contracts/api-keys.ts';
-import type { EventType } from '../contracts/events.ts';
+import type { EventType, WebhookEventType } from '../contracts/events.ts';
 import type { MessageStatus, OnBusy } from '../contracts/messages.ts';
 import type { SessionStatus } from '../contracts/sessions.ts';
 import type { OnTimeout, ToolCall, ToolCallStatus } from '../contracts/tools.ts';
+import type { DeliveryStatus, WebhookStatus } from '../contracts/webhooks.ts';
 
 export interface AccountsTable {
   id: string;
@@ -193,6 +194,66 @@ export interface EventsTable {
   created_at: number;
 }
 
+export interface WebhooksTable {
+  id: string;
+  account_id: string;
+  url: string;
+  /** JSON: names of events, or `["*"]`. */
+  events: string;
+  description: string | null;
+  /** JSON: `session_id`, `metadata`; null matches every session. */
+  filter: string | null;
+  status: WebhookStatus;
+  disabled_reason: string | null;
+  /** Encrypted. */
+  secret: string;
+  /** Encrypted; signs beside `secret` until `next_secret_at`, and in its place from then on. */
+  next_secret: string | null;
+  next_secret_at: number | null;
+  /** Since when every try has failed. */
+  failing_since: number | null;
+  /** Until when the breaker lets nothing through. */
+  open_until: number | null;
+  created_at: number;
+  updated_at: number;
+}
+
+/** One event for one endpoint. It outlives the endpoint, so that its fate can be read. */
+export interface DeliveriesTable {
+  id: string;
+  webhook_id: string;
+  account_id: string;
+  /** Null for an event of no session: a test. */
+  session_id: string | null;
+  event_id: string;
+  event_type: WebhookEventType;
+  seq: number | null;
+  /** The exact text that is signed and sent, the same on every try; '' once its session was deleted. */
+  body: string;
+  status: DeliveryStatus;
+  /** JSON: the newest tries as `StoredAttempt`s, oldest first. */
+  attempts: string;
+  /** Tries of the present schedule; starts again when the delivery is asked for again. */
+  attempt_count: number;
+  /** Null: nobody sends it by itself. */
+  next_attempt_at: number | null;
+  /** Who sends it next: the session's own workflow, or the endpoint's. */
+  owner: 'session' | 'endpoint';
+  lease_until: number | null;
+  lease_by: string | null;
+  created_at: number;
+  completed_at: number | null;
+}
+
+/** One try as `deliveries.attempts` holds it. */
+export interface StoredAttempt {
+  /** Milliseconds. */
+  at: number;
+  status_code: number | null;
+  duration_ms: number;
+  error: string | null;
+}
+
 export interface IdempotencyKeysTable {
   account_id: string;
   route: string;
@@ -212,6 +273,8 @@ export interface Tables {
   tool_calls: ToolCallsTable;
   model_calls: ModelCallsTable;
   events: EventsTable;
+  webhooks: WebhooksTable;
+  deliveries: DeliveriesTable;
   idempotency_keys: IdempotencyKeysTable;
 }
 
@@ -226,6 +289,9 @@ export type ToolCallRow = Selectable<ToolCallsTable>;
 export type ToolCallPatch = Updateable<ToolCallsTable>;
 export type EventRow = Selectable<EventsTable>;
 export type ModelCallRow = Selectable<ModelCallsTable>;
+export type WebhookRow = Selectable<WebhooksTable>;
+export type WebhookPatch = Updateable<WebhooksTable>;
+export type DeliveryRow = Selectable<DeliveriesTable>;
 export type IdempotencyRow = Selectable<IdempotencyKeysTable>;
 
 export const NO_LEASE: LeaseColumns = {

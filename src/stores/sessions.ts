@@ -1,5 +1,6 @@
 // Plain reads of sessions, and the rows that creating, changing and removing one touches.
 import type { Kysely, Transaction } from 'kysely';
+import { withdrawDeliveries } from './delivery-rows.ts';
 import { type Keyset, page } from './keyset.ts';
 import type { SessionRow, Tables } from './schema.ts';
 
@@ -28,9 +29,14 @@ export async function indexMetadata(
 /**
  * Removes everything that a session holds but its row. Idempotency keys live out their day: a repeated DELETE is to hear
  * that it has worked, and a late retry of the creation must not make a second session, but learn that the one it made
- * is gone (404). They hold no contents, only ids and digests.
+ * is gone (404). They hold no contents, only ids and digests. Of its deliveries the rows stay, without their bodies.
  */
-export async function removeContents(rows: Transaction<Tables>, sessionId: string): Promise<void> {
+export async function removeContents(
+  rows: Transaction<Tables>,
+  sessionId: string,
+  now: number,
+): Promise<void> {
+  await withdrawDeliveries(rows, sessionId, now);
   for (const table of ['events', 'steps', 'tool_calls', 'messages', 'session_metadata'] as const)
     await rows.deleteFrom(table).where('session_id', '=', sessionId).execute();
 }

@@ -10,6 +10,7 @@ export interface Store {
 
 interface Lockable<Q> {
   forUpdate(): Q & { skipLocked(): Q };
+  forKeyShare(): Q;
 }
 
 /** Locks the selected rows until the transaction ends. SQLite's transactions are alone from their beginning. */
@@ -19,6 +20,10 @@ export const locked = <Q extends Lockable<Q>>({ kind }: Store, select: Q): Q =>
 /** Locks the selected rows and leaves out those that another process holds: for work that is shared out. */
 export const claimed = <Q extends Lockable<Q>>({ kind }: Store, select: Q): Q =>
   kind === 'postgres' ? select.forUpdate().skipLocked() : select;
+
+/** Keeps the selected rows from being deleted until the transaction ends; others may change them, and read them so, too. */
+export const kept = <Q extends Lockable<Q>>({ kind }: Store, select: Q): Q =>
+  kind === 'postgres' ? select.forKeyShare() : select;
 
 /** What a caller is told when the database can't be reached or can't write: nothing was stored. */
 export const storeAway = (cause: unknown): ApiError =>

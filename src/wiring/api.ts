@@ -11,7 +11,11 @@ import type { Services } from '../services/ports.ts';
 import { createSessions } from '../services/sessions/index.ts';
 import { createToolCalls } from '../services/tool-calls/index.ts';
 import { createTools } from '../services/tools/index.ts';
+import { createDeliveries } from '../services/webhooks/deliveries.ts';
+import { createWebhooks } from '../services/webhooks/index.ts';
 import { createAccessStore } from '../stores/access.ts';
+import { createWebhooksStore } from '../stores/webhooks.ts';
+import { createSecretBox } from '../webhooks/secrets.ts';
 import type { Core } from './core.ts';
 import type { ApiOptions } from './options.ts';
 
@@ -22,6 +26,7 @@ export function createApi(core: Core, options: ApiOptions, health: HealthService
   const access = createAccessStore(core.store);
   const apiKeys = createApiKeys({ ...core, access, secretKey });
   const clientTokens = createClientTokens({ ...core, access, secretKey });
+  const webhooks = createWebhooksStore(core.store);
   const reader = createMessageReader(core.db);
   const services: Services = {
     sessions: createSessions({ ...core, reader }),
@@ -33,6 +38,8 @@ export function createApi(core: Core, options: ApiOptions, health: HealthService
       (looksLikeClientToken(presented) ? clientTokens : apiKeys).authenticate(presented),
     apiKeys,
     clientTokens,
+    webhooks: createWebhooks({ ...core, webhooks, secrets: createSecretBox(secretKey) }),
+    deliveries: createDeliveries({ webhooks }),
     models: createModels(core.catalogue),
     health,
   };

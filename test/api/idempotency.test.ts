@@ -15,6 +15,7 @@ const modelCallsFor = (content: string): number =>
 /** An account of its own, so that its only admin key and its lists are nobody else's. */
 const newAccount = (name: string): Promise<ApiClient> => server.as(name, 'admin');
 
+const HOOK = { url: 'https://example.com/hook', events: ['*'] };
 const TOOL = { name: 'look_up', description: 'Looks something up', parameters: { type: 'object' } };
 
 /** One request of each write that the API documents: where it goes, and what must be true of its answer. */
@@ -52,6 +53,14 @@ const WRITES: Record<string, (api: ApiClient) => Promise<{ path: string; body?: 
     const body = { tool_call_id: tool_calls[0].id, result: 'once', wait: true };
     return { path: `/v1/sessions/${session.id}/tool-results`, body };
   },
+  'post /v1/webhooks': async () => ({ path: '/v1/webhooks', body: HOOK }),
+  'patch /v1/webhooks/{webhookId}': async (api) => ({
+    path: `/v1/webhooks/${(await api.post('/v1/webhooks', HOOK)).body.id}`,
+    body: { description: 'changed' },
+  }),
+  'delete /v1/webhooks/{webhookId}': async (api) => ({
+    path: `/v1/webhooks/${(await api.post('/v1/webhooks', HOOK)).body.id}`,
+  }),
   'post /v1/client-tokens': async (api) => ({
     path: '/v1/client-tokens',
     body: { session_ids: [(await api.session()).id], scopes: ['read'] },
@@ -87,7 +96,7 @@ describe('every write', () => {
     for (const { write, send, first } of done) {
       const again = await send();
       // What gives access is shown once, in the answer that has made it.
-      const secrets = ['key', 'token'].filter((name) => name in first.body);
+      const secrets = ['key', 'token', 'secret'].filter((name) => name in first.body);
       const shown = { ...first.body, ...Object.fromEntries(secrets.map((name) => [name, null])) };
       expect([write, isReplay(first), isReplay(again)]).toEqual([write, false, true]);
       expect([write, again.status, again.body]).toEqual([write, first.status, shown]);

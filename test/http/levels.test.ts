@@ -31,6 +31,13 @@ const DOCUMENTED = `
   GET /v1/sessions/:sessionId/messages read-only
   GET /v1/sessions/:sessionId/messages/:messageId read-only
   GET /v1/sessions/:sessionId/events read-only
+  POST /v1/webhooks standard
+  GET /v1/webhooks standard
+  GET /v1/webhooks/:webhookId standard
+  PATCH /v1/webhooks/:webhookId standard
+  DELETE /v1/webhooks/:webhookId standard
+  GET /v1/webhooks/:webhookId/deliveries standard
+  GET /v1/deliveries/:deliveryId standard
   POST /v1/client-tokens standard
   POST /v1/api-keys admin
   GET /v1/api-keys admin

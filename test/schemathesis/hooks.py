@@ -19,6 +19,9 @@ RULES_BEYOND_THE_SCHEMA = (
     "was used with another body",  # an Idempotency-Key
     "'parameters",  # of a tool: a JSON Schema itself, and one that can be checked in linear time
     ".parameters",  # the same, in a list of tools
+    "The 'url' field",  # what an address may be is more than its format
+    "must have no other name beside '*'",
+    "An account can have 100 webhooks",
     "can't be combined with 'wait'",  # two ways to be answered
 )
 

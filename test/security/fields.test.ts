@@ -8,10 +8,16 @@ let ids: Record<string, string>;
 beforeAll(async () => {
   system = await startTestSystem();
   operations = await operationsOf(system.url);
+  const webhook = await system.api.post('/v1/webhooks', { url: 'https://example.com/hook', events: ['*'] });
   const session = await system.api.session({ metadata: { kept: 'yes' } });
   const message = await system.api.send(session.id, 'Hello');
   const key = await system.api.post('/v1/api-keys', { name: 'second', level: 'admin' });
-  ids = { sessionId: session.id, messageId: message.id, keyId: key.body.id, name: 'no_such_tool' };
+  const webhookId = webhook.body.id;
+  const deliveries = await system.api.get(`/v1/webhooks/${webhookId}/deliveries`);
+  ids = {
+    ...{ sessionId: session.id, messageId: message.id, name: 'no_such_tool' },
+    ...{ keyId: key.body.id, webhookId, deliveryId: deliveries.body.data[0].id },
+  };
 });
 afterAll(() => system.stop());
 
@@ -22,6 +28,7 @@ async function everything(): Promise<string> {
     `/v1/sessions/${ids.sessionId}/events`,
     '/v1/sessions',
     '/v1/api-keys',
+    '/v1/webhooks',
   ];
   const answers = await Promise.all(paths.map((path) => system.api.get(path)));
   // When a key was used last does change.

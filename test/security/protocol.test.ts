@@ -20,6 +20,8 @@ const IDS = {
   sessionId: 'sess_unknown',
   messageId: 'msg_unknown',
   keyId: 'key_unknown',
+  webhookId: 'wh_unknown',
+  deliveryId: 'dlv_unknown',
   name: 'no_such_tool',
 };
 const NUMBER = expect.stringMatching(/^\d+$/);

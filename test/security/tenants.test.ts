@@ -16,18 +16,26 @@ const NOBODYS: Record<string, string> = {
   sessionId: 'sess_000000000000000000000000',
   messageId: 'msg_000000000000000000000000',
   keyId: 'key_000000000000000000000000',
+  webhookId: 'wh_000000000000000000000000',
+  deliveryId: 'dlv_000000000000000000000000',
   name: 'no_such_tool',
 };
 
 /** Two of everything, so that every list has a second page. */
 /** @param tool Name of the session's tool, an id of its own kind within the session. */
 async function furnish(client: ApiClient, tool: string): Promise<Record<string, string>> {
+  const hooks = [];
+  for (const path of ['first', 'second'])
+    hooks.push(await client.post('/v1/webhooks', { url: `https://example.com/${path}`, events: ['*'] }));
+  const webhookId = hooks[0]?.body.id;
   await client.session({ metadata: { tag: 'private' } });
   const tools = [tool, 'second_tool'].map((name) => ({ name, description: 'Looks something up' }));
   const session = await client.session({ metadata: { tag: 'private' }, tools });
   const message = await client.send(session.id, `A private text: use tool ${tool} use tool second_tool`);
   const key = await client.post('/v1/api-keys', { name: 'second', level: 'admin' });
-  return { sessionId: session.id, messageId: message.id, keyId: key.body.id, name: tool };
+  const deliveries = (await client.get(`/v1/webhooks/${webhookId}/deliveries`)).body.data;
+  const ids = { webhookId, deliveryId: deliveries[0].id };
+  return { sessionId: session.id, messageId: message.id, keyId: key.body.id, name: tool, ...ids };
 }
 
 beforeAll(async () => {

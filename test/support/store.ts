@@ -6,6 +6,7 @@ import { pino } from 'pino';
 import type { SessionEvent } from '../../src/contracts/events.ts';
 import type { CreateMessage } from '../../src/contracts/messages.ts';
 import type { CreateSession, UpdateSession } from '../../src/contracts/sessions.ts';
+import type { CreateWebhook, Delivery, WebhookWithSecret } from '../../src/contracts/webhooks.ts';
 import { createEventFeed } from '../../src/events/event-feed.ts';
 import { createLiveChannel } from '../../src/events/live-channel.ts';
 import { newId, randomText } from '../../src/ids.ts';
@@ -21,6 +22,8 @@ import { createSessions } from '../../src/services/sessions/index.ts';
 import { createSignals } from '../../src/services/signals.ts';
 import { createSweep } from '../../src/services/sweep/index.ts';
 import { createToolCalls } from '../../src/services/tool-calls/index.ts';
+import { createDeliveries } from '../../src/services/webhooks/deliveries.ts';
+import { createWebhooks } from '../../src/services/webhooks/index.ts';
 import { createAccessStore } from '../../src/stores/access.ts';
 import { createSessionLog } from '../../src/stores/log.ts';
 import { createMessageRows } from '../../src/stores/message-rows.ts';
@@ -28,12 +31,14 @@ import { migrate } from '../../src/stores/migrate.ts';
 import { openStore } from '../../src/stores/open.ts';
 import type { MessageRow, SessionRow } from '../../src/stores/schema.ts';
 import { createSessionsStore } from '../../src/stores/sessions.ts';
+import { createWebhooksStore } from '../../src/stores/webhooks.ts';
 import { createSchemaChecker } from '../../src/tools/json-schema/checker.ts';
 import { createToolRegistry } from '../../src/tools/registry.ts';
 import type { Begun } from '../../src/turns/begin.ts';
 import { createTurns } from '../../src/turns/index.ts';
 import type { StepWriter } from '../../src/turns/step-writer.ts';
 import { createSessionView } from '../../src/views/sessions.ts';
+import { createSecretBox } from '../../src/webhooks/secrets.ts';
 import { databaseFileIn } from './files.ts';
 import { createDatabase } from './postgres.ts';
 
@@ -164,6 +169,10 @@ export async function openTestStore(options: TestStoreOptions = {}) {
   const rows = createMessageRows(db);
   const access = createAccessStore(store);
   const apiKeys = createApiKeys({ access, secretKey: 'pepper', once, now });
+  const webhookStore = createWebhooksStore(store);
+  const secrets = createSecretBox('pepper');
+  const webhooks = createWebhooks({ ...shared, webhooks: webhookStore, secrets });
+  const deliveries = createDeliveries({ webhooks: webhookStore });
   const accountId = await access.ensureAccount(account, now());
   const caller: Caller = { accountId, keyId: 'key_test', level: 'admin' };
 
@@ -180,7 +189,9 @@ export async function openTestStore(options: TestStoreOptions = {}) {
     ...{ file, store, db, log, channel, feed, turns, sweep, rows, catalogue, caller },
     ...{
       sessions: withoutKeys(sessions),
-      services: { sessions, messages, apiKeys, toolCalls },
+      services: { sessions, messages, apiKeys, toolCalls, webhooks, deliveries },
+      webhookStore,
+      secrets,
       messages,
       checker,
       registry,
@@ -190,6 +201,17 @@ export async function openTestStore(options: TestStoreOptions = {}) {
     async createSession(fields: Partial<CreateSession> = {}): Promise<string> {
       const { value } = await sessions.create(caller, { model: 'claude-haiku', ...fields }, null);
       return value.id;
+    },
+
+    async createWebhook(fields: Partial<CreateWebhook> = {}): Promise<WebhookWithSecret> {
+      const body = { url: 'https://example.com/hook', events: ['*' as const], ...fields };
+      return (await webhooks.create(caller, body, null)).value;
+    },
+
+    /** Everything that was queued for a webhook, oldest first. */
+    async deliveriesOf(webhookId: string): Promise<Delivery[]> {
+      const page = { limit: 1_000, order: 'asc' as const, after: null };
+      return (await deliveries.list(caller, webhookId, {}, page)).data;
     },
 
     /** Accepts a message, as a POST does; nobody works on it. */

@@ -2,11 +2,11 @@
 import { z } from 'zod';
 import { pageOf } from '../../contracts/common.ts';
 import { ApiError } from '../../contracts/errors.ts';
+import { eventBody } from '../../contracts/event-body.ts';
 import { EVENT_TYPES, Event, type SessionEvent } from '../../contracts/events.ts';
 import type { Position } from '../../services/ports.ts';
 import { defineRoute, json, logStream, type Route } from '../define-route.ts';
 import { commaList, documentedAsInteger, pageParameters } from '../query-types.ts';
-import { eventBody } from '../streams/frame.ts';
 import type { RouteDeps } from './deps.ts';
 
 /** So many digits are exact in a double, and no log gets as long. */

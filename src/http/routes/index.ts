@@ -5,6 +5,7 @@ import { type DocumentSettings, openApiRoute } from '../openapi.ts';
 import { createCursors, createPager } from '../pagination.ts';
 import { apiKeyRoutes } from './api-keys.ts';
 import { clientTokenRoutes } from './client-tokens.ts';
+import { deliveryRoutes } from './deliveries.ts';
 import type { RouteDeps } from './deps.ts';
 import { eventRoutes } from './events.ts';
 import { messageRoutes } from './messages.ts';
@@ -13,6 +14,7 @@ import { probeRoutes } from './probes.ts';
 import { sessionActionRoutes } from './session-actions.ts';
 import { sessionRoutes } from './sessions.ts';
 import { toolRoutes } from './tools.ts';
+import { webhookRoutes } from './webhooks.ts';
 
 interface RoutesOptions {
   services: Services;
@@ -27,6 +29,8 @@ export function createRoutes({ services, settings }: RoutesOptions): Route[] {
     ...messageRoutes(deps),
     ...toolRoutes(deps),
     ...eventRoutes(deps),
+    ...webhookRoutes(deps),
+    ...deliveryRoutes(deps),
     ...apiKeyRoutes(deps),
     ...clientTokenRoutes(deps),
     ...modelRoutes(deps),

@@ -5,7 +5,7 @@ import { removeContents } from '../../stores/sessions.ts';
 /** Removes what an ended session holds; its row stays, so that late writers and signals meet it as gone. */
 export async function purge(log: SessionLog, sessionId: string): Promise<void> {
   await log.write(sessionId, async (tx) => {
-    await removeContents(tx.rows, sessionId);
+    await removeContents(tx.rows, sessionId, tx.now);
     tx.patch({
       deleted_at: tx.now,
       system_prompt: null,

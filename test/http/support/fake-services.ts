@@ -90,6 +90,14 @@ export function createFake(): Fake {
     },
     apiKeys: apiKeysOf(fake),
     clientTokens: { create: absent },
+    deliveries: { list: absent, get: absent },
+    webhooks: {
+      create: absent,
+      list: async () => ({ data: [], next: null }),
+      get: absent,
+      update: absent,
+      delete: absent,
+    },
     models: { list: () => [] },
     health: {
       readiness: async () => ({

@@ -52,6 +52,8 @@ const BODIES: Record<string, Record<string, unknown>> = {
   createTool: { name: 'look_up', description: 'Looks something up' },
   submitToolResults: { tool_call_id: 'call_000000000000000000000000', result: 'x' },
   createClientToken: { session_ids: ['sess_unknown'], scopes: ['read'] },
+  createWebhook: { url: 'https://example.com/hook', events: ['*'] },
+  updateWebhook: { description: 'touched' },
   createApiKey: { name: 'made by a test', level: 'read-only' },
 };
 

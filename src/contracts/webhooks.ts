@@ -1,0 +1,122 @@
+// Webhooks: endpoints that are told of events, and the deliveries that tell them.
+import { z } from 'zod';
+import { Metadata, Timestamp } from './common.ts';
+import { WEBHOOK_EVENTS } from './events.ts';
+
+export const WEBHOOK_EVENTS_MAX = 50;
+export const WEBHOOK_URL_LENGTH_MAX = 2_048;
+export const WEBHOOK_DESCRIPTION_LENGTH_MAX = 500;
+export const WEBHOOK_SECRET_LENGTH_MAX = 256;
+/** UTF-8: below what the common servers take of JSON (Express: 100 KiB). */
+export const WEBHOOK_BODY_BYTES_MAX = 64 * 1024;
+
+/** Matches every event that a webhook can have, also those of later versions. */
+export const EVERY_EVENT = '*';
+
+const distinct = (values: readonly string[]): boolean => new Set(values).size === values.length;
+
+/** Checked further where it is used. */
+const Url = z
+  .string()
+  .max(WEBHOOK_URL_LENGTH_MAX)
+  .regex(/^https?:\/\/[^/]/, 'must be an https URL')
+  .meta({ format: 'uri' });
+
+const Events = z
+  .array(z.enum([...WEBHOOK_EVENTS, EVERY_EVENT]))
+  .min(1)
+  .max(WEBHOOK_EVENTS_MAX)
+  .refine(distinct, 'must not name an event twice')
+  .refine(
+    (events) => events.length === 1 || !events.includes(EVERY_EVENT),
+    `must have no other name beside '${EVERY_EVENT}'`,
+  )
+  .meta({ uniqueItems: true });
+
+/** Both must match. Metadata: every given key has the given value. */
+const Filter = z.strictObject({
+  session_id: z.string().min(1).max(100).nullish(),
+  metadata: Metadata.nullish(),
+});
+export type WebhookFilter = z.infer<typeof Filter>;
+
+const Description = z.string().max(WEBHOOK_DESCRIPTION_LENGTH_MAX);
+const Secret = z.string().min(1).max(WEBHOOK_SECRET_LENGTH_MAX);
+
+export const WebhookStatus = z.enum(['enabled', 'disabled']);
+export type WebhookStatus = z.infer<typeof WebhookStatus>;
+
+export const CreateWebhook = z
+  .strictObject({
+    url: Url,
+    events: Events,
+    /** Made when none is given. */
+    secret: Secret.nullish(),
+    description: Description.nullish(),
+    filter: Filter.nullish(),
+  })
+  .meta({ id: 'CreateWebhook' });
+export type CreateWebhook = z.infer<typeof CreateWebhook>;
+
+export const UpdateWebhook = z
+  .strictObject({
+    url: Url.optional(),
+    events: Events.optional(),
+    description: Description.nullish(),
+    filter: Filter.nullish(),
+    status: WebhookStatus.optional(),
+  })
+  .meta({ id: 'UpdateWebhook' });
+export type UpdateWebhook = z.infer<typeof UpdateWebhook>;
+
+export const Webhook = z
+  .object({
+    id: z.string(),
+    url: z.string(),
+    events: z.array(z.string()),
+    description: z.string().nullable(),
+    filter: z
+      .object({
+        session_id: z.string().nullable(),
+        metadata: z.record(z.string(), z.string()).nullable(),
+      })
+      .nullable(),
+    status: WebhookStatus,
+    disabled_reason: z.string().nullable(),
+    created_at: Timestamp,
+  })
+  .meta({ id: 'Webhook' });
+export type Webhook = z.infer<typeof Webhook>;
+
+/** The secret is shown once: in the answer that sets it. */
+export const WebhookWithSecret = Webhook.extend({ secret: z.string().nullable() }).meta({
+  id: 'WebhookWithSecret',
+});
+export type WebhookWithSecret = z.infer<typeof WebhookWithSecret>;
+
+export const DELIVERY_STATUSES = ['pending', 'delivered', 'failed', 'cancelled'] as const;
+export type DeliveryStatus = (typeof DELIVERY_STATUSES)[number];
+
+const DeliveryAttempt = z.object({
+  at: Timestamp,
+  status_code: z.number().int().nullable(),
+  duration_ms: z.number().int(),
+  error: z.string().nullable(),
+});
+
+/** One event for one webhook. */
+export const Delivery = z
+  .object({
+    id: z.string(),
+    webhook_id: z.string(),
+    event_id: z.string(),
+    event_type: z.string(),
+    status: z.enum(DELIVERY_STATUSES),
+    /** The newest tries, oldest first. */
+    attempts: z.array(DeliveryAttempt),
+    next_attempt_at: Timestamp.nullable(),
+    /** The exact text that is signed and sent; null once its session was deleted. */
+    body: z.string().nullable(),
+  })
+  .meta({ id: 'Delivery' });
+export type Delivery = z.infer<typeof Delivery>;

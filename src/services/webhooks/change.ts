@@ -1,0 +1,117 @@
+// Makes and changes webhooks.
+import { ApiError, notFound } from '../../contracts/errors.ts';
+import type {
+  CreateWebhook,
+  UpdateWebhook,
+  Webhook,
+  WebhookFilter,
+  WebhookWithSecret,
+} from '../../contracts/webhooks.ts';
+import { newId } from '../../ids.ts';
+import type { WebhookPatch, WebhookRow } from '../../stores/schema.ts';
+import type { SessionsStore } from '../../stores/sessions.ts';
+import type { WebhooksStore } from '../../stores/webhooks.ts';
+import { webhookView } from '../../views/webhooks.ts';
+import { newWebhookSecret, type SecretBox } from '../../webhooks/secrets.ts';
+import type { Keep } from '../idempotency.ts';
+import type { Caller } from '../ports.ts';
+import { visibleSession } from '../session-access.ts';
+import { ownedBy, visibleWebhook } from './access.ts';
+import { checkUrl } from './url.ts';
+
+/** Each transaction that appends events to a session goes through all of its account's. */
+const WEBHOOKS_PER_ACCOUNT_MAX = 100;
+
+export interface ChangeWebhookDeps {
+  webhooks: WebhooksStore;
+  sessions: SessionsStore;
+  secrets: SecretBox;
+  now: () => number;
+}
+
+const tooMany = () =>
+  new ApiError(
+    'invalid_request',
+    `An account can have ${WEBHOOKS_PER_ACCOUNT_MAX} webhooks: delete one that is no longer needed`,
+  );
+
+/** What the row keeps of a filter: null when it lets everything through. */
+function storedFilter(filter: WebhookFilter | null | undefined): string | null {
+  const { session_id = null, metadata = null } = filter ?? {};
+  const filters = session_id !== null || Object.keys(metadata ?? {}).length > 0;
+  return filters ? JSON.stringify({ session_id, metadata }) : null;
+}
+
+interface NewWebhook {
+  id: string;
+  accountId: string;
+  url: string;
+  sealedSecret: string;
+  now: number;
+}
+
+const newRow = (body: CreateWebhook, { id, accountId, url, sealedSecret, now }: NewWebhook): WebhookRow => ({
+  id,
+  account_id: accountId,
+  url,
+  events: JSON.stringify(body.events),
+  description: body.description ?? null,
+  filter: storedFilter(body.filter),
+  status: 'enabled',
+  disabled_reason: null,
+  secret: sealedSecret,
+  next_secret: null,
+  next_secret_at: null,
+  failing_since: null,
+  open_until: null,
+  created_at: now,
+  updated_at: now,
+});
+
+/** Failures of the past count for nothing once it is enabled again, or somewhere else. */
+const FORGIVEN: WebhookPatch = { failing_since: null, open_until: null };
+
+function patchOf(row: WebhookRow, body: UpdateWebhook, url: string | undefined, now: number): WebhookPatch {
+  const { events, description, filter, status } = body;
+  return {
+    updated_at: now,
+    ...(url !== undefined && url !== row.url && { url, ...FORGIVEN }),
+    ...(events && { events: JSON.stringify(events) }),
+    ...(description !== undefined && { description }),
+    ...(filter !== undefined && { filter: storedFilter(filter) }),
+    ...(status && status !== row.status && { status, disabled_reason: null, ...FORGIVEN }),
+  };
+}
+
+export function createWebhookChanges({ webhooks, sessions, secrets, now }: ChangeWebhookDeps) {
+  async function checkFilter(caller: Caller, filter: WebhookFilter | null | undefined): Promise<void> {
+    if (filter?.session_id != null) await visibleSession(sessions, caller, filter.session_id);
+  }
+
+  return {
+    async make(caller: Caller, body: CreateWebhook, keep: Keep): Promise<WebhookWithSecret> {
+      const url = checkUrl(body.url);
+      await checkFilter(caller, body.filter);
+      const id = newId('wh');
+      const secret = body.secret ?? newWebhookSecret();
+      const sealedSecret = secrets.seal(id, secret);
+      const row = newRow(body, { id, accountId: caller.accountId, url, sealedSecret, now: now() });
+      const inserted = await webhooks.insertWebhook(row, WEBHOOKS_PER_ACCOUNT_MAX, (rows) => keep(rows, id));
+      if (!inserted) throw tooMany();
+      return { ...webhookView(row), secret };
+    },
+
+    async change(caller: Caller, id: string, body: UpdateWebhook, keep: Keep): Promise<Webhook> {
+      await visibleWebhook(webhooks, caller, id);
+      const url = body.url === undefined ? undefined : checkUrl(body.url);
+      await checkFilter(caller, body.filter);
+      const row = await webhooks.updateWebhook(
+        ownedBy(caller, id),
+        (current) => patchOf(current, body, url, now()),
+        (rows) => keep(rows, id),
+      );
+      if (!row) throw notFound('webhook');
+      return webhookView(row);
+    },
+  };
+}

@@ -1,0 +1,62 @@
+// Webhooks of an account. Their secret is shown once, in the answer that sets it.
+import { type Deleted, deleted } from '../../contracts/common.ts';
+import { notFound } from '../../contracts/errors.ts';
+import type { Webhook, WebhookWithSecret } from '../../contracts/webhooks.ts';
+import { webhookView } from '../../views/webhooks.ts';
+import type { Keep, Once } from '../idempotency.ts';
+import type { Caller, WebhooksService } from '../ports.ts';
+import { byCreation, creationOf, sliceOf } from '../slices.ts';
+import { ownedBy, visibleWebhook } from './access.ts';
+import { type ChangeWebhookDeps, createWebhookChanges } from './change.ts';
+
+export interface WebhooksDeps extends ChangeWebhookDeps {
+  once: Once;
+}
+
+export function createWebhooks(deps: WebhooksDeps): WebhooksService {
+  const { webhooks, once, now } = deps;
+  const { make, change } = createWebhookChanges(deps);
+
+  const show = async (caller: Caller, id: string): Promise<Webhook> =>
+    webhookView(await visibleWebhook(webhooks, caller, id));
+
+  async function remove(caller: Caller, id: string, keep: Keep): Promise<Deleted> {
+    const owned = { ...ownedBy(caller, id), now: now() };
+    if (!(await webhooks.deleteWebhook(owned, (rows) => keep(rows, id)))) throw notFound('webhook');
+    return deleted(id);
+  }
+
+  return {
+    create: (caller, body, idempotency) =>
+      once<WebhookWithSecret>(
+        caller,
+        idempotency,
+        (keep) => make(caller, body, keep),
+        async (id) => ({ ...(await show(caller, id)), secret: null }),
+      ),
+
+    async list(caller, page) {
+      const rows = await webhooks.listWebhooks({ accountId: caller.accountId, ...byCreation(page) });
+      const { data, next } = sliceOf(rows, page.limit, creationOf);
+      return { data: data.map(webhookView), next };
+    },
+
+    get: show,
+
+    update: (caller, id, body, idempotency) =>
+      once(
+        caller,
+        idempotency,
+        (keep) => change(caller, id, body, keep),
+        () => show(caller, id),
+      ),
+
+    delete: (caller, id, idempotency) =>
+      once(
+        caller,
+        idempotency,
+        (keep) => remove(caller, id, keep),
+        async () => deleted(id),
+      ),
+  };
+}

@@ -1,0 +1,131 @@
+// Rows of deliveries: appended with their events, and withdrawn with their session or their endpoint.
+import type { Kysely, Transaction } from 'kysely';
+import { webhookBody } from '../contracts/event-body.ts';
+import { isWebhookEvent, type SessionEvent, type WebhookEventType } from '../contracts/events.ts';
+import { EVERY_EVENT, type WebhookFilter } from '../contracts/webhooks.ts';
+import { newId } from '../ids.ts';
+import type { DeliveryRow, SessionRow, Tables, WebhookRow } from './schema.ts';
+import { kept, type Store } from './store.ts';
+
+/** Rows of one INSERT: seventeen columns each stay below SQLite's bound on parameters. */
+const DELIVERIES_PER_INSERT = 1_000;
+
+type Endpoint = Pick<WebhookRow, 'id' | 'account_id' | 'events' | 'filter'>;
+type Matched = Pick<SessionRow, 'id' | 'metadata'>;
+type WebhookEvent = SessionEvent & { type: WebhookEventType };
+
+const wants = (names: readonly string[], type: WebhookEventType): boolean =>
+  names.includes(EVERY_EVENT) || names.includes(type);
+
+function matches({ session_id, metadata }: WebhookFilter, session: Matched): boolean {
+  if (session_id != null && session_id !== session.id) return false;
+  const entries = Object.entries(metadata ?? {});
+  if (entries.length === 0) return true;
+  const has: Record<string, string> = JSON.parse(session.metadata);
+  return entries.every(([key, value]) => Object.hasOwn(has, key) && has[key] === value);
+}
+
+/** The endpoints' names of events, parsed once; only of those whose filter the session passes. */
+const listeners = (endpoints: readonly Endpoint[], session: Matched) =>
+  endpoints
+    .filter(({ filter }) => filter === null || matches(JSON.parse(filter), session))
+    .map(({ events, ...endpoint }) => ({ ...endpoint, names: JSON.parse(events) as string[] }));
+
+const newDelivery = (
+  endpoint: Pick<Endpoint, 'id' | 'account_id'>,
+  event: WebhookEvent,
+  body: string,
+  now: number,
+): DeliveryRow => ({
+  id: newId('dlv'),
+  webhook_id: endpoint.id,
+  account_id: endpoint.account_id,
+  session_id: event.session_id,
+  event_id: event.id,
+  event_type: event.type,
+  seq: event.seq,
+  body,
+  status: 'pending',
+  attempts: '[]',
+  attempt_count: 0,
+  next_attempt_at: now,
+  owner: 'session',
+  lease_until: null,
+  lease_by: null,
+  created_at: now,
+  completed_at: null,
+});
+
+/** One row for each event and each endpoint that wants it. */
+function deliveriesOf(
+  endpoints: readonly Endpoint[],
+  session: Matched,
+  events: readonly WebhookEvent[],
+  now: number,
+) {
+  const listening = listeners(endpoints, session);
+  return events.flatMap((event) => {
+    const wanting = listening.filter(({ names }) => wants(names, event.type));
+    if (wanting.length === 0) return [];
+    const body = webhookBody(event);
+    return wanting.map((endpoint) => newDelivery(endpoint, event, body, now));
+  });
+}
+
+export async function insertDeliveries(rows: Kysely<Tables>, deliveries: DeliveryRow[]): Promise<void> {
+  for (let from = 0; from < deliveries.length; from += DELIVERIES_PER_INSERT)
+    await rows
+      .insertInto('deliveries')
+      .values(deliveries.slice(from, from + DELIVERIES_PER_INSERT))
+      .execute();
+}
+
+interface Appended {
+  session: SessionRow;
+  events: readonly SessionEvent[];
+  now: number;
+}
+
+/**
+ * Queues, for each enabled endpoint of the session's account, the events that it wants. Without such an event it asks
+ * nothing; without endpoints it costs one look at an index.
+ */
+export async function appendDeliveries(
+  store: Store,
+  rows: Transaction<Tables>,
+  { session, events, now }: Appended,
+): Promise<void> {
+  const offered = events.filter((event): event is WebhookEvent => isWebhookEvent(event.type));
+  if (offered.length === 0) return;
+  const enabled = rows
+    .selectFrom('webhooks')
+    .select(['id', 'account_id', 'events', 'filter'])
+    .where('account_id', '=', session.account_id)
+    .where('status', '=', 'enabled');
+  // One that is deleted meanwhile waits for this transaction, and then withdraws what this one has queued.
+  const endpoints = await kept(store, enabled).execute();
+  await insertDeliveries(rows, deliveriesOf(endpoints, session, offered, now));
+}
+
+/**
+ * Nothing more is sent of a deleted session but its end, and no copy of its contents is kept. Idempotent.
+ */
+export async function withdrawDeliveries(
+  rows: Transaction<Tables>,
+  sessionId: string,
+  now: number,
+): Promise<void> {
+  await rows
+    .updateTable('deliveries')
+    .set({ status: 'cancelled', next_attempt_at: null, completed_at: now })
+    .where('session_id', '=', sessionId)
+    .where('status', '=', 'pending')
+    .where('event_type', '<>', 'session.ended')
+    .execute();
+  await rows
+    .updateTable('deliveries')
+    .set({ body: '' })
+    .where('session_id', '=', sessionId)
+    .where('status', '<>', 'pending')
+    .execute();
+}
