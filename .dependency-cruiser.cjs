@@ -129,12 +129,16 @@ module.exports = {
       comment:
         'Who names an adapter cannot be given another one. Tests may pick, too. stores/open.ts picks by address, so it is itself ' +
         'something to be picked.',
-      from: { path: SOURCES, pathNot: ['^src/wiring(\\.ts$|/)', '^src/commands/', '^src/stores/open\\.ts$'] },
+      from: {
+        path: SOURCES,
+        pathNot: ['^src/wiring(\\.ts$|/)', '^src/commands/', '^src/stores/open\\.ts$', '^src/redis/'],
+      },
       to: {
         path: [
           '^src/stores/(open|sqlite|postgres)\\.ts$',
           '^src/models/anthropic\\.ts$',
           '^src/models/simulator\\.ts$',
+          '^src/redis/',
         ],
       },
     },
@@ -148,9 +152,12 @@ module.exports = {
           '^src/stores/(sqlite|sqlite-writer|postgres)\\.ts$',
           '^src/data-directory\\.ts$',
           '^src/models/',
+          '^src/redis/connection\\.ts$',
         ],
       },
-      to: { path: 'node_modules/(@types/better-sqlite3|better-sqlite3|@types/pg|pg|@anthropic-ai/sdk)/' },
+      to: {
+        path: 'node_modules/(@types/better-sqlite3|better-sqlite3|@types/pg|pg|ioredis|@anthropic-ai/sdk)/',
+      },
     },
     {
       name: 'nobody-imports-the-composition-root',

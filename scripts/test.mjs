@@ -13,6 +13,7 @@ const reports = mkdtempSync(join(tmpdir(), 'openclaw-reports-'));
 
 /** Where Debian's package puts the server. */
 const POSTGRES_DIR = '/usr/lib/postgresql';
+const REDIS_SERVER = '/usr/bin/redis-server';
 
 const stop = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => stop.abort());
@@ -126,6 +127,8 @@ function obstacleOf({ temporal: needsTemporal, database, ...needs }, { build, te
     return 'schemathesis could not be installed (it needs Python 3.10 or newer: apt-get install python3-venv)';
   if (database === 'postgres' && !existsSync(POSTGRES_DIR))
     return 'PostgreSQL is not installed (apt-get install postgresql)';
+  if (needs.redis && !existsSync(REDIS_SERVER))
+    return 'Redis is not installed (apt-get install redis-server)';
 }
 
 function print(results) {

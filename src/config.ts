@@ -21,7 +21,6 @@ const KNOWN_NAMES = new Set([
 
 /** Promised for later versions: accepted with a warning, so that one environment can serve several versions. */
 const LATER_NAMES = [
-  'REDIS_URL',
   'OPENCLAW_BLOB_URL',
   'OPENCLAW_CORS_ORIGINS',
   'OPENCLAW_WORKER_QUEUES',
@@ -32,6 +31,15 @@ function wholeNumber(min: number, max: number) {
   const mistake = `must be a whole number from ${min} to ${max}`;
   const isInRange = (value: number) => value >= min && value <= max;
   return z.string().regex(/^\d+$/, mistake).transform(Number).refine(isInRange, mistake);
+}
+
+/** What stands behind a `?` would be settings of the driver, past this schema. */
+function isRedisAddress(text: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const { protocol, hostname, pathname, search, hash } = new URL(text);
+  return (
+    /^rediss?:$/.test(protocol) && hostname !== '' && /^(\/\d*)?$/.test(pathname) && search + hash === ''
+  );
 }
 
 const Variables = z.object({
@@ -60,6 +68,10 @@ const Variables = z.object({
   DATABASE_URL: z
     .string()
     .regex(/^postgres(ql)?:\/\//, 'must be a postgres:// address')
+    .optional(),
+  REDIS_URL: z
+    .string()
+    .refine(isRedisAddress, 'must be a redis:// or rediss:// address, at most with the number of a database')
     .optional(),
   ANTHROPIC_API_KEY: z.string().optional(),
   ANTHROPIC_BASE_URL: z.url({ protocol: /^https?$/, error: 'must be an http(s) URL' }).optional(),
@@ -119,6 +131,8 @@ export function readConfig(variables: Environment = process.env) {
     dataDir: parsed.OPENCLAW_DATA_DIR,
     /** Null: SQLite in the data directory. */
     databaseUrl: parsed.DATABASE_URL ?? null,
+    /** Null: processes hear of each other through the database, and count calls each for itself. */
+    redisUrl: parsed.REDIS_URL ?? null,
     apiKey: parsed.OPENCLAW_API_KEY ?? null,
     secretKey: parsed.OPENCLAW_SECRET_KEY ?? null,
     syncWaitMs: parsed.OPENCLAW_SYNC_WAIT_SECONDS * 1_000,
@@ -139,7 +153,7 @@ export function readConfig(variables: Environment = process.env) {
   };
 }
 
-const SECRETS = ['databaseUrl', 'apiKey', 'secretKey', 'anthropicApiKey'] as const;
+const SECRETS = ['databaseUrl', 'redisUrl', 'apiKey', 'secretKey', 'anthropicApiKey'] as const;
 
 /** The configuration as it may be logged: of secrets, and of what gets into Temporal, only whether they are set. */
 export function describeConfig(config: Config): Record<string, unknown> {

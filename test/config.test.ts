@@ -29,14 +29,19 @@ test.each([
   [{ OPENCLAW_TEMPORAL_PREVIEWS: 'yes' }, /OPENCLAW_TEMPORAL_PREVIEWS/],
   [{ OPENCLAW_DATADIR: '/x' }, /Unknown variable OPENCLAW_DATADIR/],
   [{ DATABASE_URL: 'mysql://x' }, /DATABASE_URL.*postgres/],
+  [{ REDIS_URL: 'localhost:6379' }, /REDIS_URL.*redis:/],
+  [{ REDIS_URL: 'http://localhost:6379' }, /REDIS_URL.*redis:/],
+  [{ REDIS_URL: 'redis://' }, /REDIS_URL.*redis:/],
+  [{ REDIS_URL: 'redis://localhost/cache' }, /REDIS_URL.*number/],
+  [{ REDIS_URL: 'redis://localhost?commandTimeout=0' }, /REDIS_URL.*redis:/],
 ])('%j refuses to start and names the variable', (variables, message) => {
   expect(() => readConfig({ ...base, ...variables })).toThrow(ConfigError);
   expect(() => readConfig({ ...base, ...variables })).toThrow(message);
 });
 
 test('a variable of a later version is accepted with a warning', () => {
-  expect(readConfig({ ...base, REDIS_URL: 'redis://x' }).warnings).toEqual([
-    expect.stringContaining('REDIS_URL'),
+  expect(readConfig({ ...base, OPENCLAW_BLOB_URL: 's3://x' }).warnings).toEqual([
+    expect.stringContaining('OPENCLAW_BLOB_URL'),
   ]);
 });
 
@@ -53,11 +58,25 @@ test('the official Temporal variables name an existing server', () => {
   });
 });
 
+test.each(['redis://redis', 'redis://:word@redis:6379/1', 'rediss://user:word@redis.example.com:6380/'])(
+  '%s is an address of Redis',
+  (REDIS_URL) => {
+    expect(readConfig({ ...base, REDIS_URL }).redisUrl).toBe(REDIS_URL);
+  },
+);
+
+test('a mistaken address of Redis is not repeated, for it holds a password', () => {
+  const mistaken = () => readConfig({ ...base, REDIS_URL: 'redis://:the-password@redis:6379/one' });
+  expect(mistaken).toThrow(/REDIS_URL/);
+  expect(mistaken).not.toThrow(/the-password/);
+});
+
 test('what is logged of it holds no secret', () => {
   const secrets = {
     OPENCLAW_API_KEY: 'oclaw_live_aaaaaaaaaa',
     OPENCLAW_SECRET_KEY: 'pepper-pepper-pepper',
     ANTHROPIC_API_KEY: 'sk-ant-1234',
+    REDIS_URL: 'redis://:the-password@redis:6379',
   };
   const shown = JSON.stringify(
     describeConfig(
@@ -65,4 +84,5 @@ test('what is logged of it holds no secret', () => {
     ),
   );
   for (const secret of [...Object.values(secrets), 'tmprl-key']) expect(shown).not.toContain(secret);
+  expect(shown).not.toContain('the-password');
 });

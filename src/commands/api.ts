@@ -15,6 +15,7 @@ async function start({ config, log, cleanup }: Start): Promise<string> {
   await assertPortFree(config);
   const system = await createApiSystem({
     ...deployment,
+    redisUrl: config.redisUrl,
     catalogue,
     version: packageVersion(),
     settings: config,

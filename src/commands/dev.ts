@@ -61,6 +61,7 @@ async function start(parts: Start): Promise<string> {
   const { model, name: modelName } = await startModel(config, cleanup);
   const system = await createSystem({
     database: databaseOf(config),
+    redisUrl: config.redisUrl,
     temporal: { ...temporal, taskQueue: TASK_QUEUE, bundlePath: WORKFLOW_BUNDLE },
     model,
     catalogue,

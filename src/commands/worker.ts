@@ -15,6 +15,7 @@ async function start({ config, log, cleanup }: Start): Promise<string> {
   const { model, name: modelName } = await startModel(config, cleanup);
   const system = await createWorkerSystem({
     database,
+    redisUrl: config.redisUrl,
     temporal: { ...temporal, bundlePath: WORKFLOW_BUNDLE },
     model,
     catalogue,

@@ -1,6 +1,6 @@
-// A live channel for a store that other processes write to as well: one question for all followed sessions, asked while
-// anything is followed, rings those that have moved. So the first word comes after a few hundredths of a second, not at a
-// follower's own next look.
+// A live channel for a store that other processes write to as well. They say over Redis what they commit; while that can't
+// be had, one question for all followed sessions, asked while anything is followed, rings those that have moved. So the first
+// word comes after a few hundredths of a second, not at a follower's own next look.
 import type { Logger } from 'pino';
 import type { Change, LiveChannel } from './live-channel.ts';
 
@@ -11,10 +11,21 @@ const SESSIONS_PER_QUESTION = 500;
 /** The store is away: its next answer can wait, for followers look by themselves meanwhile. */
 const BACKOFF_MS = 1_000;
 
+/** What other processes say of their commits. Some may be lost: followers look by themselves, too. */
+export interface Hints {
+  /** While it is, nothing needs to be asked. */
+  isLive(): boolean;
+  publish(change: Change): void;
+  /** @param heard gets a commit; null when from now on all are heard, which may come after a gap. @returns the end of it. */
+  follow(sessionId: string, heard: (change: Change | null) => void): () => void;
+}
+
 export interface PolledChannelDeps {
   /** This process's own, which is quicker for what this process writes. */
   channel: LiveChannel;
   seqsOf(sessionIds: string[]): Promise<{ id: string; seq: number }[]>;
+  /** Null: only the questions tell. */
+  hints?: Hints | null;
   log: Logger;
   intervalMs?: number;
 }
@@ -23,6 +34,8 @@ interface Followed {
   followers: number;
   /** Up to here the followers have been rung; unknown until the first answer. */
   seq: number | undefined;
+  /** Ends the hints. */
+  leave: (() => void) | undefined;
 }
 
 function* chunks<T>(all: T[]): Generator<T[]> {
@@ -30,53 +43,83 @@ function* chunks<T>(all: T[]): Generator<T[]> {
     yield all.slice(from, from + SESSIONS_PER_QUESTION);
 }
 
-/** What was followed before a commit of ours and everything in it. @returns whether nothing of another's lies between. */
+/** What was followed before a commit and everything in it. @returns whether nothing of another's lies between. */
 const follows = ({ seq, events }: Change, known: number | undefined): boolean =>
   events !== undefined && known === seq - events.length;
 
-export function createPolledChannel(deps: PolledChannelDeps): LiveChannel {
-  const { channel, seqsOf, log, intervalMs = INTERVAL_MS } = deps;
-  const followed = new Map<string, Followed>();
+/** Repeats a look, so long after its last answer as it says: a slow store is asked less. Ends when nothing is wanted. */
+function createRepeat(look: () => Promise<number>, isWanted: () => boolean) {
   let timer: NodeJS.Timeout | undefined;
+  function again(afterMs: number): void {
+    timer = undefined;
+    if (!isWanted()) return;
+    timer = setTimeout(() => void look().then(again), afterMs);
+    timer.unref();
+  }
+  return (afterMs: number): void => {
+    if (timer === undefined) again(afterMs);
+  };
+}
 
-  function heard(id: string, seq: number): void {
-    const entry = followed.get(id);
+export function createPolledChannel(deps: PolledChannelDeps): LiveChannel {
+  const { channel, seqsOf, hints = null, log, intervalMs = INTERVAL_MS } = deps;
+  const areHinted = () => hints?.isLive() ?? false;
+  const followed = new Map<string, Followed>();
+  /** A last question after the hints have come back is about what was said while they were away. */
+  let isUpToDate = false;
+
+  function heard(change: Change): void {
+    const { sessionId, seq } = change;
+    const entry = followed.get(sessionId);
     if (!entry || (entry.seq !== undefined && seq <= entry.seq)) return;
+    const isNext = follows(change, entry.seq);
     entry.seq = seq;
-    channel.publish({ sessionId: id, seq });
+    channel.publish(isNext ? change : { sessionId, seq });
   }
 
   async function look(): Promise<number> {
+    if (isUpToDate && areHinted()) return intervalMs;
+    isUpToDate = areHinted();
     try {
       for (const ids of chunks([...followed.keys()]))
-        for (const { id, seq } of await seqsOf(ids)) heard(id, seq);
+        for (const { id, seq } of await seqsOf(ids)) heard({ sessionId: id, seq });
       return intervalMs;
     } catch (error) {
+      isUpToDate = false;
       log.debug({ err: error }, 'Followed sessions could not be asked after');
       return BACKOFF_MS;
     }
   }
 
-  /** Counted from the last answer, so that a slow store is asked less. */
-  function again(afterMs: number): void {
-    timer = undefined;
-    if (followed.size === 0) return;
-    timer = setTimeout(() => void look().then(again), afterMs);
-    timer.unref();
+  const lookAgain = createRepeat(look, () => followed.size > 0);
+
+  /** What was committed before the hints began is not told by them: followers look once more. */
+  const listenTo = (sessionId: string) =>
+    hints?.follow(sessionId, (change) => {
+      if (change) heard(change);
+      else channel.publish({ sessionId, seq: followed.get(sessionId)?.seq ?? 0 });
+    });
+
+  function begin(sessionId: string): Followed {
+    const entry: Followed = { followers: 0, seq: undefined, leave: undefined };
+    followed.set(sessionId, entry);
+    entry.leave = listenTo(sessionId);
+    return entry;
   }
 
   function follow(sessionId: string): void {
-    const entry = followed.get(sessionId) ?? { followers: 0, seq: undefined };
+    const entry = followed.get(sessionId) ?? begin(sessionId);
     entry.followers += 1;
-    followed.set(sessionId, entry);
-    if (timer === undefined) again(intervalMs);
+    lookAgain(intervalMs);
   }
 
   function leave(sessionId: string): void {
     const entry = followed.get(sessionId);
     if (!entry) return;
     entry.followers -= 1;
-    if (entry.followers === 0) followed.delete(sessionId);
+    if (entry.followers > 0) return;
+    followed.delete(sessionId);
+    entry.leave?.();
   }
 
   return {
@@ -84,6 +127,7 @@ export function createPolledChannel(deps: PolledChannelDeps): LiveChannel {
       const entry = followed.get(change.sessionId);
       if (entry && follows(change, entry.seq)) entry.seq = change.seq;
       channel.publish(change);
+      hints?.publish(change);
     },
     subscribe(sessionId, listener) {
       follow(sessionId);

@@ -9,7 +9,7 @@ import type { Method, Route } from './define-route.ts';
 import { createErrorHandler, noSuchRoute } from './errors.ts';
 import { createKeyWatch, type KeyWatch } from './key-watch.ts';
 import { createOpenCalls, type OpenCalls } from './open-calls.ts';
-import { type CountCall, createRateLimit, setRateHeaders } from './rate-limit.ts';
+import { type CountCall, type CountTogether, createRateLimit, setRateHeaders } from './rate-limit.ts';
 import { createRequestId } from './request-id.ts';
 import { stateOf } from './request-state.ts';
 import { createRoutes } from './routes/index.ts';
@@ -29,19 +29,21 @@ interface AppSettings {
 
 interface AppDeps {
   services: Services;
+  /** Calls of all processes; without it each counts its own. */
+  countTogether?: CountTogether | undefined;
   log: Logger;
   settings: AppSettings;
 }
 
 /** @returns An application that does not listen; see `listen` in `server.ts`. */
-export function createApp({ services, log, settings }: AppDeps): Express {
+export function createApp({ services, countTogether, log, settings }: AppDeps): Express {
   const authenticate: Services['authenticate'] = (presented) => services.authenticate(presented);
   const watch = createKeyWatch(authenticate);
   return assemble({
     log,
     trustedProxies: settings.trustedProxies,
     guards: [
-      identify({ authenticate, watch, count: createRateLimit(settings.rateLimitPerMinute) }),
+      identify({ authenticate, watch, count: createRateLimit(settings.rateLimitPerMinute, countTogether) }),
       requireHost,
     ],
     routes: createRoutes({ services, settings }),

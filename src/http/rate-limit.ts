@@ -3,7 +3,8 @@ import type { Response } from 'express';
 import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible';
 import { ApiError } from '../contracts/errors.ts';
 
-const WINDOW_SECONDS = 60;
+export const RATE_WINDOW_SECONDS = 60;
+const WINDOW_MS = RATE_WINDOW_SECONDS * 1_000;
 
 export interface RateWindow {
   limit: number;
@@ -15,19 +16,41 @@ export interface RateWindow {
 
 export type CountCall = (bucket: string) => Promise<RateWindow>;
 
-export function createRateLimit(limit: number): CountCall {
-  const limiter = new RateLimiterMemory({ points: limit, duration: WINDOW_SECONDS });
+interface Count {
+  /** Calls in this window, with this one. */
+  used: number;
+  windowLeftMs: number;
+}
+
+/** Counts together with other processes. Resolves undefined, soon, while that can't be done. */
+export type CountTogether = (bucket: string) => Promise<Count | undefined>;
+
+/** Of this process alone. */
+function createOwnCounts(limit: number): (bucket: string) => Promise<Count> {
+  const limiter = new RateLimiterMemory({ points: limit, duration: RATE_WINDOW_SECONDS });
   return async (bucket) => {
-    const result = await limiter.consume(bucket).catch((refused: unknown) => {
+    const { consumedPoints, msBeforeNext } = await limiter.consume(bucket).catch((refused: unknown) => {
       // The limiter rejects with the same kind of value when the window is used up.
       if (refused instanceof RateLimiterRes) return refused;
       throw refused;
     });
+    return { used: consumedPoints, windowLeftMs: msBeforeNext };
+  };
+}
+
+const nobody: CountTogether = async () => undefined;
+
+/** What can't be counted together is counted by this process, from nothing: it may let more pass, and refuses nobody wrongly. */
+export function createRateLimit(limit: number, together = nobody): CountCall {
+  const alone = createOwnCounts(limit);
+  return async (bucket) => {
+    const { used, windowLeftMs } = (await together(bucket)) ?? (await alone(bucket));
     return {
       limit,
-      remaining: Math.max(0, limit - result.consumedPoints),
-      resetSeconds: Math.ceil((Date.now() + result.msBeforeNext) / 1000),
-      exceeded: result.consumedPoints > limit,
+      remaining: Math.max(0, limit - used),
+      // A clock that was set back makes a window seem to last for hours; it ends in time all the same.
+      resetSeconds: Math.ceil((Date.now() + Math.min(windowLeftMs, WINDOW_MS)) / 1000),
+      exceeded: used > limit,
     };
   };
 }
@@ -42,6 +65,6 @@ export function setRateHeaders(res: Response, window: RateWindow): void {
 export function refuseExceeded(window: RateWindow): void {
   if (!window.exceeded) return;
   const retryAfterSeconds = Math.max(1, window.resetSeconds - Math.floor(Date.now() / 1000));
-  const message = `More than ${window.limit} calls in ${WINDOW_SECONDS} seconds; retry in ${retryAfterSeconds} s`;
+  const message = `More than ${window.limit} calls in ${RATE_WINDOW_SECONDS} seconds; retry in ${retryAfterSeconds} s`;
   throw new ApiError('rate_limited', message, { retryAfterSeconds });
 }

@@ -1,5 +1,6 @@
 // What answers HTTP: the services over the core, and the application before them.
 import { createApp } from '../http/app.ts';
+import { createSharedCounter } from '../redis/counter.ts';
 import { createApiKeys } from '../services/api-keys.ts';
 import { createClientTokens, looksLikeClientToken } from '../services/client-tokens.ts';
 import { createEvents } from '../services/events.ts';
@@ -46,6 +47,7 @@ export function createApi(core: Core, options: ApiOptions, health: HealthService
   const cursorSecret = Buffer.from(secretKey);
   const app = createApp({
     services,
+    countTogether: core.redis ? createSharedCounter(core.redis) : undefined,
     log: core.logger,
     settings: { ...settings, version, cursorSecret, syncWaitSeconds: syncWaitMs / 1_000 },
   });

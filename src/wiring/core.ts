@@ -3,6 +3,8 @@ import { Client } from '@temporalio/client';
 import { createEventFeed } from '../events/event-feed.ts';
 import { createLiveChannel } from '../events/live-channel.ts';
 import { createPolledChannel } from '../events/polled-channel.ts';
+import { connectRedis } from '../redis/connection.ts';
+import { createRedisHints } from '../redis/hints.ts';
 import { createOnce } from '../services/idempotency.ts';
 import { createSignals } from '../services/signals.ts';
 import { createSessionLog } from '../stores/log.ts';
@@ -29,12 +31,18 @@ export async function openCore(options: CoreOptions) {
   const store = openStore(options.database, logger);
   const { db } = store;
   const sessions = createSessionsStore(db);
+  const redis = options.redisUrl === null ? null : await connectRedis(options.redisUrl, logger);
   // SQLite is one process's own, so nobody else can write to it.
   const inProcess = createLiveChannel();
   const channel =
     store.kind === 'sqlite'
       ? inProcess
-      : createPolledChannel({ channel: inProcess, seqsOf: sessions.seqsOf, log: logger });
+      : createPolledChannel({
+          channel: inProcess,
+          seqsOf: sessions.seqsOf,
+          hints: redis && createRedisHints(redis),
+          log: logger,
+        });
   const log = createSessionLog({ store, now, committed: channel.publish });
   const feed = createEventFeed({ log, channel });
   const registry = createToolRegistry();
@@ -50,11 +58,12 @@ export async function openCore(options: CoreOptions) {
   const once = createOnce({ db, now });
 
   return {
-    ...{ store, db, log, sessions, channel, feed, sessionView, turns, logger, now },
+    ...{ store, db, redis, log, sessions, channel, feed, sessionView, turns, logger, now },
     ...{ temporal, engine, signals, once, catalogue, showPreviews, registry, checker },
     async close(): Promise<void> {
       await temporal.close().then(signals.flush);
       await registry.close();
+      redis?.close();
       await db.destroy();
     },
   };

@@ -8,6 +8,8 @@ import type { TemporalAddress } from '../temporal/connection.ts';
 export interface CoreOptions {
   /** A `postgres://` address, or the file of a SQLite database. */
   database: string;
+  /** A `redis://` address; null without one. */
+  redisUrl: string | null;
   temporal: {
     connection: TemporalAddress;
     namespace: string;

@@ -130,3 +130,88 @@ test('a store that is away ends nothing: what has moved meanwhile is rung for af
   await until(() => heard.length === 2);
   leave();
 });
+
+describe('with hints of other processes', () => {
+  function openHinted(seqs: Record<string, number>) {
+    const store = storeWith(seqs);
+    const ears = new Map<string, (change: Change | null) => void>();
+    const said: Change[] = [];
+    const state = { live: true };
+    const channel = createPolledChannel({
+      channel: createLiveChannel(),
+      seqsOf: store.seqsOf,
+      hints: {
+        isLive: () => state.live,
+        publish: (change) => said.push(change),
+        follow(id, ear) {
+          ears.set(id, ear);
+          return () => ears.delete(id);
+        },
+      },
+      log: pino({ level: 'silent' }),
+      intervalMs: 1,
+    });
+    const heard: Change[] = [];
+    const follow = (id: string) => channel.subscribe(id, (change) => heard.push(change));
+    return { store, channel, ears, said, state, heard, follow };
+  }
+  const event = (seq: number): Change => ({ sessionId: 'a', seq, events: [message] });
+
+  /** Longer than many intervals: what has not been asked by then is not asked. */
+  const manyIntervals = () => new Promise((resolve) => setTimeout(resolve, 30));
+
+  test('the store is asked once, and a follower hears what was committed, in detail when nothing lies between', async () => {
+    const { store, ears, heard, follow } = openHinted({ a: 4 });
+    const leave = follow('a');
+    await until(() => heard.length === 1);
+    const say = ears.get('a')!;
+    for (const change of [event(5), event(7), event(6), event(8)]) say(change);
+    expect(heard.slice(1)).toEqual([event(5), { sessionId: 'a', seq: 7 }, event(8)]);
+    await manyIntervals();
+    expect(store.questions).toHaveLength(1);
+    leave();
+    expect(ears.size).toBe(0);
+  });
+
+  test('a gap in the hints rings, for something may have been said in it', async () => {
+    const { ears, heard, follow } = openHinted({ a: 4 });
+    const leaves = [follow('a'), follow('a')];
+    await until(() => heard.length === 2);
+    ears.get('a')!(null);
+    expect(heard.slice(2)).toEqual([
+      { sessionId: 'a', seq: 4 },
+      { sessionId: 'a', seq: 4 },
+    ]);
+    leaves[0]!();
+    expect(ears.size).toBe(1);
+    leaves[1]!();
+    expect(ears.size).toBe(0);
+  });
+
+  test('own commits are said, and their echo rings nobody', async () => {
+    const { channel, ears, said, heard, follow } = openHinted({ a: 4 });
+    const leave = follow('a');
+    await until(() => heard.length === 1);
+    channel.publish(event(5));
+    ears.get('a')!(event(5));
+    expect(said).toEqual([event(5)]);
+    expect(heard).toHaveLength(2);
+    leave();
+  });
+
+  test('while they are away the store is asked, and once more when they are back', async () => {
+    const { store, state, heard, follow } = openHinted({ a: 4 });
+    const leave = follow('a');
+    await until(() => heard.length === 1);
+    state.live = false;
+    await asked(store);
+    store.seqs.a = 5;
+    await until(() => heard.length === 2);
+    state.live = true;
+    await manyIntervals();
+    const { length } = store.questions;
+    await manyIntervals();
+    expect(store.questions).toHaveLength(length);
+    leave();
+  });
+});

@@ -58,6 +58,17 @@ describe('a window of two calls', () => {
     expect([answer.status, rateOf(answer).remaining]).toEqual([200, 1]);
   });
 
+  it.each([-7_200_000, 7_200_000])('is over in a minute, though the clock is set by %i ms', async (byMs) => {
+    await app.call('GET', '/v1/models');
+    const now = Date.now();
+    const clock = jest.spyOn(Date, 'now').mockImplementation(() => now + byMs);
+    const { reset } = rateOf(await app.call('GET', '/v1/models'));
+    clock.mockRestore();
+    const leftMs = reset * 1_000 - (now + byMs);
+    expect(leftMs).toBeGreaterThan(0);
+    expect(leftMs).toBeLessThanOrEqual(61_000);
+  });
+
   it('counts keys apart, and calls without a valid key by address', async () => {
     for (let call = 0; call < 3; call++) await app.call('GET', '/v1/models', { key: `guess-${call}` });
     expectError(await app.call('GET', '/v1/models', { key: 'guess' }), 429, 'rate_limited');
@@ -95,4 +106,34 @@ it('believes the forwarded address of a trusted proxy', async () => {
   expectError(await from('10.0.0.1'), 401, 'missing_api_key');
   expectError(await from('10.0.0.2'), 401, 'missing_api_key');
   expectError(await from('10.0.0.1'), 429, 'rate_limited');
+});
+
+describe('with counts that processes share', () => {
+  it('goes by them, and while they are away by its own, from nothing', async () => {
+    let used: number | undefined = 9;
+    const buckets: string[] = [];
+    await start({
+      rateLimitPerMinute: 10,
+      async countTogether(bucket) {
+        buckets.push(bucket);
+        return used === undefined ? undefined : { used: ++used, windowLeftMs: 30_000 };
+      },
+    });
+    const calls = async () => {
+      const answer = await app.call('GET', '/v1/models');
+      return [answer.status, rateOf(answer).remaining];
+    };
+    expect([await calls(), await calls()]).toEqual([
+      [200, 0],
+      [429, 0],
+    ]);
+    used = undefined;
+    expect([await calls(), await calls()]).toEqual([
+      [200, 9],
+      [200, 8],
+    ]);
+    used = 10;
+    expect(await calls()).toEqual([429, 0]);
+    expect(new Set(buckets)).toEqual(new Set(['key:key_acct_a_admin']));
+  });
 });

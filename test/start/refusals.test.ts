@@ -114,7 +114,7 @@ it('a database that does not answer is told with what the network said, and with
 });
 
 it('variables of later versions start with a warning that names them', async () => {
-  const server = await startServer({ dataDir: newDirectory(), env: { REDIS_URL: 'redis://127.0.0.1:1' } });
-  expect(server.stderr()).toMatch(/REDIS_URL is set, but this version does not use it yet/);
+  const server = await startServer({ dataDir: newDirectory(), env: { OPENCLAW_BLOB_URL: 's3://x' } });
+  expect(server.stderr()).toMatch(/OPENCLAW_BLOB_URL is set, but this version does not use it yet/);
   await server.stop();
 });

@@ -1,5 +1,5 @@
-// The product as a deployment: `api` and `worker` processes over a PostgreSQL and a Temporal server of their own, each of
-// which can be killed, stopped and brought back by its name.
+// The product as a deployment: `api` and `worker` processes over a PostgreSQL, a Temporal server and, if asked for, a Redis of
+// their own, each of which can be killed, stopped and brought back by its name.
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { locateBinary, TEMPORAL_CLI } from '../../src/temporal/binary.ts';
@@ -9,6 +9,7 @@ import { freePort } from './ports.ts';
 import { createDatabase, findPostgres, startPostgres, type TestPostgres } from './postgres.ts';
 import { kill9, newDirectory, type ServerProcess, spawnServer } from './process.ts';
 import { descendantsOf } from './process-list.ts';
+import { startRedis, type TestRedis } from './redis.ts';
 
 export const ADMIN_KEY = 'admin-key-of-the-deployment';
 const SECRET_KEY = 'secret-of-the-whole-deployment';
@@ -18,7 +19,7 @@ const READY_MS_MAX = 60_000;
 type Role = 'api' | 'worker';
 
 export interface DeploymentPart {
-  /** `api-1`, `worker-2`, `postgres`, `temporal`. */
+  /** `api-1`, `worker-2`, `postgres`, `temporal`, `redis`. */
   name: string;
   /** kill -9; resolves when the process is gone. */
   kill(): Promise<void>;
@@ -40,6 +41,8 @@ export interface ProcessPart extends DeploymentPart {
 export interface DeploymentOptions {
   apis?: number;
   workers?: number;
+  /** With a Redis for hints and shared limits. */
+  redis?: boolean;
   /** Address of a Messages API; each worker's built-in simulator without it. */
   modelUrl?: string;
   env?: Record<string, string>;
@@ -104,6 +107,13 @@ function temporalPart(temporal: EmbeddedTemporal): DeploymentPart {
   };
 }
 
+const redisPart = (redis: TestRedis): DeploymentPart => ({
+  name: 'redis',
+  kill: redis.kill,
+  signal: (name) => redis.process.kill(name),
+  revive: redis.start,
+});
+
 interface Place {
   name: string;
   role: Role;
@@ -143,17 +153,21 @@ function processPart({ name, role, port, env }: Place): ProcessPart {
   };
 }
 
-async function startServers() {
+async function startServers(withRedis: boolean) {
   const bin = findPostgres();
   if (!bin) throw new Error('PostgreSQL is not installed: apt-get install postgresql');
-  const [postgres, temporal] = await Promise.all([startPostgres(bin), startTemporal()]);
-  return { postgres, temporal, databaseUrl: await createDatabase(postgres.url, 'openclaw') };
+  const [postgres, temporal, redis] = await Promise.all([
+    startPostgres(bin),
+    startTemporal(),
+    withRedis ? startRedis() : null,
+  ]);
+  return { postgres, temporal, redis, databaseUrl: await createDatabase(postgres.url, 'openclaw') };
 }
 
 /** Starts everything at once, as a process manager does, and waits until it serves. End it with `stop`, then `cleanUp`. */
 export async function startDeployment(options: DeploymentOptions = {}) {
   const { apis = 2, workers = 2, modelUrl } = options;
-  const { postgres, temporal, databaseUrl } = await startServers();
+  const { postgres, temporal, redis, databaseUrl } = await startServers(options.redis ?? false);
   const env = {
     // These suites ask more often than any client should.
     OPENCLAW_RATE_LIMIT_PER_MINUTE: '1000000',
@@ -161,11 +175,12 @@ export async function startDeployment(options: DeploymentOptions = {}) {
     OPENCLAW_SECRET_KEY: SECRET_KEY,
     DATABASE_URL: databaseUrl,
     TEMPORAL_ADDRESS: temporal.address,
+    ...(redis ? { REDIS_URL: redis.url } : {}),
     ...(modelUrl ? { ANTHROPIC_BASE_URL: modelUrl } : {}),
     ...options.env,
   };
   const processes: ProcessPart[] = [];
-  const servers = [postgresPart(postgres), temporalPart(temporal)];
+  const servers = [postgresPart(postgres), temporalPart(temporal), ...(redis ? [redisPart(redis)] : [])];
   const parts = (): DeploymentPart[] => [...processes, ...servers];
   const ofRole = (role: Role): ProcessPart[] => processes.filter((part) => part.role === role);
   let turn = 0;
@@ -197,6 +212,7 @@ export async function startDeployment(options: DeploymentOptions = {}) {
     await Promise.all(processes.map((part) => part.process().stop()));
     await temporal.stop();
     await postgres.stop();
+    await redis?.stop();
   }
 
   const roles = [...Array<Role>(apis).fill('api'), ...Array<Role>(workers).fill('worker')];
@@ -204,7 +220,7 @@ export async function startDeployment(options: DeploymentOptions = {}) {
   await untilReady();
   return {
     name: `${apis} api, ${workers} worker`,
-    ...{ env, add, named, untilReady, stop, databaseUrl },
+    ...{ env, add, named, untilReady, stop, databaseUrl, redisUrl: redis?.url ?? null },
     /** As they are now; `add` makes more. */
     get parts() {
       return parts();

@@ -54,6 +54,7 @@ export async function startTestSystem(options: TestSystemOptions = {}): Promise<
   async function open(): Promise<void> {
     system = await createSystem({
       database: databaseFileIn(directory),
+      redisUrl: null,
       temporal: {
         connection: { address: options.temporalAddress ?? run.address },
         namespace: 'default',

@@ -3,6 +3,7 @@ import { connect } from 'node:net';
 import { Writable } from 'node:stream';
 import pino from 'pino';
 import { createApp } from '../../../src/http/app.ts';
+import type { CountTogether } from '../../../src/http/rate-limit.ts';
 import { type HttpServer, listen } from '../../../src/http/server.ts';
 import { createFake, type Fake } from './fake-services.ts';
 
@@ -35,6 +36,7 @@ export interface Harness extends Fake {
 export interface HarnessOptions {
   rateLimitPerMinute?: number;
   trustedProxies?: string[];
+  countTogether?: CountTogether;
 }
 
 export async function startHarness(options: HarnessOptions = {}): Promise<Harness> {
@@ -42,6 +44,7 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
   const logs: Record<string, unknown>[] = [];
   const app = createApp({
     services: fake.services,
+    countTogether: options.countTogether,
     log: pino({}, collect(logs)),
     settings: {
       rateLimitPerMinute: options.rateLimitPerMinute ?? 100_000,
