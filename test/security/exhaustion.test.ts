@@ -4,7 +4,7 @@ import { performance } from 'node:perf_hooks';
 import { gzipSync } from 'node:zlib';
 import { eventually } from '../support/api-client.ts';
 import { cleanUp, type ServerProcess, startServer } from '../support/process.ts';
-import { exchange, type HeldSocket, hold, isHeldByServer, statusesIn } from './support/raw-http.ts';
+import { exchange, type HeldSocket, hold, lookAtServerEnds, statusesIn } from './support/raw-http.ts';
 
 const isLong = process.env.TEST_LONG === '1';
 /** Of each kind of slow client; the idle ones are ten times as many. */
@@ -180,6 +180,7 @@ describe('while it is besieged', () => {
     async () => {
       const open = async () => {
         const now = Date.now();
+        const isHeldByServer = lookAtServerEnds();
         for (const each of besiegers)
           if (each.closedAt === null && !isHeldByServer(each)) each.closedAt = now;
         return besiegers.filter(({ closedAt }) => closedAt === null);

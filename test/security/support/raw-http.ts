@@ -31,13 +31,13 @@ export interface HeldSocket {
 }
 
 /**
- * Whether the server still has its end of the socket. A client that reads nothing is not told: the end of the stream waits
- * behind all that it has not read.
+ * Tells whether the server still has its end of a socket, as the system's table says at this moment. A client that reads nothing is
+ * not told: the end of the stream waits behind all that it has not read.
  */
-export function isHeldByServer({ socket }: HeldSocket): boolean {
-  const [server, client] = [socket.remotePort, socket.localPort].map(hexPort);
-  const table = readFileSync('/proc/net/tcp', 'utf8');
-  return new RegExp(`^ *\\d+: \\w+:${server} \\w+:${client} 01 `, 'm').test(table);
+export function lookAtServerEnds(): (held: HeldSocket) => boolean {
+  const rows = readFileSync('/proc/net/tcp', 'utf8').matchAll(/^ *\d+: \w+:(\w+) \w+:(\w+) 01 /gm);
+  const established = new Set([...rows].map(([, server, client]) => `${server}:${client}`));
+  return ({ socket }) => established.has([socket.remotePort, socket.localPort].map(hexPort).join(':'));
 }
 
 const hexPort = (port = 0): string => port.toString(16).toUpperCase().padStart(4, '0');
