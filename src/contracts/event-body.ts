@@ -1,5 +1,5 @@
 // An event as it leaves: whole, or so much shorter that it fits where it has to.
-import { EVENT_DATA, type SessionEvent } from './events.ts';
+import { EVENT_DATA, type EventNames, nameOf, type SessionEvent } from './events.ts';
 import { WEBHOOK_BODY_BYTES_MAX } from './webhooks.ts';
 
 export type EventBody = Record<string, unknown>;
@@ -16,6 +16,15 @@ const CUT_LENGTH = 8_000;
 export function eventBody(event: SessionEvent): EventBody {
   const { data, ...envelope } = event;
   return { ...envelope, ...EVENT_DATA[event.type].parse(data) };
+}
+
+/** The same, as a channel with these names shows it. */
+export function eventBodyNamed(event: SessionEvent, names: EventNames): EventBody {
+  const body = { ...eventBody(event), type: nameOf(event.type, names) };
+  if (event.type !== 'error.occurred') return body;
+  const { error } = body as unknown as { error: { message: string; code: string } };
+  // The guide's handler reads `event.message` as text.
+  return { ...body, message: error.message, code: error.code };
 }
 
 /** Where the whole of a shortened event is. */

@@ -44,6 +44,16 @@ export const isWebhookEvent = (type: EventType): type is WebhookEventType =>
 /** What a webhook can ask for. */
 export const WEBHOOK_EVENTS = EVENT_TYPES.filter(isWebhookEvent) as [WebhookEventType, ...WebhookEventType[]];
 
+/** Which names events have on a channel. */
+export const EVENT_NAMES = ['stream', 'log'] as const;
+export type EventNames = (typeof EVENT_NAMES)[number];
+
+export const nameOf = (type: EventType, names: EventNames): string =>
+  names === 'stream' ? STREAM_NAMES[type] : type;
+
+/** Every name that an event can have in an answer. */
+export const ALL_EVENT_NAMES = [...new Set([...EVENT_TYPES, ...Object.values(STREAM_NAMES)])];
+
 /** First on every stream of a log, with `tail_seq`: the seq of the last event when the stream began. */
 export const OPENING_NAME = 'stream.opened';
 
@@ -92,7 +102,7 @@ export const Event = z
   .looseObject({
     id: z.string(),
     seq: z.number().int(),
-    type: z.enum(EVENT_TYPES),
+    type: z.enum(ALL_EVENT_NAMES),
     created_at: Timestamp,
     session_id: z.string(),
     message_id: z.string().nullable(),

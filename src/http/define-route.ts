@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { Level } from '../contracts/api-keys.ts';
 import type { ClientScope } from '../contracts/client-tokens.ts';
 import type { ErrorCode } from '../contracts/errors.ts';
-import type { SessionEvent } from '../contracts/events.ts';
+import type { EventNames, SessionEvent } from '../contracts/events.ts';
 import type { Caller, Idempotency } from '../services/ports.ts';
 
 export type Method = 'get' | 'post' | 'patch' | 'delete';
@@ -46,7 +46,8 @@ export interface StreamAnswer {
   kind: 'stream';
   events: AsyncIterable<SessionEvent>;
   headers: Record<string, string>;
-  /** Of a stream that follows the log: its events have log names, and the first frame says where the log ends. */
+  names: EventNames;
+  /** Of a stream that follows the log: its first frame says where the log ends. */
   tailSeq?: number;
 }
 
@@ -55,17 +56,13 @@ export const json = <T>(body: T, extra: { status?: number; headers?: Record<stri
 
 export const stream = (
   events: AsyncIterable<SessionEvent>,
-  headers: Record<string, string>,
-): StreamAnswer => ({
-  kind: 'stream',
-  events,
-  headers,
-});
+  { headers = {}, names }: { headers?: Record<string, string>; names: EventNames },
+): StreamAnswer => ({ kind: 'stream', events, headers, names });
 
-export const logStream = (events: AsyncIterable<SessionEvent>, tailSeq: number): StreamAnswer => ({
-  ...stream(events, {}),
-  tailSeq,
-});
+export const logStream = (
+  events: AsyncIterable<SessionEvent>,
+  { tailSeq, names }: { tailSeq: number; names: EventNames },
+): StreamAnswer => ({ ...stream(events, { names }), tailSeq });
 
 /** What the checks and the documentation need of a route, whatever its types. */
 interface RouteFacts {

@@ -8,7 +8,7 @@ import {
   type ZodOpenApiResponsesObject,
 } from 'zod-openapi';
 import { ERROR_CODES, ErrorBody, type ErrorCode } from '../contracts/errors.ts';
-import { EVENT_TYPES, OPENING_NAME, STREAM_NAMES } from '../contracts/events.ts';
+import { ALL_EVENT_NAMES, OPENING_NAME } from '../contracts/events.ts';
 import { defineRoute, json, type Route, takesBody } from './define-route.ts';
 import { ERROR, STREAM_EVENT } from './examples.ts';
 import { IDEMPOTENCY_KEY_FORMS } from './idempotency.ts';
@@ -137,8 +137,6 @@ function responsesOf(route: Route): ZodOpenApiResponsesObject {
   return responses as ZodOpenApiResponsesObject;
 }
 
-const EVENT_NAMES = [...new Set([...Object.values(STREAM_NAMES), ...EVENT_TYPES, OPENING_NAME])];
-
 /** OpenAPI 3.1 has no word for the items of a stream; its schema is taken for that of one event. */
 const StreamEvent = z
   .object({
@@ -147,7 +145,7 @@ const StreamEvent = z
       .regex(/^\d+$/)
       .optional()
       .meta({ description: `The seq of the event; \`${OPENING_NAME}\` has none` }),
-    event: z.enum(EVENT_NAMES),
+    event: z.enum([...ALL_EVENT_NAMES, OPENING_NAME]),
     data: z.string().meta({ contentMediaType: 'application/json' }),
   })
   .meta({ id: 'StreamEvent', description: 'One server-sent event' });

@@ -1,6 +1,7 @@
 // Kinds of query parameters that several lists share. Each comes as text and leaves as what the services take.
 import { z } from 'zod';
 import { PAGE_LIMIT_DEFAULT, PageQuery } from '../contracts/common.ts';
+import { EVENT_NAMES, type EventNames } from '../contracts/events.ts';
 
 const RFC3339 = z.iso.datetime({ offset: true });
 const DATE = z.iso.date();
@@ -38,6 +39,15 @@ export const documentedAsInteger = (facts: { minimum: number; maximum?: number; 
     Object.assign(jsonSchema, { type: 'integer', ...facts });
   },
 });
+
+/** Which names events have in the answer. */
+export const namesParameter = (usual: EventNames) =>
+  z.enum(EVENT_NAMES).default(usual).meta({
+    description: `Names of events: \`log\` such as message.delta, \`stream\` such as content_delta`,
+  });
+
+/** Of calls whose answer can be streamed. */
+export const StreamQuery = z.strictObject({ names: namesParameter('stream') });
 
 /** What every list takes. */
 export const pageParameters = {

@@ -1,5 +1,5 @@
 // GET /v1/sessions/:id/events as a stream, on the real system: from any cursor, live, and after whatever ended it.
-import type { SseFrame } from '../support/api-client.ts';
+import { createApiClient, type SseFrame } from '../support/api-client.ts';
 import { startTestSystem, type TestSystem } from '../support/system.ts';
 
 let system: TestSystem;
@@ -146,6 +146,100 @@ it('filters by type and message, and a narrow filter follows as well', async () 
   ]);
   const ofTwo = await readStream(id, { query: `${query}&message_id=${(await sent).id}`, until: isDone });
   expect(ofTwo.slice(1).map(({ data }) => data.message_id)).toEqual([(await sent).id, (await sent).id]);
+});
+
+describe('names', () => {
+  const NAMES = ['content_start', 'content_delta', 'content_end', 'message'];
+  let id: string;
+  let reply: any;
+  beforeAll(async () => {
+    ({ id } = await system.api.session());
+    reply = await system.api.send(id, 'Hello');
+  });
+
+  it('names=stream gives the feed those of the stream of a POST, in the same order and with the same contents', async () => {
+    const query = `?after=0&names=stream&message_id=${reply.id}`;
+    const frames = await readStream(id, { query, until: ({ event }) => event === 'message' });
+    const events = (await system.api.events(id)).filter(({ message_id }) => message_id === reply.id);
+    expect(frames[0]).toMatchObject({ id: null, event: 'stream.opened' });
+    expect(frames.slice(1).map(({ id: seq, data }) => [seq, { ...data, type: null }])).toEqual(
+      events.map((event) => [event.seq, { ...event, type: null }]),
+    );
+    const names = frames.slice(1).map(({ event }) => event);
+    expect(names).toEqual(frames.slice(1).map(({ data }) => data.type));
+    expect([...new Set(names)]).toEqual(['message.created', ...NAMES]);
+  });
+
+  it('names=stream renames on pages, too; names=log is how they are anyway', async () => {
+    const page = async (query: string) =>
+      (await system.api.get(`/v1/sessions/${id}/events?message_id=${reply.id}${query}`)).body.data;
+    const typesOf = (events: any[]) => [...new Set(events.map(({ type }) => type))];
+    expect(typesOf(await page('&names=stream'))).toEqual(['message.created', ...NAMES]);
+    expect(await page('&names=log')).toEqual(await page(''));
+  });
+
+  it('names=log gives the stream of a POST those of the log', async () => {
+    const { body } = await system.api.post(`/v1/sessions/${id}/messages?names=log`, {
+      content: 'Again',
+      stream: true,
+    });
+    expect(body.map(({ event }: SseFrame) => event).slice(0, 3)).toEqual([
+      'message.created',
+      'message.content_started',
+      'message.delta',
+    ]);
+    expect(body.at(-1)).toMatchObject({ event: 'message.completed', data: { type: 'message.completed' } });
+  });
+
+  it.each([
+    ['GET', 'events', undefined],
+    ['POST', 'messages', { content: 'go' }],
+  ])('any others are refused by name: %s %s', async (method, path, body) => {
+    const answer = await system.api.call(method, `/v1/sessions/${id}/${path}?names=guide`, body);
+    expect([answer.status, answer.body.error.param]).toEqual([400, 'names']);
+  });
+});
+
+/** A revocation holds within 5 s; the rest is for a busy machine. */
+const ENDED_MS_MAX = 7_000;
+
+describe('an open feed whose key ends is ended within 5 seconds, between two frames:', () => {
+  /** Reads until the server ends the stream. @returns the frames, and how long after `end` that was. */
+  async function readUntilEnded(client: ReturnType<typeof createApiClient>, end: () => Promise<number>) {
+    const { id } = await system.api.session();
+    const frames: SseFrame[] = [];
+    let endedAt = Promise.resolve(0);
+    for await (const frame of client.follow(id, '?after=0')) {
+      if (frames.push(frame) === 2) endedAt = end();
+    }
+    return { id, frames, afterMs: Date.now() - (await endedAt) };
+  }
+
+  it('a key that is revoked', async () => {
+    const { body: key } = await system.api.post('/v1/api-keys', { name: 'reader', level: 'read-only' });
+    const client = createApiClient(system.url, key.key);
+    const { id, frames, afterMs } = await readUntilEnded(client, async () => {
+      await system.api.delete(`/v1/api-keys/${key.id}`);
+      return Date.now();
+    });
+    expect(afterMs).toBeLessThan(ENDED_MS_MAX);
+    expect(frames.map(({ event }) => event)).toEqual(['stream.opened', 'session.created']);
+    expect((await client.get(`/v1/sessions/${id}`)).status).toBe(401);
+  });
+
+  it('a client token that expires', async () => {
+    const { id } = await system.api.session();
+    const { body } = await system.api.post('/v1/client-tokens', {
+      session_ids: [id],
+      scopes: ['read'],
+      expires_in_seconds: 1,
+    });
+    const client = createApiClient(system.url, body.token);
+    const frames: SseFrame[] = [];
+    for await (const frame of client.follow(id, '?after=0')) frames.push(frame);
+    expect(Date.now() - Date.parse(body.expires_at)).toBeLessThan(ENDED_MS_MAX);
+    expect(frames.map(({ event }) => event)).toEqual(['stream.opened', 'session.created']);
+  });
 });
 
 it('ends when the session is deleted', async () => {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { ApiError } from '../../src/contracts/errors.ts';
 import type { SessionEvent } from '../../src/contracts/events.ts';
-import { FRAME_BYTES_MAX, toStreamFrame } from '../../src/http/streams/frame.ts';
+import { FRAME_BYTES_MAX, toFrame } from '../../src/http/streams/frame.ts';
 import { addSession, iterate } from './support/fake-services.ts';
 import { makeEvent, makeMessage, makeSession, replyEvents } from './support/fixtures.ts';
 import { expectError, type Harness, startHarness } from './support/server.ts';
@@ -31,6 +31,8 @@ const aborted = (signal: AbortSignal) =>
   signal.aborted
     ? Promise.resolve()
     : new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
+
+const toStreamFrame = (event: SessionEvent) => toFrame(event, 'stream');
 
 const dataOf = (frame: string) => JSON.parse(/^data: (.*)$/m.exec(frame)?.[1] ?? 'null');
 
@@ -116,7 +118,16 @@ describe('a stream', () => {
     expect(await response.text()).toContain('"text":"late"');
   });
 
-  it('sends a comment each 15 seconds while nothing happens', async () => {
+  const streams = [
+    ['the answer to a POST', () => startStream()],
+    [
+      'the feed of a session',
+      () =>
+        app.fetch('GET', `/v1/sessions/${sessionId}/events`, { headers: { accept: 'text/event-stream' } }),
+    ],
+  ] as const;
+
+  it.each(streams)('sends a comment each 15 seconds while nothing happens: %s', async (_name, start) => {
     jest.useFakeTimers({
       doNotFake: ['nextTick', 'setImmediate', 'setTimeout', 'performance', 'queueMicrotask', 'Date'],
     });
@@ -125,10 +136,22 @@ describe('a stream', () => {
       app.script.events = async function* (signal) {
         await aborted(signal);
       };
-      const reader = (await startStream()).body?.getReader();
-      const read = reader?.read();
-      await jest.advanceTimersByTimeAsync(15_000);
-      expect(new TextDecoder().decode((await read)?.value)).toBe(': \n\n');
+      const reader = (await start()).body?.getReader();
+      const decoder = new TextDecoder();
+      let text = '';
+      const readOn = async () => {
+        text += decoder.decode((await reader?.read())?.value);
+      };
+      if (start !== streams[0][1]) await readOn();
+      for (let comments = 0; comments < 3; comments++) {
+        const before = text.length;
+        const read = readOn();
+        await jest.advanceTimersByTimeAsync(14_999);
+        expect(text).toHaveLength(before);
+        await jest.advanceTimersByTimeAsync(1);
+        await read;
+      }
+      expect(text.replace(/^retry: .*\nevent: stream.opened\ndata: .*\n\n/, '')).toBe(': \n\n: \n\n: \n\n');
       await reader?.cancel();
     } finally {
       jest.useRealTimers();

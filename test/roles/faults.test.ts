@@ -1,6 +1,6 @@
 // Processes of a deployment are killed, replaced and stopped while they answer; the others keep its promises.
 import pg from 'pg';
-import { type Answer, eventually } from '../support/api-client.ts';
+import { type Answer, eventually, type SseFrame } from '../support/api-client.ts';
 import { type Deployment, type ProcessPart, startDeployment } from '../support/deployment.ts';
 import { cleanUp } from '../support/process.ts';
 import { answered, ask, expectOneAnswer, expectPrefix, gapFreeEvents, watch } from './turn.ts';
@@ -111,6 +111,35 @@ it(
     await expectOneAnswer(other!.client, { sessionId: id, replyId: body.id }, WORDS);
     await victim!.revive();
     await expectWhole(turn);
+  },
+  TEST_MS_MAX,
+);
+
+it(
+  "kill -9 of an api under a feed's reader: at the other api it gets exactly what it missed",
+  async () => {
+    const [victim, other] = deployment.apis();
+    const turn = await underWay(other!.client);
+    const seen: SseFrame[] = [];
+    const reading = (async () => {
+      for await (const frame of victim!.client.follow(turn.sessionId, '?after=0')) seen.push(frame);
+    })().catch(() => 'cut');
+    const hasRead = async () => seen.filter(({ event }) => event === 'message.delta').length;
+    await eventually(hasRead, (count) => count >= DELTAS_SEEN_MIN);
+    await victim!.kill();
+    expect(await reading).toBe('cut');
+    await answered(other!.client, turn);
+    // The session goes on while the reader is away.
+    await other!.client.send(turn.sessionId, 'One more');
+    const headers = { 'Last-Event-ID': String(seen.at(-1)?.id) };
+    const all = await other!.client.events(turn.sessionId);
+    const missed: SseFrame[] = [];
+    for await (const frame of other!.client.follow(turn.sessionId, '?after=0', headers)) {
+      if (frame.id !== null) missed.push(frame);
+      if (frame.id === all.length) break;
+    }
+    expect([...seen.slice(1), ...missed].map(({ data }) => data)).toEqual(all);
+    await victim!.revive();
   },
   TEST_MS_MAX,
 );

@@ -2,11 +2,11 @@
 import { z } from 'zod';
 import { pageOf } from '../../contracts/common.ts';
 import { ApiError } from '../../contracts/errors.ts';
-import { eventBody } from '../../contracts/event-body.ts';
+import { eventBodyNamed } from '../../contracts/event-body.ts';
 import { EVENT_TYPES, Event, type SessionEvent } from '../../contracts/events.ts';
 import type { Position } from '../../services/ports.ts';
 import { defineRoute, json, logStream, type Route } from '../define-route.ts';
-import { commaList, documentedAsInteger, pageParameters } from '../query-types.ts';
+import { commaList, documentedAsInteger, namesParameter, pageParameters } from '../query-types.ts';
 import type { RouteDeps } from './deps.ts';
 
 /** So many digits are exact in a double, and no log gets as long. */
@@ -26,6 +26,7 @@ const ListEventsQuery = z.strictObject({
     .meta(documentedAsInteger({ minimum: 0, maximum: 10 ** SEQ_DIGITS_MAX - 1 })),
   types: commaList(EVENT_TYPES).optional(),
   message_id: z.string().min(1).max(100).optional(),
+  names: namesParameter('log'),
 });
 
 /** Where to go on: `after`, or the last seq of the page before. */
@@ -83,7 +84,7 @@ const listEvents = ({ services: { events }, openPage }: RouteDeps) =>
         refuseCursor(query.cursor);
         const from = { after: resumeAfter(lastEventId, after), ...filter };
         const { tailSeq, events: followed } = await events.follow(caller, params.sessionId, from, signal);
-        return logStream(followed, tailSeq);
+        return logStream(followed, { tailSeq, names: query.names });
       }
       const page = openPage({ caller, path, query }, 'asc');
       const { data, hasMore } = await events.page(caller, params.sessionId, {
@@ -91,7 +92,10 @@ const listEvents = ({ services: { events }, openPage }: RouteDeps) =>
         limit: page.request.limit,
         ...filter,
       });
-      const slice = { data: data.map((event) => Event.parse(eventBody(event))), next: nextOf(data, hasMore) };
+      const slice = {
+        data: data.map((event) => Event.parse(eventBodyNamed(event, query.names))),
+        next: nextOf(data, hasMore),
+      };
       return json(page.answer(slice));
     },
   });

@@ -10,7 +10,7 @@ import type { AcceptedMessage, Caller, MessagesService } from '../../services/po
 import { defineRoute, json, type Route, stream } from '../define-route.ts';
 import { CREATE_MESSAGE, MESSAGE } from '../examples.ts';
 import { replayHeaders } from '../idempotency.ts';
-import { ListQuery } from '../query-types.ts';
+import { ListQuery, StreamQuery } from '../query-types.ts';
 import type { RouteDeps } from './deps.ts';
 
 const tag = 'Messages';
@@ -29,6 +29,7 @@ const createMessage = ({ services: { messages } }: RouteDeps) =>
       'busy, `on_busy` decides: `queue` waits, `reject` answers 409, `interrupt` ends the running turn first, `steer` ' +
       'ends it when its current step is complete. Messages that wait already are answered before this one.',
     tag,
+    query: StreamQuery,
     body: CreateMessageShape,
     response: Message,
     status: 200,
@@ -36,7 +37,7 @@ const createMessage = ({ services: { messages } }: RouteDeps) =>
     errors: ['not_found', 'session_ended', 'session_busy', 'queue_full', 'unavailable'],
     streams: true,
     examples: { request: CREATE_MESSAGE, response: MESSAGE },
-    async handler({ caller, params, body, prefer, idempotency, signal }) {
+    async handler({ caller, params, query, body, prefer, idempotency, signal }) {
       const mode = modeOf(body, prefer);
       const { value: accepted, replayed } = await messages.accept(
         caller,
@@ -49,7 +50,7 @@ const createMessage = ({ services: { messages } }: RouteDeps) =>
         json(message, { status: 202, headers: { ...headers, Location: locationOf(accepted) } });
       const waiting = mode === 'sync' ? undefined : await messages.behindWaitingTurn(accepted);
       if (waiting) return later(waiting);
-      if (mode === 'stream') return stream(messages.followReply(accepted, signal), headers);
+      if (mode === 'stream') return stream(messages.followReply(accepted, signal), { headers, ...query });
       const { message, settled } =
         mode === 'background'
           ? { message: await readReply(messages, caller, accepted), settled: false }

@@ -15,7 +15,7 @@ import type { ToolCallFilter } from '../../services/ports.ts';
 import { defineRoute, json, type Route, stream } from '../define-route.ts';
 import { CREATE_TOOL, SUBMIT_TOOL_RESULT } from '../examples.ts';
 import { replayHeaders, written } from '../idempotency.ts';
-import { commaList, ListQuery, pageParameters } from '../query-types.ts';
+import { commaList, ListQuery, pageParameters, StreamQuery } from '../query-types.ts';
 import type { RouteDeps } from './deps.ts';
 
 const tag = 'Tools';
@@ -94,6 +94,7 @@ const submitToolResults = ({ services: { toolCalls, messages } }: RouteDeps) =>
       'One result, or several in `results` that are taken all or not at all. With `wait: true` the answer is the message when ' +
       'its turn is over or needs more results; with `stream: true` the events of the answer are streamed.',
     tag,
+    query: StreamQuery,
     body: SubmitToolResults,
     response: z.union([SubmittedResults, Message]),
     status: 200,
@@ -101,12 +102,12 @@ const submitToolResults = ({ services: { toolCalls, messages } }: RouteDeps) =>
     errors: ['not_found', 'session_ended', 'tool_call_closed', 'unavailable'],
     streams: true,
     examples: { request: SUBMIT_TOOL_RESULT },
-    async handler({ caller, params, body, idempotency, signal }) {
+    async handler({ caller, params, query, body, idempotency, signal }) {
       refuseBoth(body);
       const { value, replayed } = await toolCalls.submit(caller, params.sessionId, body, idempotency);
       const headers = replayHeaders(replayed);
       const { reply, ...submitted } = value;
-      if (body.stream) return stream(messages.followReply(reply, signal), headers);
+      if (body.stream) return stream(messages.followReply(reply, signal), { headers, ...query });
       if (!body.wait) return json(submitted, { headers });
       const { message, settled } = await messages.waitForReply(reply, signal);
       return json(message, { status: settled ? 200 : 202, headers });

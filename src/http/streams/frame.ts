@@ -1,6 +1,6 @@
 // One log event as one server-sent event.
-import { type EventBody, eventBody, fitted, shortError } from '../../contracts/event-body.ts';
-import { OPENING_NAME, type SessionEvent, STREAM_NAMES } from '../../contracts/events.ts';
+import { type EventBody, eventBodyNamed, fitted, shortError } from '../../contracts/event-body.ts';
+import { type EventNames, nameOf, OPENING_NAME, type SessionEvent } from '../../contracts/events.ts';
 
 /** Readers that do not buffer lose a frame that two reads share; up to this size none was lost. */
 export const FRAME_BYTES_MAX = 16 * 1024;
@@ -9,31 +9,25 @@ export const FRAME_BYTES_MAX = 16 * 1024;
 const RETRY_MS = 1_000;
 
 /** The whole frame in ASCII, so that no reader can cut a character in two. */
-export const toStreamFrame = (event: SessionEvent): string => toFrame(event, STREAM_NAMES[event.type]);
-
-/** The same with the name that the event has in the log. */
-export const toLogFrame = (event: SessionEvent): string => toFrame(event, event.type);
+export const toFrame = (event: SessionEvent, names: EventNames): string =>
+  fitted(event, payloadOf(event, names), {
+    render: (payload) => render(event, payload, names),
+    fits: (frame) => frame.length <= FRAME_BYTES_MAX,
+  });
 
 /** Without an id: it is no event, and a reader that comes back must not start from it. */
 export const toOpeningFrame = (tailSeq: number): string =>
   `retry: ${RETRY_MS}\nevent: ${OPENING_NAME}\ndata: ${asciiJson({ type: OPENING_NAME, tail_seq: tailSeq })}\n\n`;
 
-const toFrame = (event: SessionEvent, name: string): string =>
-  fitted(event, payloadOf(event, name), {
-    render: (payload) => render(event, payload, name),
-    fits: (frame) => frame.length <= FRAME_BYTES_MAX,
-  });
-
-function payloadOf(event: SessionEvent, name: string): EventBody {
-  const payload = { ...eventBody(event), type: name };
+function payloadOf(event: SessionEvent, names: EventNames): EventBody {
+  const payload = eventBodyNamed(event, names);
   if (event.type !== 'error.occurred') return payload;
-  const error = shortError((payload as unknown as { error: { message: string; code: string } }).error);
-  // The guide's handler reads `event.message` as text.
-  return { ...payload, error, message: error.message, code: error.code };
+  const error = shortError(payload.error as { message: string });
+  return { ...payload, error, message: error.message };
 }
 
-const render = (event: SessionEvent, payload: EventBody, name: string): string =>
-  `id: ${event.seq}\nevent: ${name}\ndata: ${asciiJson(payload)}\n\n`;
+const render = (event: SessionEvent, payload: EventBody, names: EventNames): string =>
+  `id: ${event.seq}\nevent: ${nameOf(event.type, names)}\ndata: ${asciiJson(payload)}\n\n`;
 
 const asciiJson = (value: unknown): string =>
   JSON.stringify(value).replace(

@@ -2,7 +2,7 @@
 import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises';
 import type { Response } from 'express';
 import type { StreamAnswer } from '../define-route.ts';
-import { toLogFrame, toOpeningFrame, toStreamFrame } from './frame.ts';
+import { toFrame, toOpeningFrame } from './frame.ts';
 
 /** Proxies close what is silent for a minute (nginx, AWS); four comments fit in it. */
 const COMMENT_EVERY_MS = 15_000;
@@ -30,7 +30,7 @@ const HEADERS = {
 /** The headers go out at once: what the stream tells of is stored, and its first event may be long in coming. */
 export async function sendEventStream(
   res: Response,
-  { events, headers, tailSeq }: StreamAnswer,
+  { events, headers, names, tailSeq }: StreamAnswer,
   signal: AbortSignal,
 ): Promise<void> {
   res
@@ -40,12 +40,11 @@ export async function sendEventStream(
   res.setTimeout(STALLED_MS_MAX, () => res.destroy());
   const comments = setInterval(() => writeComment(res), COMMENT_EVERY_MS);
   const writeFrame = createFrameWriter(res);
-  const toFrame = tailSeq === undefined ? toStreamFrame : toLogFrame;
   try {
     if (tailSeq !== undefined) await writeFrame(toOpeningFrame(tailSeq));
     for await (const event of events) {
       if (!isOpen(res)) break;
-      await writeFrame(toFrame(event));
+      await writeFrame(toFrame(event, names));
     }
     res.end();
   } catch (error) {
