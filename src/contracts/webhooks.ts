@@ -94,6 +94,34 @@ export const WebhookWithSecret = Webhook.extend({ secret: z.string().nullable() 
 });
 export type WebhookWithSecret = z.infer<typeof WebhookWithSecret>;
 
+const Time = z.iso.datetime({
+  offset: true,
+  error: 'must be a time as in RFC 3339, such as 2026-02-20T10:30:00Z',
+});
+
+export const RotateSecret = z
+  .strictObject({
+    /** Made when none is given. */
+    secret: Secret.nullish(),
+    /** A day from now unless given; a time that has passed is now. */
+    activate_at: Time.nullish(),
+  })
+  .meta({ id: 'RotateSecret' });
+export type RotateSecret = z.infer<typeof RotateSecret>;
+
+export const ReplayDeliveries = z
+  .strictObject({
+    from: Time,
+    /** Exclusive. */
+    to: Time,
+  })
+  .meta({ id: 'ReplayDeliveries' });
+export type ReplayDeliveries = z.infer<typeof ReplayDeliveries>;
+
+/** So many are sent again. */
+export const Replayed = z.object({ count: z.number().int() }).meta({ id: 'Replayed' });
+export type Replayed = z.infer<typeof Replayed>;
+
 export const DELIVERY_STATUSES = ['pending', 'delivered', 'failed', 'cancelled'] as const;
 export type DeliveryStatus = (typeof DELIVERY_STATUSES)[number];
 

@@ -140,3 +140,5 @@ export const WEBHOOK_WITH_SECRET = {
   created_at: '2026-02-20T10:30:00.000Z',
   secret: 'your_webhook_secret',
 };
+
+export const REPLAY_DELIVERIES = { from: '2026-02-20T00:00:00Z', to: '2026-02-21T00:00:00Z' };

@@ -20,6 +20,9 @@ import type {
   CreateWebhook,
   Delivery,
   DeliveryStatus,
+  ReplayDeliveries,
+  Replayed,
+  RotateSecret,
   UpdateWebhook,
   Webhook,
   WebhookWithSecret,
@@ -212,6 +215,13 @@ export interface WebhooksService {
   list(caller: Caller, page: PageRequest): Promise<Slice<Webhook>>;
   get(caller: Caller, webhookId: string): Promise<Webhook>;
   update(caller: Caller, webhookId: string, body: UpdateWebhook, idempotency: Key): Promise<Written<Webhook>>;
+  /** The new secret, shown once as at creation. */
+  rotateSecret(
+    caller: Caller,
+    webhookId: string,
+    body: RotateSecret,
+    idempotency: Key,
+  ): Promise<Written<WebhookWithSecret>>;
   delete(caller: Caller, webhookId: string, idempotency: Key): Promise<Written<Deleted>>;
 }
 
@@ -227,6 +237,14 @@ export interface DeliveriesService {
     page: PageRequest,
   ): Promise<Slice<Delivery>>;
   get(caller: Caller, deliveryId: string): Promise<Delivery>;
+  /** From the beginning of its schedule. */
+  redeliver(caller: Caller, deliveryId: string, idempotency: Key): Promise<Written<Delivery>>;
+  replay(
+    caller: Caller,
+    webhookId: string,
+    body: ReplayDeliveries,
+    idempotency: Key,
+  ): Promise<Written<Replayed>>;
 }
 
 export interface Services {

@@ -1,9 +1,13 @@
 // Webhooks and their deliveries, as the API reads and changes them.
 import type { Transaction } from 'kysely';
 import type { DeliveryStatus } from '../contracts/webhooks.ts';
+import { insertDeliveries } from './delivery-rows.ts';
 import { type Keyset, page } from './keyset.ts';
 import type { DeliveryRow, Tables, WebhookPatch, WebhookRow } from './schema.ts';
 import { locked, type Store } from './store.ts';
+
+/** Below SQLite's bound on parameters. */
+const IDS_PER_UPDATE = 5_000;
 
 /** What has to be there together with the effect. */
 type InTransaction = (rows: Transaction<Tables>) => Promise<void>;
@@ -53,10 +57,19 @@ function insert(store: Store, row: WebhookRow, max: number, first: InTransaction
   });
 }
 
+async function cancelPending(rows: Transaction<Tables>, webhookId: string, now: number): Promise<void> {
+  await rows
+    .updateTable('deliveries')
+    .set({ status: 'cancelled', next_attempt_at: null, completed_at: now })
+    .where('webhook_id', '=', webhookId)
+    .where('status', '=', 'pending')
+    .execute();
+}
+
 /** @param change Decides on the locked row. @returns the row as it is then; undefined when there is none. */
 function update(
   store: Store,
-  owned: Owned,
+  { now, ...owned }: Owned & { now: number },
   change: (row: WebhookRow) => WebhookPatch,
   first: InTransaction,
 ): Promise<WebhookRow | undefined> {
@@ -65,8 +78,82 @@ function update(
     if (!row) return undefined;
     await first(rows);
     const patch = change(row);
+    if (patch.status === 'disabled') await cancelPending(rows, row.id, now);
     await rows.updateTable('webhooks').set(patch).where('id', '=', row.id).execute();
     return { ...row, ...patch } as WebhookRow;
+  });
+}
+
+/** What puts a delivery at the beginning of its endpoint's schedule. */
+const AGAIN = { status: 'pending', owner: 'endpoint', attempt_count: 0, completed_at: null } as const;
+
+/** What became of it: queued again, or why it can't be. */
+export type Requeued = 'queued' | 'unknown' | 'no_webhook' | 'disabled' | 'no_body';
+
+function requeue(
+  store: Store,
+  { accountId, id, now }: Owned & { now: number },
+  first: InTransaction,
+): Promise<Requeued> {
+  return store.db.transaction().execute(async (rows) => {
+    const row = await rows
+      .selectFrom('deliveries')
+      .select(['webhook_id', 'body'])
+      .where('id', '=', id)
+      .where('account_id', '=', accountId)
+      .executeTakeFirst();
+    if (!row) return 'unknown';
+    const webhook = await lockWebhook(store, rows, { accountId, id: row.webhook_id });
+    if (!webhook) return 'no_webhook';
+    if (webhook.status === 'disabled') return 'disabled';
+    if (row.body === '') return 'no_body';
+    await first(rows);
+    await rows
+      .updateTable('deliveries')
+      .set({ ...AGAIN, next_attempt_at: now })
+      .where('id', '=', id)
+      .execute();
+    return 'queued';
+  });
+}
+
+/** When the events of deliveries happened, in milliseconds; the end is exclusive. */
+export interface TimeRange {
+  fromMs: number;
+  toMs: number;
+}
+
+interface Replaying extends TimeRange {
+  webhookId: string;
+  max: number;
+  now: number;
+}
+
+/** Queues again what was sent of a time, whatever became of it. @returns how many; null when they are more than `max`. */
+function requeueRange(
+  store: Store,
+  { webhookId, fromMs, toMs, max, now }: Replaying,
+): Promise<number | null> {
+  return store.db.transaction().execute(async (rows) => {
+    const found = await rows
+      .selectFrom('deliveries')
+      .select('id')
+      .where('webhook_id', '=', webhookId)
+      .where('created_at', '>=', fromMs)
+      .where('created_at', '<', toMs)
+      .where('session_id', 'is not', null)
+      .where('body', '<>', '')
+      .limit(max + 1)
+      .execute();
+    if (found.length > max) return null;
+    const ids = found.map(({ id }) => id);
+    for (let from = 0; from < ids.length; from += IDS_PER_UPDATE)
+      await rows
+        .updateTable('deliveries')
+        .set({ ...AGAIN, next_attempt_at: now })
+        .where('id', 'in', ids.slice(from, from + IDS_PER_UPDATE))
+        .execute();
+    return ids.length;
   });
 }
 
@@ -81,12 +168,7 @@ function remove(
     if (!row) return false;
     await first(rows);
     await rows.deleteFrom('webhooks').where('id', '=', row.id).execute();
-    await rows
-      .updateTable('deliveries')
-      .set({ status: 'cancelled', next_attempt_at: null, completed_at: now })
-      .where('webhook_id', '=', row.id)
-      .where('status', '=', 'pending')
-      .execute();
+    await cancelPending(rows, row.id, now);
     return true;
   });
 }
@@ -118,15 +200,27 @@ export function createWebhooksStore(store: Store) {
     return page(status ? all.where('status', 'in', status) : all, keyset).execute();
   }
 
+  const insertDelivery = (row: DeliveryRow, first: InTransaction): Promise<void> =>
+    db.transaction().execute(async (rows) => {
+      await first(rows);
+      await insertDeliveries(rows, [row]);
+    });
+
   return {
     getWebhook,
+    insertDelivery,
+    requeue: (owned: Owned & { now: number }, first: InTransaction) => requeue(store, owned, first),
+    requeueRange: (range: Replaying) => requeueRange(store, range),
     listWebhooks,
     getDelivery,
     listDeliveries,
     /** @returns false when the account has `max` of them. */
     insertWebhook: (row: WebhookRow, max: number, first: InTransaction) => insert(store, row, max, first),
-    updateWebhook: (owned: Owned, change: (row: WebhookRow) => WebhookPatch, first: InTransaction) =>
-      update(store, owned, change, first),
+    updateWebhook: (
+      owned: Owned & { now: number },
+      change: (row: WebhookRow) => WebhookPatch,
+      first: InTransaction,
+    ) => update(store, owned, change, first),
     deleteWebhook: (owned: Owned & { now: number }, first: InTransaction) => remove(store, owned, first),
   };
 }

@@ -40,7 +40,7 @@ export function createApi(core: Core, options: ApiOptions, health: HealthService
     apiKeys,
     clientTokens,
     webhooks: createWebhooks({ ...core, webhooks, secrets: createSecretBox(secretKey) }),
-    deliveries: createDeliveries({ webhooks }),
+    deliveries: createDeliveries({ ...core, webhooks }),
     models: createModels(core.catalogue),
     health,
   };

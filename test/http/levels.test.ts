@@ -37,7 +37,10 @@ const DOCUMENTED = `
   PATCH /v1/webhooks/:webhookId standard
   DELETE /v1/webhooks/:webhookId standard
   GET /v1/webhooks/:webhookId/deliveries standard
+  POST /v1/webhooks/:webhookId/rotate-secret standard
+  POST /v1/webhooks/:webhookId/replay standard
   GET /v1/deliveries/:deliveryId standard
+  POST /v1/deliveries/:deliveryId/redeliver standard
   POST /v1/client-tokens standard
   POST /v1/api-keys admin
   GET /v1/api-keys admin

@@ -172,7 +172,7 @@ export async function openTestStore(options: TestStoreOptions = {}) {
   const webhookStore = createWebhooksStore(store);
   const secrets = createSecretBox('pepper');
   const webhooks = createWebhooks({ ...shared, webhooks: webhookStore, secrets });
-  const deliveries = createDeliveries({ webhooks: webhookStore });
+  const deliveries = createDeliveries({ ...shared, webhooks: webhookStore });
   const accountId = await access.ensureAccount(account, now());
   const caller: Caller = { accountId, keyId: 'key_test', level: 'admin' };
 

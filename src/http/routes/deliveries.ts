@@ -1,8 +1,10 @@
 // Deliveries of the events of sessions to webhooks.
 import { z } from 'zod';
 import { pageOf } from '../../contracts/common.ts';
-import { DELIVERY_STATUSES, Delivery } from '../../contracts/webhooks.ts';
+import { DELIVERY_STATUSES, Delivery, ReplayDeliveries, Replayed } from '../../contracts/webhooks.ts';
 import { defineRoute, json, type Route } from '../define-route.ts';
+import { REPLAY_DELIVERIES } from '../examples.ts';
+import { written } from '../idempotency.ts';
 import { commaList, pageParameters } from '../query-types.ts';
 import type { RouteDeps } from './deps.ts';
 
@@ -49,4 +51,44 @@ const getDelivery = ({ services: { deliveries } }: RouteDeps) =>
     handler: async ({ caller, params }) => json(await deliveries.get(caller, params.deliveryId)),
   });
 
-export const deliveryRoutes = (deps: RouteDeps): Route[] => [listDeliveries(deps), getDelivery(deps)];
+const redeliver = ({ services: { deliveries } }: RouteDeps) =>
+  defineRoute({
+    method: 'post',
+    path: '/v1/deliveries/:deliveryId/redeliver',
+    level: 'standard',
+    operationId: 'redeliver',
+    summary: 'Send a delivery again, whatever has become of it',
+    description: 'The same bytes with the same `webhook-id`, tried from the beginning of the schedule.',
+    tag,
+    response: Delivery,
+    status: 200,
+    errors: ['not_found', 'unavailable'],
+    handler: async ({ caller, params, idempotency }) =>
+      written(await deliveries.redeliver(caller, params.deliveryId, idempotency)),
+  });
+
+const replayDeliveries = ({ services: { deliveries } }: RouteDeps) =>
+  defineRoute({
+    method: 'post',
+    path: '/v1/webhooks/:webhookId/replay',
+    level: 'standard',
+    operationId: 'replayDeliveries',
+    summary: 'Send all deliveries of a time again',
+    description:
+      'Those whose events happened from `from` on and before `to`, delivered or not, at most 10,000 at once.',
+    tag,
+    body: ReplayDeliveries,
+    response: Replayed,
+    status: 202,
+    errors: ['not_found', 'unavailable'],
+    examples: { request: REPLAY_DELIVERIES, response: { count: 17 } },
+    handler: async ({ caller, params, body, idempotency }) =>
+      written(await deliveries.replay(caller, params.webhookId, body, idempotency)),
+  });
+
+export const deliveryRoutes = (deps: RouteDeps): Route[] => [
+  listDeliveries(deps),
+  getDelivery(deps),
+  redeliver(deps),
+  replayDeliveries(deps),
+];

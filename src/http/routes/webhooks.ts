@@ -1,6 +1,12 @@
 // Webhooks of the caller's account.
 import { Deleted, pageOf } from '../../contracts/common.ts';
-import { CreateWebhook, UpdateWebhook, Webhook, WebhookWithSecret } from '../../contracts/webhooks.ts';
+import {
+  CreateWebhook,
+  RotateSecret,
+  UpdateWebhook,
+  Webhook,
+  WebhookWithSecret,
+} from '../../contracts/webhooks.ts';
 import { defineRoute, json, type Route } from '../define-route.ts';
 import { CREATE_WEBHOOK, WEBHOOK_WITH_SECRET } from '../examples.ts';
 import { written } from '../idempotency.ts';
@@ -79,6 +85,25 @@ const updateWebhook = ({ services: { webhooks } }: RouteDeps) =>
       written(await webhooks.update(caller, params.webhookId, body, idempotency)),
   });
 
+const rotateSecret = ({ services: { webhooks } }: RouteDeps) =>
+  defineRoute({
+    method: 'post',
+    path: '/v1/webhooks/:webhookId/rotate-secret',
+    level: 'standard',
+    operationId: 'rotateWebhookSecret',
+    summary: 'Give a webhook a new secret; it is shown here only',
+    description:
+      'Until `activate_at`, a day from now unless given, `webhook-signature` has a signature by each of the two ' +
+      'secrets and `x-openclaw-signature` is by the old one; from then on all are by the new one.',
+    tag,
+    body: RotateSecret,
+    response: WebhookWithSecret,
+    status: 200,
+    errors: ['not_found', 'unavailable'],
+    handler: async ({ caller, params, body, idempotency }) =>
+      written(await webhooks.rotateSecret(caller, params.webhookId, body, idempotency)),
+  });
+
 const deleteWebhook = ({ services: { webhooks } }: RouteDeps) =>
   defineRoute({
     method: 'delete',
@@ -99,5 +124,6 @@ export const webhookRoutes = (deps: RouteDeps): Route[] => [
   listWebhooks(deps),
   getWebhook(deps),
   updateWebhook(deps),
+  rotateSecret(deps),
   deleteWebhook(deps),
 ];

@@ -2,6 +2,7 @@
 import { ApiError, notFound } from '../../contracts/errors.ts';
 import type {
   CreateWebhook,
+  RotateSecret,
   UpdateWebhook,
   Webhook,
   WebhookFilter,
@@ -68,6 +69,19 @@ const newRow = (body: CreateWebhook, { id, accountId, url, sealedSecret, now }: 
   updated_at: now,
 });
 
+/** How long receivers have to learn the new secret. */
+const OVERLAP_MS = 24 * 60 * 60 * 1_000;
+const OVERLAP_MS_MAX = 365 * OVERLAP_MS;
+
+function activationOf({ activate_at }: RotateSecret, now: number): number {
+  if (activate_at == null) return now + OVERLAP_MS;
+  const at = Date.parse(activate_at);
+  if (at <= now + OVERLAP_MS_MAX) return at;
+  throw new ApiError('invalid_request', "The 'activate_at' field must be within a year", {
+    param: 'activate_at',
+  });
+}
+
 /** Failures of the past count for nothing once it is enabled again, or somewhere else. */
 const FORGIVEN: WebhookPatch = { failing_since: null, open_until: null };
 
@@ -88,6 +102,22 @@ export function createWebhookChanges({ webhooks, sessions, secrets, now }: Chang
     if (filter?.session_id != null) await visibleSession(sessions, caller, filter.session_id);
   }
 
+  async function update(
+    caller: Caller,
+    id: string,
+    changeOf: (row: WebhookRow, at: number) => WebhookPatch,
+    keep: Keep,
+  ): Promise<Webhook> {
+    const at = now();
+    const row = await webhooks.updateWebhook(
+      { ...ownedBy(caller, id), now: at },
+      (current) => changeOf(current, at),
+      (rows) => keep(rows, id),
+    );
+    if (!row) throw notFound('webhook');
+    return webhookView(row);
+  }
+
   return {
     async make(caller: Caller, body: CreateWebhook, keep: Keep): Promise<WebhookWithSecret> {
       const url = checkUrl(body.url);
@@ -105,13 +135,21 @@ export function createWebhookChanges({ webhooks, sessions, secrets, now }: Chang
       await visibleWebhook(webhooks, caller, id);
       const url = body.url === undefined ? undefined : checkUrl(body.url);
       await checkFilter(caller, body.filter);
-      const row = await webhooks.updateWebhook(
-        ownedBy(caller, id),
-        (current) => patchOf(current, body, url, now()),
-        (rows) => keep(rows, id),
-      );
-      if (!row) throw notFound('webhook');
-      return webhookView(row);
+      return update(caller, id, (row, at) => patchOf(row, body, url, at), keep);
+    },
+
+    async rotate(caller: Caller, id: string, body: RotateSecret, keep: Keep): Promise<WebhookWithSecret> {
+      const secret = body.secret ?? newWebhookSecret();
+      const nextSecret = secrets.seal(id, secret);
+      const activateAt = activationOf(body, now());
+      const change = (row: WebhookRow, at: number): WebhookPatch => ({
+        updated_at: at,
+        // One that was announced before and is in force by now is the old one from here on.
+        ...(row.next_secret !== null && (row.next_secret_at ?? 0) <= at && { secret: row.next_secret }),
+        next_secret: nextSecret,
+        next_secret_at: activateAt,
+      });
+      return { ...(await update(caller, id, change, keep)), secret };
     },
   };
 }

@@ -1,21 +1,76 @@
 // Deliveries: what was sent to a webhook, what is still to be sent, and how its tries went.
-import { notFound } from '../../contracts/errors.ts';
-import type { DeliveryRow } from '../../stores/schema.ts';
-import type { WebhooksStore } from '../../stores/webhooks.ts';
+import type { Kysely } from 'kysely';
+import { ApiError, notFound } from '../../contracts/errors.ts';
+import type { Delivery, ReplayDeliveries, Replayed } from '../../contracts/webhooks.ts';
+import type { Tables } from '../../stores/schema.ts';
+import type { Requeued, WebhooksStore } from '../../stores/webhooks.ts';
 import { deliveryView } from '../../views/webhooks.ts';
+import type { Keep, Once } from '../idempotency.ts';
 import type { Caller, DeliveriesService } from '../ports.ts';
 import { byCreation, creationOf, sliceOf } from '../slices.ts';
 import { ownedBy, visibleWebhook } from './access.ts';
 
+/** Of one replay: they are queued in one transaction, which others wait for. */
+const REPLAYED_MAX = 10_000;
+
 export interface DeliveriesDeps {
   webhooks: WebhooksStore;
+  db: Kysely<Tables>;
+  once: Once;
+  now: () => number;
 }
 
-export function createDeliveries({ webhooks }: DeliveriesDeps): DeliveriesService {
-  async function visibleDelivery(caller: Caller, id: string): Promise<DeliveryRow> {
+const disabled = () =>
+  new ApiError('invalid_request', "The webhook is disabled: set its 'status' to 'enabled' first");
+
+function refuseUnqueued(outcome: Requeued): void {
+  if (outcome === 'queued') return;
+  if (outcome === 'disabled') throw disabled();
+  if (outcome === 'no_webhook') throw notFound('webhook');
+  if (outcome === 'unknown') throw notFound('delivery');
+  throw new ApiError('not_found', 'The session of this delivery was deleted, and its body with it');
+}
+
+function rangeOf({ from, to }: ReplayDeliveries) {
+  const [fromMs, toMs] = [Date.parse(from), Date.parse(to)];
+  if (fromMs < toMs) return { fromMs, toMs };
+  throw new ApiError('invalid_request', "The 'to' field must be later than 'from'", { param: 'to' });
+}
+
+const tooMany = () =>
+  new ApiError(
+    'invalid_request',
+    `The range has more than ${REPLAYED_MAX} deliveries: replay it in several parts`,
+    { param: 'to' },
+  );
+
+export function createDeliveries({ webhooks, db, once, now }: DeliveriesDeps): DeliveriesService {
+  async function show(caller: Caller, id: string): Promise<Delivery> {
     const row = await webhooks.getDelivery(ownedBy(caller, id));
     if (!row) throw notFound('delivery');
-    return row;
+    return deliveryView(row);
+  }
+
+  async function redeliver(caller: Caller, id: string, keep: Keep): Promise<Delivery> {
+    const owned = { ...ownedBy(caller, id), now: now() };
+    refuseUnqueued(await webhooks.requeue(owned, (rows) => keep(rows, id)));
+    return show(caller, id);
+  }
+
+  async function replay(
+    caller: Caller,
+    webhookId: string,
+    body: ReplayDeliveries,
+    keep: Keep,
+  ): Promise<Replayed> {
+    const range = rangeOf(body);
+    const { status } = await visibleWebhook(webhooks, caller, webhookId);
+    if (status === 'disabled') throw disabled();
+    const count = await webhooks.requeueRange({ webhookId, ...range, max: REPLAYED_MAX, now: now() });
+    if (count === null) throw tooMany();
+    // Should the key get lost with this process, its retry sends again: at least once, with the same ids.
+    await db.transaction().execute((rows) => keep(rows, String(count)));
+    return { count };
   }
 
   return {
@@ -26,6 +81,22 @@ export function createDeliveries({ webhooks }: DeliveriesDeps): DeliveriesServic
       return { data: data.map(deliveryView), next };
     },
 
-    get: async (caller, id) => deliveryView(await visibleDelivery(caller, id)),
+    get: show,
+
+    redeliver: (caller, id, idempotency) =>
+      once(
+        caller,
+        idempotency,
+        (keep) => redeliver(caller, id, keep),
+        () => show(caller, id),
+      ),
+
+    replay: (caller, webhookId, body, idempotency) =>
+      once<Replayed>(
+        caller,
+        idempotency,
+        (keep) => replay(caller, webhookId, body, keep),
+        async (count) => ({ count: Number(count) }),
+      ),
   };
 }

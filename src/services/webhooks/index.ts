@@ -15,7 +15,7 @@ export interface WebhooksDeps extends ChangeWebhookDeps {
 
 export function createWebhooks(deps: WebhooksDeps): WebhooksService {
   const { webhooks, once, now } = deps;
-  const { make, change } = createWebhookChanges(deps);
+  const { make, change, rotate } = createWebhookChanges(deps);
 
   const show = async (caller: Caller, id: string): Promise<Webhook> =>
     webhookView(await visibleWebhook(webhooks, caller, id));
@@ -49,6 +49,14 @@ export function createWebhooks(deps: WebhooksDeps): WebhooksService {
         idempotency,
         (keep) => change(caller, id, body, keep),
         () => show(caller, id),
+      ),
+
+    rotateSecret: (caller, id, body, idempotency) =>
+      once<WebhookWithSecret>(
+        caller,
+        idempotency,
+        (keep) => rotate(caller, id, body, keep),
+        async () => ({ ...(await show(caller, id)), secret: null }),
       ),
 
     delete: (caller, id, idempotency) =>

@@ -53,6 +53,8 @@ const BODIES: Record<string, Record<string, unknown>> = {
   submitToolResults: { tool_call_id: 'call_000000000000000000000000', result: 'x' },
   createClientToken: { session_ids: ['sess_unknown'], scopes: ['read'] },
   createWebhook: { url: 'https://example.com/hook', events: ['*'] },
+  rotateWebhookSecret: {},
+  replayDeliveries: { from: '2026-01-01T00:00:00Z', to: '2100-01-01T00:00:00Z' },
   updateWebhook: { description: 'touched' },
   createApiKey: { name: 'made by a test', level: 'read-only' },
 };
