@@ -19,7 +19,7 @@ const distinct = (values: readonly string[]): boolean => new Set(values).size ==
 const Url = z
   .string()
   .max(WEBHOOK_URL_LENGTH_MAX)
-  .regex(/^https?:\/\/[^/]/, 'must be an https URL')
+  .regex(/^https?:\/\/[^/\s]\S*$/, 'must be an https URL')
   .meta({ format: 'uri' });
 
 const Events = z
