@@ -49,7 +49,7 @@ export const SUITES = [
     budgetMinutes: 2.5,
     longBudgetMinutes: 15,
   },
-  { name: 'api', folders: ['api'], budgetMinutes: 1.75 },
+  { name: 'api', folders: ['api'], budgetMinutes: 1.75, longBudgetMinutes: 6 },
   { name: 'guide', folders: ['guide'], budgetMinutes: 2 },
   { name: 'security', folders: ['security'], budgetMinutes: 2, longBudgetMinutes: 10 },
   {
@@ -70,7 +70,7 @@ export const SUITES = [
   },
   { name: 'durability', folders: ['durability'], budgetMinutes: 5.5, longBudgetMinutes: 60 },
   { name: 'gates', folders: ['gates'], temporal: false, budgetMinutes: 0.5 },
-  { name: 'units', folders: [''], budgetMinutes: 1 },
+  { name: 'units', folders: [''], budgetMinutes: 1, longBudgetMinutes: 10 },
 ];
 
 const together = [...CHECKS, ...Object.values(PREPARATIONS), ...SUITES].reduce(

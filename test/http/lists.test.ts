@@ -144,7 +144,8 @@ describe('pages', () => {
 });
 
 describe('events', () => {
-  const page = (query: string) => app.call('GET', `/v1/sessions/${ids[0]}/events${query}`);
+  const page = (query: string, headers: Record<string, string> = {}) =>
+    app.call('GET', `/v1/sessions/${ids[0]}/events${query}`, { headers });
 
   it('begins at the start, and puts what an event carries beside its envelope', async () => {
     const { body } = await page('?limit=2');
@@ -192,6 +193,17 @@ describe('events', () => {
     ['?order=desc', 'order'],
     ['?message_id=', 'message_id'],
   ])('refuses %s', async (query, param) => expectError(await page(query), 400, 'invalid_request', param));
+
+  it.each(['?limit=3', '?limit=3&after=1'])(
+    'goes on after a Last-Event-ID as a stream does: %s',
+    async (query) => {
+      const { body } = await page(query, { 'last-event-id': '3' });
+      expect(body.data.map((event: { seq: number }) => event.seq)).toEqual([4, 5, 6]);
+    },
+  );
+
+  it('refuses a Last-Event-ID that is no seq, by its name', async () =>
+    expectError(await page('', { 'last-event-id': 'I;;' }), 400, 'invalid_request', 'Last-Event-ID'));
 
   it('refuses a cursor together with a seq', async () => {
     const { body } = await page('?limit=1');

@@ -29,15 +29,15 @@ const ListEventsQuery = z.strictObject({
   names: namesParameter('log'),
 });
 
-/** Where to go on: `after`, or the last seq of the page before. */
-function afterOf(after: number | undefined, position: Position | null): number {
-  if (position === null) return after ?? 0;
-  if (after !== undefined)
-    throw new ApiError('invalid_request', "The 'after' parameter can't be combined with 'cursor'", {
-      param: 'after',
-    });
-  return Number(position[0]);
+function refuseBoth(after: number | undefined, cursor: string | undefined): void {
+  if (after === undefined || cursor === undefined) return;
+  const message = "The 'after' parameter can't be combined with 'cursor'";
+  throw new ApiError('invalid_request', message, { param: 'after' });
 }
+
+/** Where a page begins: behind the last seq of the one before, or where its reader has got to. */
+const pageAfter = (position: Position | null, from: number | null): number =>
+  Number(position?.[0] ?? from ?? 0);
 
 /** A browser comes back with the URL of its first try, so where it has got to goes before `after`. */
 function resumeAfter(lastEventId: string | null, after: number | undefined): number | null {
@@ -80,15 +80,17 @@ const listEvents = ({ services: { events }, openPage }: RouteDeps) =>
     errors: ['not_found'],
     async handler({ caller, params, path, wantsStream, lastEventId, signal, query: { after, ...query } }) {
       const filter = { types: query.types ?? null, messageId: query.message_id ?? null };
+      const from = resumeAfter(lastEventId, after);
       if (wantsStream) {
         refuseCursor(query.cursor);
-        const from = { after: resumeAfter(lastEventId, after), ...filter };
-        const { tailSeq, events: followed } = await events.follow(caller, params.sessionId, from, signal);
+        const wanted = { after: from, ...filter };
+        const { tailSeq, events: followed } = await events.follow(caller, params.sessionId, wanted, signal);
         return logStream(followed, { tailSeq, names: query.names });
       }
+      refuseBoth(after, query.cursor);
       const page = openPage({ caller, path, query }, 'asc');
       const { data, hasMore } = await events.page(caller, params.sessionId, {
-        after: afterOf(after, page.request.after),
+        after: pageAfter(page.request.after, from),
         limit: page.request.limit,
         ...filter,
       });
