@@ -13,6 +13,7 @@ const KNOWN_NAMES = new Set([
   'OPENCLAW_MODELS_FILE',
   'OPENCLAW_SECRET_KEY',
   'OPENCLAW_TRUSTED_PROXIES',
+  'OPENCLAW_CORS_ORIGINS',
   'OPENCLAW_TEMPORAL_PREVIEWS',
   'OPENCLAW_LOG_LEVEL',
   'OPENCLAW_BASE_URL',
@@ -20,12 +21,7 @@ const KNOWN_NAMES = new Set([
 ]);
 
 /** Promised for later versions: accepted with a warning, so that one environment can serve several versions. */
-const LATER_NAMES = [
-  'OPENCLAW_BLOB_URL',
-  'OPENCLAW_CORS_ORIGINS',
-  'OPENCLAW_WORKER_QUEUES',
-  'OPENCLAW_EGRESS_ALLOW',
-] as const;
+const LATER_NAMES = ['OPENCLAW_BLOB_URL', 'OPENCLAW_WORKER_QUEUES', 'OPENCLAW_EGRESS_ALLOW'] as const;
 
 function wholeNumber(min: number, max: number) {
   const mistake = `must be a whole number from ${min} to ${max}`;
@@ -42,6 +38,19 @@ function isRedisAddress(text: string): boolean {
   );
 }
 
+const commaList = z
+  .string()
+  .default('')
+  .transform((list) =>
+    list
+      .split(',')
+      .map((entry) => entry.trim())
+      .filter(Boolean),
+  );
+
+/** As browsers send it: without a path, a slash at its end, or a port that the scheme has anyway. */
+const isOrigin = (text: string): boolean => URL.canParse(text) && new URL(text).origin === text;
+
 const Variables = z.object({
   PORT: wholeNumber(0, 65_535).default(8_080),
   HOST: z.string().default('127.0.0.1'),
@@ -51,15 +60,10 @@ const Variables = z.object({
   OPENCLAW_RATE_LIMIT_PER_MINUTE: wholeNumber(1, 100_000_000).default(1_000),
   OPENCLAW_MODELS_FILE: z.string().optional(),
   OPENCLAW_SECRET_KEY: z.string().min(16, 'must have at least 16 characters').optional(),
-  OPENCLAW_TRUSTED_PROXIES: z
-    .string()
-    .default('')
-    .transform((list) =>
-      list
-        .split(',')
-        .map((entry) => entry.trim())
-        .filter(Boolean),
-    ),
+  OPENCLAW_TRUSTED_PROXIES: commaList,
+  OPENCLAW_CORS_ORIGINS: commaList.refine((origins) => origins.every(isOrigin), {
+    message: 'must be origins, with commas, such as https://app.example.com',
+  }),
   OPENCLAW_TEMPORAL_PREVIEWS: z
     .enum(['true', 'false'])
     .default('true')
@@ -139,6 +143,8 @@ export function readConfig(variables: Environment = process.env) {
     rateLimitPerMinute: parsed.OPENCLAW_RATE_LIMIT_PER_MINUTE,
     modelsFile: parsed.OPENCLAW_MODELS_FILE ?? null,
     trustedProxies: parsed.OPENCLAW_TRUSTED_PROXIES,
+    /** Of pages that may open a WebSocket. */
+    corsOrigins: parsed.OPENCLAW_CORS_ORIGINS,
     showPreviews: parsed.OPENCLAW_TEMPORAL_PREVIEWS,
     logLevel: parsed.OPENCLAW_LOG_LEVEL,
     anthropicApiKey: parsed.ANTHROPIC_API_KEY ?? null,

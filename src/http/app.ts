@@ -15,11 +15,14 @@ import { stateOf } from './request-state.ts';
 import { createRoutes } from './routes/index.ts';
 import { type ProbeDeps, probeRoutes } from './routes/probes.ts';
 import { runRoute } from './run-route.ts';
+import { openSocket, SOCKET_PATH } from './websocket/route.ts';
 
 interface AppSettings {
   rateLimitPerMinute: number;
   /** Addresses or CIDRs whose X-Forwarded-For counts. */
   trustedProxies: string[];
+  /** Of pages that may open a WebSocket. */
+  corsOrigins: string[];
   version: string;
   /** Signs cursors; the same in every process that serves one account. */
   cursorSecret: Buffer;
@@ -39,29 +42,35 @@ interface AppDeps {
 export function createApp({ services, countTogether, log, settings }: AppDeps): Express {
   const authenticate: Services['authenticate'] = (presented) => services.authenticate(presented);
   const watch = createKeyWatch(authenticate);
+  const count = createRateLimit(settings.rateLimitPerMinute, countTogether);
   return assemble({
     log,
     trustedProxies: settings.trustedProxies,
-    guards: [
-      identify({ authenticate, watch, count: createRateLimit(settings.rateLimitPerMinute, countTogether) }),
-      requireHost,
+    guards: [identify({ authenticate, watch, count }), requireHost],
+    routers: [
+      routerOf(createRoutes({ services, settings })),
+      socketRouter(openSocket({ services, count, log, corsOrigins: settings.corsOrigins })),
     ],
-    routes: createRoutes({ services, settings }),
   });
 }
 
 /** For a process that nobody calls but its manager. */
 export const createProbeApp = ({ services, log }: ProbeDeps & Pick<AppDeps, 'log'>): Express =>
-  assemble({ log, trustedProxies: [], guards: [requireHost], routes: probeRoutes({ services }) });
+  assemble({
+    log,
+    trustedProxies: [],
+    guards: [requireHost],
+    routers: [routerOf(probeRoutes({ services }))],
+  });
 
 interface Parts extends Pick<AppSettings, 'trustedProxies'> {
   log: Logger;
   /** Run before the routes, in this order. */
   guards: RequestHandler[];
-  routes: readonly Route[];
+  routers: Router[];
 }
 
-function assemble({ log, trustedProxies, guards, routes }: Parts): Express {
+function assemble({ log, trustedProxies, guards, routers }: Parts): Express {
   const app = express();
   configure(app, trustedProxies);
   const openCalls = createOpenCalls();
@@ -69,7 +78,7 @@ function assemble({ log, trustedProxies, guards, routes }: Parts): Express {
   app.use(createRequestId(log, openCalls));
   app.use(securityHeaders());
   app.use(...guards);
-  app.use(routerOf(routes));
+  app.use(...routers);
   app.use(() => {
     throw noSuchRoute();
   });
@@ -140,8 +149,10 @@ function identify({ authenticate, watch, count }: IdentifyDeps): RequestHandler 
 const isVersioned = (path: string): boolean => path === '/v1' || path.startsWith('/v1/');
 
 /** `/V1`, `//v1` and a trailing slash are other paths, and there is nothing at them. */
+const createRouter = (): Router => express.Router({ caseSensitive: true, strict: true });
+
 function routerOf(routes: readonly Route[]): Router {
-  const router = express.Router({ caseSensitive: true, strict: true });
+  const router = createRouter();
   for (const path of new Set(routes.map((route) => route.path))) {
     const here = routes.filter((route) => route.path === path);
     const entry = router.route(path);
@@ -155,6 +166,12 @@ function routerOf(routes: readonly Route[]): Router {
   }
   return router;
 }
+
+/** Beside the routes: the OpenAPI document, which is made from those, has no words for it. */
+const socketRouter = (open: RequestHandler): Router =>
+  createRouter()
+    .get(SOCKET_PATH, open)
+    .all(SOCKET_PATH, refuseMethod(SOCKET_PATH, ['get']));
 
 function refuseMethod(path: string, methods: readonly Method[]): RequestHandler {
   const allow = methods.flatMap((method) => (method === 'get' ? ['GET', 'HEAD'] : [method.toUpperCase()]));

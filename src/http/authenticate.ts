@@ -2,8 +2,10 @@
 import type { IncomingMessage } from 'node:http';
 import { type Level, levelAllows } from '../contracts/api-keys.ts';
 import { ApiError, notFound } from '../contracts/errors.ts';
+import { TOKEN_PROTOCOL_PREFIX } from '../contracts/frames.ts';
 import type { Caller, ClientGrant } from '../services/ports.ts';
-import type { Route } from './define-route.ts';
+import type { Access } from './define-route.ts';
+import { wantsWebSocket } from './upgrade.ts';
 
 const BEARER = /^bearer +(\S+)$/i;
 
@@ -18,12 +20,24 @@ const invalid = (message: string) => new ApiError('invalid_api_key', message);
 /** Two keys in one request are refused: whichever was checked, a proxy could have meant the other. */
 export function presentedKey(req: IncomingMessage): string {
   const { authorization = [], 'x-api-key': plain = [] } = req.headersDistinct;
-  const keys = [...authorization.filter(isPresent).map(bearerKey), ...plain.filter(isPresent)];
+  const keys = [
+    ...authorization.filter(isPresent).map(bearerKey),
+    ...plain.filter(isPresent),
+    ...(wantsWebSocket(req) ? offeredTokens(req) : []),
+  ];
   const [key, ...others] = new Set(keys);
   if (key === undefined) throw missing();
   if (others.length > 0 || authorization.length > 1 || plain.length > 1)
     throw invalid('The request presents more than one API key');
   return key;
+}
+
+/** A browser sets no headers on a WebSocket but the protocols that it offers. */
+function offeredTokens({ headers }: IncomingMessage): string[] {
+  const offered = (headers['sec-websocket-protocol'] ?? '').split(',').map((protocol) => protocol.trim());
+  return offered
+    .filter((protocol) => protocol.startsWith(TOKEN_PROTOCOL_PREFIX))
+    .map((protocol) => protocol.slice(TOKEN_PROTOCOL_PREFIX.length));
 }
 
 const isPresent = (header: string): boolean => header.trim() !== '' && !/^bearer$/i.test(header.trim());
@@ -35,12 +49,12 @@ function bearerKey(header: string): string {
 }
 
 /** @throws ApiError `insufficient_permissions` */
-export function requirePermission(caller: Caller, route: Route): void {
-  if (caller.grant) requireScope(caller.grant, route);
-  else if (route.level !== 'none') requireLevel(caller, route.level);
+export function requirePermission(caller: Caller, access: Access): void {
+  if (caller.grant) requireScope(caller.grant, access);
+  else if (access.level !== 'none') requireLevel(caller, access.level);
 }
 
-function requireScope({ scopes }: ClientGrant, { clientScope }: Route): void {
+function requireScope({ scopes }: ClientGrant, { clientScope }: Access): void {
   if (clientScope && scopes.has(clientScope)) return;
   const message = clientScope
     ? `This call needs a client token with the scope '${clientScope}'; this one has '${[...scopes].join(', ')}'`

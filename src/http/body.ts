@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Readable } from 'node:stream';
 import { createGunzip, createInflate } from 'node:zlib';
 import { ApiError } from '../contracts/errors.ts';
-import { guardJson } from './json-guard.ts';
+import { DEPTH_MAX, guardJson } from './json-guard.ts';
 import { BODY } from './validation.ts';
 
 /** A message of 1,000,000 characters takes at most 4 MB in UTF-8. */
@@ -22,9 +22,22 @@ export async function readBody(req: IncomingMessage): Promise<Record<string, unk
   if (!hasBody(req)) return {};
   const bytes = await readBytes(req);
   if (bytes.length === 0) return {};
-  const value = parse(bytes);
+  const value = parseJson(bytes, 'The request body');
   guardJson(value, BODY);
   return value;
+}
+
+/**
+ * What `guardJson` refuses may still be in it.
+ * @param what Names what is read, at the beginning of a sentence.
+ * @throws ApiError `invalid_request`
+ */
+export function parseJson(bytes: Buffer, what: string): Record<string, unknown> {
+  refuseExtremeNesting(bytes, what);
+  const value = parseText(decodeUtf8(bytes, what), what);
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw badBody(`${what} must be a JSON object`);
+  return value as Record<string, unknown>;
 }
 
 const hasBody = ({ headers }: IncomingMessage): boolean =>
@@ -83,28 +96,20 @@ function collect(req: IncomingMessage, stream: Readable): Promise<Buffer> {
   });
 }
 
-function parse(bytes: Buffer): Record<string, unknown> {
-  refuseExtremeNesting(bytes);
-  const value = parseJson(decodeUtf8(bytes));
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw badBody('The request body must be a JSON object');
-  return value as Record<string, unknown>;
-}
-
-function decodeUtf8(bytes: Buffer): string {
+function decodeUtf8(bytes: Buffer, what: string): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (cause) {
-    throw badBody('The request body is not valid UTF-8', cause);
+    throw badBody(`${what} is not valid UTF-8`, cause);
   }
 }
 
-function parseJson(text: string): unknown {
+function parseText(text: string, what: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
     const where = cause instanceof Error ? cause.message.toWellFormed() : String(cause);
-    throw badBody(`The request body is not valid JSON: ${where}`, cause);
+    throw badBody(`${what} is not valid JSON: ${where}`, cause);
   }
 }
 
@@ -116,7 +121,7 @@ const DEPTH_CHANGE = Int8Array.from({ length: 256 }, (_, code) => {
   return code === 0x5d || code === 0x7d ? -1 : 0;
 });
 
-function refuseExtremeNesting(bytes: Buffer): void {
+function refuseExtremeNesting(bytes: Buffer, what: string): void {
   let depth = 0;
   let inText = false;
   for (let index = 0; index < bytes.length; index++) {
@@ -124,6 +129,6 @@ function refuseExtremeNesting(bytes: Buffer): void {
     if (code === QUOTE) inText = !inText;
     else if (code === BACKSLASH) index++;
     else if (!inText) depth += DEPTH_CHANGE[code] as number;
-    if (depth > NESTING_PARSED_MAX) throw badBody('The request body is nested deeper than 64 levels');
+    if (depth > NESTING_PARSED_MAX) throw badBody(`${what} is nested deeper than ${DEPTH_MAX} levels`);
   }
 }

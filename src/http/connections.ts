@@ -5,6 +5,8 @@ import type { Socket } from 'node:net';
 export interface Connections {
   /** Closes what is idle now, and everything else as soon as its answer is out. */
   release(): void;
+  /** Cuts off whatever is left. */
+  destroy(): void;
 }
 
 /** Node's own `closeIdleConnections` leaves a connection open that never sent a request: clients keep such in stock. */
@@ -27,6 +29,9 @@ export function trackConnections(server: Server): Connections {
     release() {
       isReleasing = true;
       for (const socket of open) if (!answering.has(socket)) socket.destroySoon();
+    },
+    destroy() {
+      for (const socket of open) socket.destroy();
     },
   };
 }

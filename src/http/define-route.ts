@@ -64,13 +64,17 @@ export const logStream = (
   { tailSeq, names }: { tailSeq: number; names: EventNames },
 ): StreamAnswer => ({ ...stream(events, { names }), tailSeq });
 
-/** What the checks and the documentation need of a route, whatever its types. */
-interface RouteFacts {
-  method: Method;
-  path: string;
+/** Who may call. */
+export interface Access {
   level: 'none' | Level;
   /** A client token with this scope may call it too, for the sessions that it names; the path has `:sessionId`. */
   clientScope?: ClientScope;
+}
+
+/** What the checks and the documentation need of a route, whatever its types. */
+interface RouteFacts extends Access {
+  method: Method;
+  path: string;
   operationId: string;
   summary: string;
   description?: string;

@@ -19,7 +19,7 @@ function toApiError(thrown: unknown): ApiError | null {
 
 export const noSuchRoute = () => new ApiError('not_found', 'No such route');
 
-const internalError = () =>
+export const internalError = () =>
   new ApiError('internal_error', 'Something went wrong on our side; the request-id helps to find it');
 
 export function sendError(res: Response, error: ApiError): void {

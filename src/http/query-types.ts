@@ -58,3 +58,15 @@ export const pageParameters = {
 };
 
 export const ListQuery = z.strictObject(pageParameters);
+
+/** So many digits are exact in a double, and no log gets as long. */
+const SEQ_DIGITS_MAX = 15;
+
+export const SEQ = new RegExp(`^\\d{1,${SEQ_DIGITS_MAX}}$`);
+
+/** Where in a session's log to go on. */
+export const seqParameter = z
+  .string()
+  .regex(SEQ, 'must be the seq of an event, or 0 for the start')
+  .transform(Number)
+  .meta(documentedAsInteger({ minimum: 0, maximum: 10 ** SEQ_DIGITS_MAX - 1 }));

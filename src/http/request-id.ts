@@ -22,7 +22,8 @@ export function createRequestId(log: Logger, openCalls: OpenCalls): RequestHandl
           duration_ms: Math.round(performance.now() - startedAt),
           request_id: state.requestId,
           key_id: state.caller?.keyId ?? null,
-          aborted: !res.writableFinished,
+          // A WebSocket ends when either side likes.
+          aborted: !res.writableFinished && res.statusCode !== 101,
         },
         'request',
       );

@@ -5,7 +5,7 @@ import { ApiError } from '../contracts/errors.ts';
 import type { Caller } from '../services/ports.ts';
 import { requireGranted, requirePermission } from './authenticate.ts';
 import { readBody } from './body.ts';
-import type { JsonAnswer, Route } from './define-route.ts';
+import type { Access, JsonAnswer, Route } from './define-route.ts';
 import { readIdempotency } from './idempotency.ts';
 import { readQuery } from './query.ts';
 import { refuseExceeded } from './rate-limit.ts';
@@ -18,7 +18,7 @@ export function runRoute(route: Route): RequestHandler {
     const state = stateOf(res);
     state.route = route.path;
     if (state.rate) refuseExceeded(state.rate);
-    const caller = callerOf(route, state);
+    const caller = route.level === 'none' ? null : callerOf(route, state);
     const input = await readInput(route, req);
     if (caller) requireGranted(caller, input.params.sessionId);
     const answer = await route.handler({ ...input, caller, signal: state.signal });
@@ -33,15 +33,15 @@ function refuseEnded({ reason }: AbortSignal): void {
   if (reason instanceof ApiError) throw reason;
 }
 
-function callerOf(route: Route, state: RequestState): Caller | null {
-  if (route.level === 'none') return null;
-  if (!state.caller) throw state.callerFailure;
-  requirePermission(state.caller, route);
-  return state.caller;
+/** @throws ApiError that says why there is none, or why this one may not. */
+export function callerOf(access: Access, { caller, callerFailure }: RequestState): Caller {
+  if (!caller) throw callerFailure;
+  requirePermission(caller, access);
+  return caller;
 }
 
 /** PostgreSQL refuses NUL in a text; no id has one, so such an id is merely unknown. */
-function idsOf(req: Request): Record<string, string> {
+export function idsOf(req: Request): Record<string, string> {
   const params = Object.entries(req.params as Record<string, string>);
   return Object.fromEntries(params.map(([name, value]) => [name, value.replaceAll('\0', '?')]));
 }

@@ -5,6 +5,7 @@ import type { Express } from 'express';
 import { type Connections, trackConnections } from './connections.ts';
 import type { OpenCalls } from './open-calls.ts';
 import { answerClientError } from './socket-errors.ts';
+import { serveUpgrades } from './upgrade.ts';
 
 const LIMITS = {
   /** Longer than the idle time of usual load balancers (60 s): the side that reuses a connection must not close it. */
@@ -26,7 +27,7 @@ export interface HttpServer {
   /** The real one when 0 was asked for. */
   port: number;
   url: string;
-  /** For upgrades to WebSocket. */
+  /** Node's own, for what it is set to. */
   server: Server;
   /** Stops accepting, ends open streams, answers waiting calls, and resolves when no connection is left. */
   close(): Promise<void>;
@@ -42,6 +43,7 @@ export async function listen(app: Express, { host, port }: ListenOptions): Promi
   // `requireHostHeader` would answer without our envelope; the app checks it.
   const server = createServer({ ...LIMITS, requireHostHeader: false }, app);
   const connections = trackConnections(server);
+  serveUpgrades(server);
   server.on('clientError', answerClientError);
   // An expectation that we do not know is no reason to refuse, and Node's own refusal has no envelope.
   server.on('checkExpectation', app);
@@ -87,7 +89,7 @@ function explained(error: NodeJS.ErrnoException, host: string, port: number): Er
 
 function close(server: Server, connections: Connections, app: Express): Promise<void> {
   return new Promise((resolve) => {
-    const cutOff = setTimeout(() => server.closeAllConnections(), CLOSE_GRACE_MS);
+    const cutOff = setTimeout(connections.destroy, CLOSE_GRACE_MS);
     server.close(() => {
       clearTimeout(cutOff);
       resolve();

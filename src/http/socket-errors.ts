@@ -34,7 +34,7 @@ const MALFORMED: Refusal = {
 };
 
 /** The answer whose turn it is on this socket, if any: Node keeps it here. */
-const answerOn = (socket: Duplex): ServerResponse | null =>
+export const answerOn = (socket: Duplex): ServerResponse | null =>
   (socket as Duplex & { _httpMessage?: ServerResponse | null })._httpMessage ?? null;
 
 export function answerClientError(error: NodeJS.ErrnoException, socket: Duplex): void {

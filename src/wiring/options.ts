@@ -33,6 +33,7 @@ export interface ApiOptions extends CoreOptions {
     syncWaitMs: number;
     rateLimitPerMinute: number;
     trustedProxies: string[];
+    corsOrigins: string[];
   };
 }
 

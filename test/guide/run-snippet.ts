@@ -25,6 +25,7 @@ export interface Outcome {
 }
 
 export const GUIDE_HOST = 'https://api.openclaw.com';
+const GUIDE_SOCKET_HOST = GUIDE_HOST.replace('http', 'ws');
 const TIMEOUT_MS = 60_000;
 
 export async function runSnippet({ url, preamble, code, report = [], timeoutMs }: Program): Promise<Outcome> {
@@ -32,7 +33,8 @@ export async function runSnippet({ url, preamble, code, report = [], timeoutMs }
   const file = join(directory, 'snippet.mjs');
   // Over a channel of its own, so that standard output is the snippet's.
   const handBack = report.length > 0 ? `process.send({ ${report.join(', ')} });` : '';
-  writeFileSync(file, [preamble, code.replaceAll(GUIDE_HOST, url), handBack].join('\n'));
+  const local = code.replaceAll(GUIDE_HOST, url).replaceAll(GUIDE_SOCKET_HOST, url.replace('http', 'ws'));
+  writeFileSync(file, [preamble, local, handBack].join('\n'));
   try {
     return await runFile(file, timeoutMs ?? TIMEOUT_MS);
   } finally {

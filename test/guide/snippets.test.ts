@@ -1,5 +1,7 @@
 // The integration guide is the contract: each of its snippets for what is built runs here, unchanged but for the host.
+import { join } from 'node:path';
 import { eventually } from '../support/api-client.ts';
+import { PROJECT_DIR } from '../support/built.ts';
 import { cleanUp, run, type ServerProcess, startServer } from '../support/process.ts';
 import { GUIDE_HOST, type Outcome, runSnippet } from './run-snippet.ts';
 import { guideIsHere, SNIPPET_NAMES, type SnippetName, snippet } from './snippets.ts';
@@ -364,9 +366,54 @@ suite(TITLE, () => {
     });
   });
 
+  describe('WebSocket connections', () => {
+    const library = `import WebSocket from '${join(PROJECT_DIR, 'node_modules', 'ws', 'wrapper.mjs')}';`;
+    /** Around the snippets: the reader's own tool, and when to send and to leave. */
+    const program = (given: string) => ({
+      url: server.url,
+      preamble: `${library}\n${given}\nconst handleToolCall = ({ name, parameters }) => console.log(name, parameters);`,
+      code: `${snippet('handleEvent')}
+        ${snippet('connectSocket')}
+        const seen = (isSo) => new Promise((resolve) =>
+          ws.on('message', (data) => { if (isSo(JSON.parse(data))) resolve(); }));
+        const answered = seen(({ type }) => type === 'message');
+        await new Promise((resolve) => ws.on('open', resolve));
+        ${snippet('sendOverSocket')}
+        await answered;
+        ws.close();`,
+    });
+
+    it('the client connects, sends, prints the answer as it comes, and leaves', async () => {
+      const { id: sessionId } = await server.api.session();
+      const outcome = await runSnippet(program(given({ sessionId })));
+      const [, reply] = (await server.api.get(`/v1/sessions/${sessionId}/messages`)).body.data;
+      expect(reply).toMatchObject({ role: 'assistant', status: 'completed' });
+      const lines = ['Connected to session', 'AI started responding', reply.content, 'Response complete'];
+      const stdout = `${[...lines, 'Connection closed'].join('\n')}\n`;
+      expect(outcome).toMatchObject({ code: 0, stdout, stderr: '' });
+    });
+
+    it('the handler is handed the calls of tools, and told of errors', async () => {
+      const tools = [{ name: 'get_customer_orders', description: 'Looks up orders' }];
+      const { id: sessionId } = await server.api.session({ tools });
+      const { code, ...rest } = program(given({ sessionId }));
+      const ask = (content: string) => code.replace('Hello, can you help me with something?', content);
+      const called = await runSnippet({ ...rest, code: ask('use tool get_customer_orders {"limit":1}') });
+      expect(called).toMatchObject({ code: 0, stderr: '' });
+      expect(called.stdout).toContain('get_customer_orders { limit: 1 }\n');
+
+      const other = await server.api.session();
+      const failing = program(given({ sessionId: other.id }));
+      const failed = await runSnippet({
+        ...failing,
+        code: failing.code.replace('Hello, can you help me with something?', '[[status=400]]'),
+      });
+      expect(failed.stderr).toMatch(/^Error: \S/);
+    });
+  });
+
   // Chapters whose calls are not built yet.
   it.todo('Attaching files');
   it.todo('Webhooks and their signatures');
-  it.todo('WebSocket connections');
   it.todo('The Node.js and Python SDKs');
 });

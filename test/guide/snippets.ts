@@ -26,6 +26,11 @@ const MARKS = {
   customTool: ['const customTool = {', 'body: JSON.stringify(customTool)\n});'],
   handleToolCall: ['const toolCall = event.tool_call;', ');\n}'],
   handleEvent: ['function handleEvent(event) {', "console.error('Error:', event.message);\nbreak;\n}\n}"],
+  connectSocket: [
+    'const ws = new WebSocket(',
+    "ws.on('close', () => {\nconsole.log('Connection closed');\n});",
+  ],
+  sendOverSocket: ['ws.send(JSON.stringify({', '}));'],
   rateLimitHeaders: ['X-RateLimit-Limit: 1000', 'X-RateLimit-Reset: 1708423200'],
   apiCallWithRetry: [
     'async function apiCallWithRetry(fn, maxRetries = 3) {',

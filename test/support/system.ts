@@ -72,6 +72,7 @@ export async function startTestSystem(options: TestSystemOptions = {}): Promise<
         syncWaitMs: 20_000,
         rateLimitPerMinute: 1_000_000,
         trustedProxies: [],
+        corsOrigins: [],
         showPreviews: true,
         sweepIntervalMs: 200,
         ...options.settings,

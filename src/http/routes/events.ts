@@ -6,24 +6,14 @@ import { eventBodyNamed } from '../../contracts/event-body.ts';
 import { EVENT_TYPES, Event, type SessionEvent } from '../../contracts/events.ts';
 import type { Position } from '../../services/ports.ts';
 import { defineRoute, json, logStream, type Route } from '../define-route.ts';
-import { commaList, documentedAsInteger, namesParameter, pageParameters } from '../query-types.ts';
+import { commaList, namesParameter, pageParameters, SEQ, seqParameter } from '../query-types.ts';
 import type { RouteDeps } from './deps.ts';
-
-/** So many digits are exact in a double, and no log gets as long. */
-const SEQ_DIGITS_MAX = 15;
-
-const SEQ = new RegExp(`^\\d{1,${SEQ_DIGITS_MAX}}$`);
 
 const ListEventsQuery = z.strictObject({
   ...pageParameters,
   // The log is read forwards only: a reader that goes back has already seen it.
   order: z.literal('asc').optional(),
-  after: z
-    .string()
-    .regex(SEQ, 'must be the seq of an event, or 0 for the start')
-    .transform(Number)
-    .optional()
-    .meta(documentedAsInteger({ minimum: 0, maximum: 10 ** SEQ_DIGITS_MAX - 1 })),
+  after: seqParameter.optional(),
   types: commaList(EVENT_TYPES).optional(),
   message_id: z.string().min(1).max(100).optional(),
   names: namesParameter('log'),

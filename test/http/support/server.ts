@@ -49,6 +49,7 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
     settings: {
       rateLimitPerMinute: options.rateLimitPerMinute ?? 100_000,
       trustedProxies: options.trustedProxies ?? [],
+      corsOrigins: [],
       version: '0.1.0',
       cursorSecret: Buffer.alloc(32, 7),
       syncWaitSeconds: 240,

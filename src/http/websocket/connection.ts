@@ -1,0 +1,97 @@
+// The life of one WebSocket: what goes out, what comes in, whether its peer is still there, and how it ends.
+import type { Logger } from 'pino';
+import { WebSocket } from 'ws';
+import { ApiError, notFound } from '../../contracts/errors.ts';
+import { eventBodyNamed } from '../../contracts/event-body.ts';
+import type { EventNames } from '../../contracts/events.ts';
+import { CLOSE_CODES } from '../../contracts/frames.ts';
+import type { Caller, Services } from '../../services/ports.ts';
+import type { CountCall } from '../rate-limit.ts';
+import { createAnswerFrames, errorFrame, openingFrame } from './answer-frames.ts';
+import { readFrames } from './inbox.ts';
+import { createOutbox } from './outbox.ts';
+import { createSubscriptions, type Followed } from './subscriptions.ts';
+
+/**
+ * Proxies close what is silent for a minute (nginx, AWS). A peer from which nothing has come at the second look is gone, or
+ * takes nothing: it is let go after 30 s, and cut off 5 s later if it does not answer the close.
+ */
+const PING_EVERY_MS = 15_000;
+
+export interface ConnectionDeps {
+  services: Services;
+  count: CountCall;
+  log: Logger;
+}
+
+export interface Connection {
+  caller: Caller;
+  /** Of the request that became this connection. */
+  requestId: string;
+  /** The session of the path, followed from where the client wants. */
+  first: Followed;
+  names: EventNames;
+  /** Aborts when the connection is closed, the server stops, or the key has ended: then with its refusal. */
+  signal: AbortSignal;
+}
+
+export async function serveConnection(
+  socket: WebSocket,
+  deps: ConnectionDeps,
+  connection: Connection,
+): Promise<void> {
+  const { caller, requestId, first, names, signal } = connection;
+  const { sessionId } = first;
+  const outbox = createOutbox(socket);
+  const subscriptions = createSubscriptions({
+    signal,
+    deliver: (event) => outbox.send(eventBodyNamed(event, names)),
+    deleted(id) {
+      if (id === sessionId) end(socket, CLOSE_CODES.sessionDeleted, 'The session was deleted');
+      else void outbox.send(errorFrame(notFound(`session: ${id} was deleted`), null));
+    },
+    failed(error) {
+      deps.log.error({ err: error, request_id: requestId }, 'a followed session could not be read');
+      end(socket, CLOSE_CODES.internalError, 'The log could not be read; connect again with your cursor');
+    },
+  });
+  endWith(signal, socket);
+  keepAlive(socket);
+  // What a client sends against the protocol ends its connection with the right code; nobody here is at fault.
+  socket.on('error', (error) => deps.log.debug({ err: error, request_id: requestId }, 'a WebSocket failed'));
+  const answer = createAnswerFrames({ ...deps, caller, sessionId, requestId, outbox, subscriptions });
+  await outbox.send(openingFrame(sessionId, first.tailSeq));
+  subscriptions.begin(first);
+  readFrames(socket, answer);
+}
+
+function end(socket: WebSocket, code: number, reason: string): void {
+  if (socket.readyState === WebSocket.OPEN) socket.close(code, reason);
+}
+
+function endWith(signal: AbortSignal, socket: WebSocket): void {
+  const ended = () => {
+    const { reason } = signal;
+    if (reason instanceof ApiError) end(socket, CLOSE_CODES.keyEnded, reason.message);
+    else end(socket, CLOSE_CODES.stopping, 'The server stops; connect again with your cursor');
+  };
+  if (signal.aborted) ended();
+  else signal.addEventListener('abort', ended);
+}
+
+/** Whom we do not read just now can't show that it is there. */
+function keepAlive(socket: WebSocket): void {
+  let hasSpoken = true;
+  const spoke = () => {
+    hasSpoken = true;
+  };
+  const look = () => {
+    if (!hasSpoken && !socket.isPaused)
+      return end(socket, CLOSE_CODES.tooSlow, 'You take nothing; connect again with your cursor');
+    hasSpoken = false;
+    socket.ping();
+  };
+  const looks = setInterval(look, PING_EVERY_MS);
+  socket.on('pong', spoke).on('message', spoke);
+  socket.once('close', () => clearInterval(looks));
+}

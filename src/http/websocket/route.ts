@@ -1,0 +1,57 @@
+// GET /v1/sessions/:sessionId/ws: lets a client in by the checks of every route, and makes its request a WebSocket.
+import type { RequestHandler } from 'express';
+import { z } from 'zod';
+import { ApiError } from '../../contracts/errors.ts';
+import { requireGranted } from '../authenticate.ts';
+import type { Access } from '../define-route.ts';
+import { requireOrigin } from '../origins.ts';
+import { readQuery } from '../query.ts';
+import { namesParameter, seqParameter } from '../query-types.ts';
+import { refuseExceeded } from '../rate-limit.ts';
+import { stateOf } from '../request-state.ts';
+import { callerOf, idsOf } from '../run-route.ts';
+import { wantsWebSocket } from '../upgrade.ts';
+import { parseInput, QUERY } from '../validation.ts';
+import { type ConnectionDeps, serveConnection } from './connection.ts';
+import { completeHandshake } from './handshake.ts';
+import { followSession } from './subscriptions.ts';
+
+export const SOCKET_PATH = '/v1/sessions/:sessionId/ws';
+
+const ACCESS = { level: 'read-only', clientScope: 'read' } satisfies Access;
+
+const SocketQuery = z.strictObject({
+  after: seqParameter.optional(),
+  names: namesParameter('stream'),
+});
+
+interface SocketDeps extends ConnectionDeps {
+  corsOrigins: readonly string[];
+}
+
+export function openSocket({ corsOrigins, ...deps }: SocketDeps): RequestHandler {
+  return async (req, res) => {
+    const state = stateOf(res);
+    state.route = SOCKET_PATH;
+    if (state.rate) refuseExceeded(state.rate);
+    const caller = callerOf(ACCESS, state);
+    requireOrigin(req, corsOrigins);
+    const { after = null, names } = parseInput(SocketQuery, readQuery(req.url), QUERY);
+    if (!wantsWebSocket(req)) throw noHandshake();
+    const { sessionId = '' } = idsOf(req);
+    requireGranted(caller, sessionId);
+    const first = await followSession(deps.services.events, caller, sessionId, after);
+    const socket = completeHandshake(req, res);
+    const { requestId, signal } = state;
+    if (socket) await serveConnection(socket, deps, { caller, requestId, first, names, signal });
+  };
+}
+
+const noHandshake = () =>
+  new ApiError(
+    'invalid_request',
+    "This address is for WebSockets: the 'Upgrade: websocket' header is required",
+    {
+      param: 'Upgrade',
+    },
+  );
