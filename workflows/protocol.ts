@@ -114,7 +114,7 @@ export interface SessionState {
   handled: string[];
   /** Replies to stop, by name: their turn may not have begun yet. Bounded. */
   interrupts: string[];
-  /** Calls whose result came before this workflow knew of them. Bounded. */
+  /** Calls whose result has come since the store last said which are open. Bounded. */
   results?: string[];
   /** The last turns in words, for the Temporal UI. */
   outline: string[];

@@ -111,18 +111,19 @@ function turnPutOff(
   return { ...state, running: null, queue: inOrder([message, ...others, ...back]), handled };
 }
 
-/** Results that came before their calls were known; more than one step makes. */
+/** Results remembered; more than one step makes. */
 export const EARLY_RESULTS_MAX = 500;
 
-/** A result has come: for a call that the turn waits for, or for one that this workflow has yet to hear of. */
+/**
+ * A result has come: for a call that the turn waits for, or for one that this workflow has yet to hear of. Either is
+ * remembered until the store's next word: that one may be older than the result, and name the call as open.
+ */
 export function resultArrived(state: SessionState, callId: string): SessionState {
   const { running } = state;
-  if (running?.calls?.some((call) => call.callId === callId)) {
-    const calls = running.calls.filter((call) => call.callId !== callId);
-    return { ...state, running: { ...running, calls } };
-  }
   if (!running || state.results?.includes(callId)) return state;
-  return { ...state, results: [...(state.results ?? []), callId].slice(-EARLY_RESULTS_MAX) };
+  const results = [...(state.results ?? []), callId].slice(-EARLY_RESULTS_MAX);
+  const calls = running.calls?.filter((call) => call.callId !== callId);
+  return { ...state, running: { ...running, ...(calls ? { calls } : {}) }, results };
 }
 
 /** A step is complete; the turn waits for the results of its calls. */

@@ -155,7 +155,6 @@ function stepOn(run: Run): RunningTurn {
 /** Starts the built-in tools that are called and don't run yet. */
 function createToolRunner(run: Run, scope: wf.CancellationScope) {
   const started = new Set<string>();
-  const done = new Set<string>();
   const taskQueue = toolsTaskQueue(wf.workflowInfo().taskQueue);
 
   async function runTool(reply: ReplyInput, { callId, name }: PendingCall): Promise<void> {
@@ -167,16 +166,12 @@ function createToolRunner(run: Run, scope: wf.CancellationScope) {
       if (!(error instanceof wf.ActivityFailure)) throw error;
       await store.failToolCall({ ...call, reason: describe(error) });
     }
-    done.add(callId);
     transition(run, (state) => resultArrived(state, callId));
   }
 
   return (reply: ReplyInput): void => {
     for (const call of run.state?.running?.calls ?? []) {
-      if (!call.isBuiltIn) continue;
-      // A look at the store that is older than the result has named the call once more.
-      if (done.has(call.callId)) transition(run, (state) => resultArrived(state, call.callId));
-      if (started.has(call.callId)) continue;
+      if (!call.isBuiltIn || started.has(call.callId)) continue;
       started.add(call.callId);
       // An error of our own code stalls the task, as anywhere: the SDK looks after rejections that nobody handles.
       void runTool(reply, call);

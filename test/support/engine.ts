@@ -1,7 +1,7 @@
 // The store, a real Temporal worker and the simulator in this process, without HTTP: every part is in the test's hands.
 import { Client } from '@temporalio/client';
 import { pino } from 'pino';
-import { createActivities } from '../../activities/index.ts';
+import { type Activities, createActivities } from '../../activities/index.ts';
 import { randomText } from '../../src/ids.ts';
 import { createAnthropicModel } from '../../src/models/anthropic.ts';
 import type { Model } from '../../src/models/port.ts';
@@ -12,6 +12,7 @@ import { engineSession } from '../../src/services/signals.ts';
 import { connectTemporal } from '../../src/temporal/connection.ts';
 import { createSessionGateway } from '../../src/temporal/session-gateway.ts';
 import { type SessionWorker, startWorkers } from '../../src/temporal/worker.ts';
+import type { ToolRegistry } from '../../src/tools/registry.ts';
 import type { MessageSignal, SessionState } from '../../workflows/protocol.ts';
 import { rebuild, rebuildable } from '../../workflows/session-state.ts';
 import { eventually } from './api-client.ts';
@@ -27,6 +28,10 @@ export interface TestEngineOptions {
   showPreviews?: boolean;
   /** Instead of the simulator behind the real adapter. */
   model?: Model;
+  /** The tools that workers run, instead of the product's. */
+  registry?: ToolRegistry;
+  /** What the worker runs instead of these activities. */
+  around?: (activities: Activities) => Partial<Activities>;
   /** The worker is started by the test. */
   idle?: boolean;
   now?: () => number;
@@ -68,12 +73,14 @@ export async function startTestEngine(options: TestEngineOptions = {}) {
   const store = await openTestStore({ now, engine: lossy(gateway, lost), showPreviews, worker: identity });
   const simulator = await startSimulator({ echoOnly: true, tokenMs: 0 });
   const adapter = createAnthropicModel({ apiKey: 'test', baseUrl: simulator.url });
-  const { turns, log, rows: messages, catalogue, checker, registry } = store;
-  const activities = createActivities({
+  const { turns, log, rows: messages, catalogue, checker } = store;
+  const registry = options.registry ?? store.registry;
+  const own = createActivities({
     ...{ model: options.model ?? adapter, turns, log, messages, catalogue, checker, registry, showPreviews },
     worker: identity,
     isUnderWay: gateway.isUnderWay,
   });
+  const activities = { ...own, ...options.around?.(own) };
   let worker: SessionWorker | undefined;
 
   async function startWorker(): Promise<void> {

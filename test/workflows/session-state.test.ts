@@ -9,8 +9,11 @@ import {
   INTERRUPTS_MAX,
   interruptAsked,
   messageArrived,
+  nextStep,
   OUTLINE_MAX,
   rebuild,
+  resultArrived,
+  toolsCalled,
   turnFinished,
   turnStarted,
 } from '../../workflows/session-state.ts';
@@ -231,6 +234,32 @@ describe('a message that interrupts', () => {
     const state = messageArrived(later, signal);
     expect(state.running).toMatchObject({ replyId: 'msg_r2' });
     expect(state.interrupts).not.toContain('msg_r2');
+  });
+});
+
+describe('the results of a step', () => {
+  const call = (callId: string) => ({ callId, name: callId, expiresAtMs: null });
+  const looked = (state: SessionState, ...ids: string[]) =>
+    toolsCalled(state, { kind: 'tools', step: 1, calls: ids.map(call) });
+  const waiting = (state: SessionState) => state.running?.calls?.map(({ callId }) => callId);
+  const running = turnStarted(arrived(FRESH, 1));
+
+  test('are missing until they come, in any order, also before the step is known', () => {
+    const early = looked(resultArrived(running, 'b'), 'a', 'b', 'c');
+    expect(waiting(early)).toEqual(['a', 'c']);
+    expect(waiting(resultArrived(resultArrived(early, 'c'), 'c'))).toEqual(['a']);
+  });
+
+  test('that came after the store was looked at are not missed again by what was seen', () => {
+    const asked = looked(running, 'a', 'b');
+    const answered = resultArrived(asked, 'b');
+    expect(waiting(looked(answered, 'a', 'b'))).toEqual(['a']);
+    expect(waiting(resultArrived(looked(answered, 'a', 'b'), 'a'))).toEqual([]);
+  });
+
+  test('of a step are forgotten with the next one', () => {
+    const second = looked(nextStep(resultArrived(looked(running, 'a'), 'a')), 'b');
+    expect(second).toMatchObject({ running: { step: 1, calls: [call('b')] }, results: [] });
   });
 });
 
