@@ -412,6 +412,32 @@ suite(TITLE, () => {
     });
   });
 
+  it('Configuring webhooks makes one, which is queued the events of a turn that it has asked for', async () => {
+    await runs('createWebhook');
+    const { data } = (await server.api.get('/v1/webhooks')).body;
+    expect(data).toMatchObject([
+      {
+        url: 'https://your-app.com/webhooks/openclaw',
+        events: ['message.completed', 'tool.called', 'session.ended'],
+        status: 'enabled',
+      },
+    ]);
+    const session = await server.api.session();
+    const reply = await server.api.send(session.id, 'Hello');
+    await server.api.post(`/v1/sessions/${session.id}/complete`);
+    const path = `/v1/webhooks/${data[0].id}/deliveries?order=asc`;
+    const deliveries = (await server.api.get(path)).body.data;
+    expect(deliveries.map((each: { event_type: string }) => each.event_type)).toEqual([
+      'message.completed',
+      'session.ended',
+    ]);
+    expect(JSON.parse(deliveries[0].body)).toMatchObject({
+      type: 'message.completed',
+      message: { id: reply.id },
+    });
+    await server.api.delete(`/v1/webhooks/${data[0].id}`);
+  });
+
   // Chapters whose calls are not built yet.
   it.todo('Attaching files');
   it.todo('Webhooks and their signatures');
