@@ -12,7 +12,7 @@ const DELIVERIES_PER_INSERT = 1_000;
 
 type Endpoint = Pick<WebhookRow, 'id' | 'account_id' | 'events' | 'filter'>;
 type Matched = Pick<SessionRow, 'id' | 'metadata'>;
-type WebhookEvent = SessionEvent & { type: WebhookEventType };
+export type WebhookEvent = SessionEvent & { type: WebhookEventType };
 
 const wants = (names: readonly string[], type: WebhookEventType): boolean =>
   names.includes(EVERY_EVENT) || names.includes(type);
@@ -25,10 +25,13 @@ function matches({ session_id, metadata }: WebhookFilter, session: Matched): boo
   return entries.every(([key, value]) => Object.hasOwn(has, key) && has[key] === value);
 }
 
+export const passes = ({ filter }: Pick<Endpoint, 'filter'>, session: Matched): boolean =>
+  filter === null || matches(JSON.parse(filter), session);
+
 /** The endpoints' names of events, parsed once; only of those whose filter the session passes. */
 const listeners = (endpoints: readonly Endpoint[], session: Matched) =>
   endpoints
-    .filter(({ filter }) => filter === null || matches(JSON.parse(filter), session))
+    .filter((endpoint) => passes(endpoint, session))
     .map(({ events, ...endpoint }) => ({ ...endpoint, names: JSON.parse(events) as string[] }));
 
 const newDelivery = (
@@ -57,7 +60,7 @@ const newDelivery = (
 });
 
 /** One row for each event and each endpoint that wants it. */
-function deliveriesOf(
+export function deliveriesOf(
   endpoints: readonly Endpoint[],
   session: Matched,
   events: readonly WebhookEvent[],

@@ -42,7 +42,7 @@ export type SessionLog = ReturnType<typeof createSessionLog>;
 /** Rows of one INSERT: seven columns each stay below SQLite's bound on parameters. */
 const EVENTS_PER_INSERT = 1_000;
 
-const toEvent = (row: EventRow): SessionEvent => ({
+export const toEvent = (row: EventRow): SessionEvent => ({
   id: row.id,
   seq: Number(row.seq),
   type: row.type,

@@ -3,6 +3,7 @@ import type { Transaction } from 'kysely';
 import type { DeliveryStatus } from '../contracts/webhooks.ts';
 import { insertDeliveries } from './delivery-rows.ts';
 import { type Keyset, page } from './keyset.ts';
+import { findMissed, queueMissed, type TimeRange } from './missed-events.ts';
 import type { DeliveryRow, Tables, WebhookPatch, WebhookRow } from './schema.ts';
 import { locked, type Store } from './store.ts';
 
@@ -112,33 +113,28 @@ function requeue(
       .updateTable('deliveries')
       .set({ ...AGAIN, next_attempt_at: now })
       .where('id', '=', id)
+      .where('body', '<>', '')
       .execute();
     return 'queued';
   });
 }
 
-/** When the events of deliveries happened, in milliseconds; the end is exclusive. */
-export interface TimeRange {
-  fromMs: number;
-  toMs: number;
-}
-
 interface Replaying extends TimeRange {
-  webhookId: string;
   max: number;
   now: number;
 }
 
-/** Queues again what was sent of a time, whatever became of it. @returns how many; null when they are more than `max`. */
+/** Queues again what was queued of a time, whatever became of it. @returns how many; null when they are more than `max`. */
 function requeueRange(
   store: Store,
-  { webhookId, fromMs, toMs, max, now }: Replaying,
+  { id }: WebhookRow,
+  { fromMs, toMs, max, now }: Replaying,
 ): Promise<number | null> {
   return store.db.transaction().execute(async (rows) => {
     const found = await rows
       .selectFrom('deliveries')
       .select('id')
-      .where('webhook_id', '=', webhookId)
+      .where('webhook_id', '=', id)
       .where('created_at', '>=', fromMs)
       .where('created_at', '<', toMs)
       .where('session_id', 'is not', null)
@@ -146,15 +142,28 @@ function requeueRange(
       .limit(max + 1)
       .execute();
     if (found.length > max) return null;
-    const ids = found.map(({ id }) => id);
+    const ids = found.map((row) => row.id);
     for (let from = 0; from < ids.length; from += IDS_PER_UPDATE)
       await rows
         .updateTable('deliveries')
         .set({ ...AGAIN, next_attempt_at: now })
         .where('id', 'in', ids.slice(from, from + IDS_PER_UPDATE))
+        .where('body', '<>', '')
         .execute();
     return ids.length;
   });
+}
+
+/**
+ * Queues everything that the webhook was sent, or would have been sent had it been enabled, of a time.
+ * @returns how many; null when they are more than `max`: then nothing is queued.
+ */
+async function replay(store: Store, webhook: WebhookRow, range: Replaying): Promise<number | null> {
+  const missed = await findMissed(store.db, { webhook, ...range });
+  if (missed.length > range.max) return null;
+  const queued = await requeueRange(store, webhook, { ...range, max: range.max - missed.length });
+  if (queued === null) return null;
+  return queued + (await queueMissed(store.db, webhook, missed, range.now));
 }
 
 /** Removes an endpoint; what was to be sent to it is not. @returns false when there is none. */
@@ -210,7 +219,7 @@ export function createWebhooksStore(store: Store) {
     getWebhook,
     insertDelivery,
     requeue: (owned: Owned & { now: number }, first: InTransaction) => requeue(store, owned, first),
-    requeueRange: (range: Replaying) => requeueRange(store, range),
+    replay: (webhook: WebhookRow, range: Replaying) => replay(store, webhook, range),
     listWebhooks,
     getDelivery,
     listDeliveries,

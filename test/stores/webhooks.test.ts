@@ -1,5 +1,5 @@
 // What is queued for webhooks: with its event or not at all (acceptance test 14), and until it is no longer wanted.
-import { eventBody } from '../../src/contracts/event-body.ts';
+import { eventBody, webhookBody } from '../../src/contracts/event-body.ts';
 import { WEBHOOK_EVENTS } from '../../src/contracts/events.ts';
 import { openTestStore, replyOf, type TestStore, writerOf } from '../support/store.ts';
 
@@ -248,6 +248,38 @@ describe('sending again', () => {
     expect(pending.map(({ created_at }) => Number(created_at)).sort()).toEqual([times[1], times[2]]);
     expect((await rowsOf(other.id)).every(({ status }) => status === 'delivered')).toBe(true);
     await expect(replay(hook.id, times[1]!, times[1]!)).rejects.toMatchObject({ options: { param: 'to' } });
+  });
+
+  test('a range has what it would have been sent while it was disabled, once, and nothing older than itself', async () => {
+    const before = await store.createSession();
+    clock += 60_000;
+    const hook = await store.createWebhook({
+      events: ['session.created', 'session.updated'],
+      filter: { metadata: { team: 'blue' } },
+    });
+    const set = (status: 'enabled' | 'disabled') =>
+      store.services.webhooks.update(store.caller, hook.id, { status }, null);
+    await store.sessions.update(store.caller, before, { metadata: { team: 'blue' } });
+    await set('disabled');
+    clock += 60_000;
+    const missed = await store.createSession({ metadata: { team: 'blue' } });
+    await store.createSession({ metadata: { team: 'red' } });
+    await store.send(missed);
+    clock += 60_000;
+    await set('enabled');
+    const events = await store.events(missed);
+    expect(await replay(hook.id, 0, Date.now() + clock)).toEqual({ count: 2 });
+    const rows = await rowsOf(hook.id);
+    expect(
+      rows.map(({ session_id, event_type, status, owner }) => [session_id, event_type, status, owner]),
+    ).toEqual([
+      [missed, 'session.created', 'pending', 'endpoint'],
+      [before, 'session.updated', 'pending', 'endpoint'],
+    ]);
+    expect(rows[0]).toMatchObject({ event_id: events[0]!.id, body: webhookBody(events[0]!) });
+    expect(Number(rows[0]!.created_at)).toBe(Date.parse(events[0]!.created_at));
+    expect(await replay(hook.id, 0, Date.now() + clock)).toEqual({ count: 2 });
+    expect(await rowsOf(hook.id)).toHaveLength(2);
   });
 });
 

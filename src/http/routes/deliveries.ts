@@ -75,7 +75,8 @@ const replayDeliveries = ({ services: { deliveries } }: RouteDeps) =>
     operationId: 'replayDeliveries',
     summary: 'Send all deliveries of a time again',
     description:
-      'Those whose events happened from `from` on and before `to`, delivered or not, at most 10,000 at once.',
+      'Those whose events happened from `from` on and before `to`, delivered or not, and those that were not queued ' +
+      'because the webhook was disabled; at most 10,000 at once.',
     tag,
     body: ReplayDeliveries,
     response: Replayed,

@@ -10,7 +10,7 @@ import type { Caller, DeliveriesService } from '../ports.ts';
 import { byCreation, creationOf, sliceOf } from '../slices.ts';
 import { ownedBy, visibleWebhook } from './access.ts';
 
-/** Of one replay: they are queued in one transaction, which others wait for. */
+/** Of one replay, so that its transactions stay short. */
 const REPLAYED_MAX = 10_000;
 
 export interface DeliveriesDeps {
@@ -64,9 +64,9 @@ export function createDeliveries({ webhooks, db, once, now }: DeliveriesDeps): D
     keep: Keep,
   ): Promise<Replayed> {
     const range = rangeOf(body);
-    const { status } = await visibleWebhook(webhooks, caller, webhookId);
-    if (status === 'disabled') throw disabled();
-    const count = await webhooks.requeueRange({ webhookId, ...range, max: REPLAYED_MAX, now: now() });
+    const webhook = await visibleWebhook(webhooks, caller, webhookId);
+    if (webhook.status === 'disabled') throw disabled();
+    const count = await webhooks.replay(webhook, { ...range, max: REPLAYED_MAX, now: now() });
     if (count === null) throw tooMany();
     // Should the key get lost with this process, its retry sends again: at least once, with the same ids.
     await db.transaction().execute((rows) => keep(rows, String(count)));
