@@ -43,7 +43,10 @@ export interface Engine {
   isRunning(sessionId: string): Promise<boolean>;
   /** Whether Temporal still waits for this attempt: its run is open, and nothing has cancelled or replaced it. */
   isUnderWay(attempt: Attempt & { sessionId: string }): Promise<boolean>;
-  /** Ends an attempt whose worker is gone, so that the next one starts now. @returns false when it is not under way. */
+  /**
+   * Ends an attempt whose worker is gone, so that the next one starts now; also a later one that this worker was given and
+   * does not open. @returns false when none is under way.
+   */
   failAttempt(lost: LostAttempt): Promise<boolean>;
   /** Ends what any other worker has taken of a session, so that this one gets it now; for when all others are known to be gone. */
   takeOver(sessionId: string, worker: string): Promise<void>;

@@ -32,9 +32,31 @@ type PendingActivity = ReturnType<typeof attemptsUnderWay>[number];
 
 /** When Temporal last heard of the attempt. */
 function heardOfAt({ lastHeartbeatTime, lastStartedTime }: PendingActivity): number {
-  const seconds = [lastHeartbeatTime, lastStartedTime].map((time) => Number(time?.seconds ?? 0));
-  return Math.max(...seconds) * 1_000;
+  const times = [lastHeartbeatTime, lastStartedTime].map(
+    (time) => Number(time?.seconds ?? 0) * 1_000 + (time?.nanos ?? 0) / 1_000_000,
+  );
+  return Math.max(...times);
 }
+
+/** The attempt itself, in the worker itself. */
+const isVery = (attempt: LostAttempt) => (pending: PendingActivity) =>
+  pending.activityId === attempt.activityId &&
+  pending.lastWorkerIdentity === attempt.worker &&
+  pending.attempt === attempt.attempt;
+
+/**
+ * A worker that lives opens what it is given in milliseconds, and has a new lease with that. Shorter than the sweep's urgent
+ * interval, so that its next look finds who has not.
+ */
+const OPENED_WITHIN_MS = 400;
+
+/**
+ * The attempt itself, or a later one that this worker was given and has not opened:
+ * the open polls of one that is stopped live on, and each may take what was just taken from it.
+ */
+const isLost = (lost: LostAttempt) => (pending: PendingActivity) =>
+  isVery({ ...lost, attempt: pending.attempt ?? 0 })(pending) &&
+  (pending.attempt === lost.attempt || heardOfAt(pending) <= Date.now() - OPENED_WITHIN_MS);
 
 /** Temporal has lost the run, or what was taken has ended by itself in between: either way it is not under way. */
 export function notUnderWay(error: unknown): false {
@@ -60,19 +82,14 @@ export function createSessionAttempts(deps: SessionAttemptsDeps) {
   const { client, temporal } = deps;
   const end = createEndAttempt(deps);
 
-  /** Temporal must still wait for the very attempt, in the very worker. */
-  async function waitsFor(attempt: LostAttempt): Promise<boolean> {
+  async function waitsFor(attempt: LostAttempt, which: typeof isVery): Promise<boolean> {
     const handle = client.workflow.getHandle(workflowId(attempt.sessionId), attempt.runId);
     const description = await temporal.call(() => handle.describe());
-    return attemptsUnderWay(description).some(
-      (pending) =>
-        pending.activityId === attempt.activityId &&
-        pending.attempt === attempt.attempt &&
-        pending.lastWorkerIdentity === attempt.worker,
-    );
+    return attemptsUnderWay(description).some(which(attempt));
   }
 
-  const endIfUnderWay = async (lost: LostAttempt): Promise<boolean> => (await waitsFor(lost)) && end(lost);
+  const endIfUnderWay = async (lost: LostAttempt): Promise<boolean> =>
+    (await waitsFor(lost, isLost)) && end(lost);
 
   async function endSilent(sessionId: string, silentMs: number): Promise<void> {
     const description = await temporal.call(() =>
@@ -88,7 +105,7 @@ export function createSessionAttempts(deps: SessionAttemptsDeps) {
     async endSilentAttempts(sessionId: string, silentMs: number): Promise<void> {
       await endSilent(sessionId, silentMs).catch(notUnderWay);
     },
-    isUnderWay: (attempt: LostAttempt) => waitsFor(attempt).catch(notUnderWay),
+    isUnderWay: (attempt: LostAttempt) => waitsFor(attempt, isVery).catch(notUnderWay),
     failAttempt: (lost: LostAttempt) => endIfUnderWay(lost).catch(notUnderWay),
   };
 }

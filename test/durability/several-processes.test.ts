@@ -20,6 +20,11 @@ const ROUNDS = Number(process.env.DURABILITY_ROUNDS || (isLong ? 10 : 1));
 /** The aim for several workers: a lease counts as lost after 6 s, and somebody looks twice a second. */
 const AIM_MS = 7_000;
 const WORST_MS = 15_000;
+/**
+ * One that is stopped has its lease for 6 s as well. But its polls at Temporal live on, and a try may be given to one of them,
+ * or to several in turn; the next look of the sweep takes it back, half a second later. Two seconds for that, on a loaded machine.
+ */
+const STOPPED_AIM_MS = AIM_MS + 2_000;
 /** Beyond the lease and what follows from its loss; the long form is beyond every time-out there is. */
 const STOPPED_MS = isLong ? 90_000 : 9_000;
 /** Every lease is 6 s old when PostgreSQL is back. */
@@ -107,9 +112,9 @@ about(
       record({ table: 'several', rows: [row] });
     }
 
-    function expectSoon(taken: readonly number[]): void {
+    function expectSoon(taken: readonly number[], aimMs = AIM_MS): void {
       expect(taken.length).toBeGreaterThan(0);
-      expect(quantile(taken, 0.5)).toBeLessThanOrEqual(AIM_MS);
+      expect(quantile(taken, 0.5)).toBeLessThanOrEqual(aimMs);
       expect(quantile(taken, 1)).toBeLessThanOrEqual(WORST_MS);
     }
 
@@ -178,8 +183,8 @@ about(
         await eventually(isClosed, Boolean);
         await shared.untilReady();
         faults.push({ from, until: Date.now(), what: 'pause one', times: 1 });
-        expect(taken.length).toBeGreaterThan(0);
         tell(`one of two workers stopped for ${STOPPED_MS / 1_000} s while answers stream`, 1, taken);
+        expectSoon(taken, STOPPED_AIM_MS);
         await expectPromisesKept();
       },
       TEST_MS_MAX,

@@ -214,6 +214,14 @@ describe("another worker's attempt that does not renew its lease", () => {
     expect(await lookFor(4_500)).toEqual([4_500]);
   });
 
+  test('is left alone by one that has just begun, for one interval of its renewals', async () => {
+    await streaming();
+    nowMs += 9_000;
+    await watch(false);
+    expect(await lookFor(1_500)).toEqual([]);
+    expect(await lookFor(500)).toEqual([500]);
+  });
+
   test('is ended at once by the only worker there is', async () => {
     await watch(true);
     await streaming();

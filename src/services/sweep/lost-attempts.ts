@@ -44,7 +44,7 @@ export function lostAttempts(deps: LostAttemptsDeps): Look<SessionRow> {
       const lost = attemptOf(session);
       if (!lost) return;
       if (await engine.failAttempt(lost)) logger.info(lost, 'A lost attempt was ended');
-      // The next one may have been given to a worker that is stopped or dying, and was never opened.
+      // The next one may have been given to another worker that is stopped or dying, and was never opened.
       else await engine.endSilentAttempts(session.id, WORKER_LOST_AFTER_MS);
     },
   };

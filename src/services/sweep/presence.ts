@@ -10,9 +10,10 @@ const SETTLED_MS = 2 * RENEWAL_MS;
 
 /** @returns to be called when the store has answered: whether it has done so for long enough that leases can be believed. */
 export function createPresence(now: () => number): () => boolean {
-  // Whoever looks has begun with the store: it was there a moment ago, and nothing is known of the time before.
-  let since = now();
-  let answeredAt = since;
+  // Whoever begins has waited for the store, and knows of nobody; after a crash of everything each second counts. So the
+  // others are given one interval only.
+  let since = now() - RENEWAL_MS;
+  let answeredAt = now();
   return () => {
     const at = now();
     if (at - answeredAt > SILENCE_MS_MAX) since = at;
