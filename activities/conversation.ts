@@ -156,6 +156,8 @@ export interface ConversationOf {
   session: SessionRow;
   user: MessageRow;
   reply: MessageRow;
+  /** The step that is to be asked for, from 1. */
+  step: number;
   head: string | null;
   model: string;
   tools: ModelTool[];
@@ -165,12 +167,13 @@ export function createConversation({ messages, catalogue }: ConversationDeps) {
   const branchOf = createBranches(messages);
 
   /** @param head The message before the user's own, which is shown as it is now, with the complete steps of its reply. */
-  async function history({ user, reply, head }: ConversationOf): Promise<ModelMessage[]> {
+  async function history({ user, reply, step, head }: ConversationOf): Promise<ModelMessage[]> {
     const before = withoutRefusals(await branchOf(head))
       .reverse()
       .flatMap((each) => each.messages);
-    const parts = await partsOf(messages, [reply.id]);
-    return [...before, ...render(user, NO_PARTS), ...render(reply, parts.get(reply.id) ?? NO_PARTS)];
+    // Before the first step is complete there is nothing to read, and the model is asked that much earlier.
+    const parts = step > 1 ? (await partsOf(messages, [reply.id])).get(reply.id) : undefined;
+    return [...before, ...render(user, NO_PARTS), ...render(reply, parts ?? NO_PARTS)];
   }
 
   /** The whole request for one step, as the session's settings and the message's own say. */

@@ -111,13 +111,12 @@ export function createModelCalls(deps: ModelCallDeps) {
         call.usage = usage;
       };
       try {
-        const { session, user, reply } = open;
-        const { tools, prepare } = offer(session);
-        const request = await conversation({ session, user, reply, head, model: call.writer.model, tools });
+        const { tools, prepare } = offer(open.session);
+        const request = await conversation({ ...open, head, model: call.writer.model, tools });
         call.usage = NOTHING_TOLD;
         const answer: ModelReply = await model.stream(request, {
           signal,
-          onText: separated(reply, deltas.push),
+          onText: separated(open.reply, deltas.push),
           onUsage,
         });
         call.usage = answer.usage;

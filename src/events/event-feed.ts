@@ -38,9 +38,11 @@ export function createEventFeed({ log, channel }: { log: SessionLog; channel: Li
       const events = await log.read({ ...query, after, limit: BATCH_EVENTS });
       yield* untilAborted(events, signal);
       after = events.at(-1)?.seq ?? after;
-      if (events.length > 0) continue;
       // Nothing came after it was over: what was written between a look and that question is not missed.
-      if (over) return;
+      if (over && events.length === 0) return;
+      // All there was has been read; what has come since has rung, so that only the next wait needs to tell.
+      const isAtEnd = events.length < BATCH_EVENTS;
+      if (over || !isAtEnd) continue;
       over = !(await heard(POLL_INTERVAL_MS)) && (await isOver());
     }
   }

@@ -1,6 +1,6 @@
 // Waits for a reply, for clients that want the answer in the response.
 import { notFound } from '../../contracts/errors.ts';
-import type { EventType } from '../../contracts/events.ts';
+import { type EventType, FINAL_EVENTS } from '../../contracts/events.ts';
 import { isTerminal, type Message } from '../../contracts/messages.ts';
 import { createBell, POLL_INTERVAL_MS } from '../../events/bell.ts';
 import type { Change, LiveChannel } from '../../events/live-channel.ts';
@@ -21,14 +21,12 @@ export interface WaitDeps {
 /** Of the session or of the turn before: it has ended, or it waits for the client's own results. */
 const OTHERS: readonly EventType[] = ['session.ended', 'message.requires_action'];
 
-/** Words change nothing for who waits for the end, nor does what happens to other messages; a deletion names none. */
+/** Whoever waits for the end has no use for what comes before it, nor for other messages' ends; a deletion names none. */
 const mayEnd =
   (replyId: string) =>
   ({ events }: Change): boolean =>
     !events ||
-    events.some(({ type, message_id }) =>
-      message_id === replyId ? type !== 'message.delta' : OTHERS.includes(type),
-    );
+    events.some(({ type, message_id }) => (message_id === replyId ? FINAL_EVENTS : OTHERS).includes(type));
 
 interface Wait {
   message: Message;
