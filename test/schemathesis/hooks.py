@@ -22,6 +22,9 @@ RULES_BEYOND_THE_SCHEMA = (
     "The 'url' field",  # what an address may be is more than its format
     "must have no other name beside '*'",
     "An account can have 100 webhooks",
+    "must be within a year",  # when a new secret is in force
+    "must be later than 'from'",
+    "The webhook is disabled",  # nothing is sent to it again
     "can't be combined with 'wait'",  # two ways to be answered
 )
 
