@@ -9,10 +9,13 @@ export interface OpenCalls {
 
 export function createOpenCalls(): OpenCalls {
   const open = new Set<AbortController>();
+  let isStopping = false;
   return {
     track(res) {
       const controller = new AbortController();
       open.add(controller);
+      // It was on its way when the stop began.
+      if (isStopping) controller.abort();
       res.once('close', () => {
         open.delete(controller);
         if (!res.writableFinished) controller.abort();
@@ -20,6 +23,7 @@ export function createOpenCalls(): OpenCalls {
       return controller;
     },
     abortAll() {
+      isStopping = true;
       for (const controller of open) controller.abort();
     },
   };

@@ -156,7 +156,7 @@ function successOf(route: Route, { isOther }: { isOther: boolean }): ZodOpenApiR
     description: route.summary,
     headers: headersOf(route, {
       ...(route.etag && { ETag: z.string() }),
-      ...((route.status === 201 || isOther) && { Location: z.string().optional() }),
+      ...((route.status === 201 || isOther || route.streams) && { Location: z.string().optional() }),
       ...(route.idempotent && { 'Idempotent-Replayed': z.literal('true').optional() }),
     }),
     content: {

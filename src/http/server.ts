@@ -19,8 +19,8 @@ const LIMITS = {
   maxHeaderSize: 16 * 1024,
 };
 
-/** What still runs then is cut off: a stop must end. */
-const CLOSE_GRACE_MS = 10_000;
+/** What still runs then is cut off, such as a stream whose client takes nothing: a stop must end within 10 s. */
+const CLOSE_GRACE_MS = 7_000;
 
 export interface HttpServer {
   host: string;

@@ -114,6 +114,62 @@ describe('stopping', () => {
   });
 });
 
+describe('stopping, with calls that would not end by themselves', () => {
+  const never = () => new Promise<never>(() => undefined);
+  const go = { body: { content: 'go', stream: true } };
+  let path: string;
+  beforeEach(() => {
+    path = `/v1/sessions/${addSession(app).id}/messages`;
+  });
+
+  it('ends a stream at once whose next event does not come from the store', async () => {
+    app.script.events = async function* () {
+      yield makeEvent({ type: 'message.content_started', data: { step: 1 } });
+      await never();
+    };
+    const stream = await app.fetch('POST', path, go);
+    const started = performance.now();
+    const closed = app.http.close();
+    expect(await stream.text()).toMatch(/^id: \d+\nevent: content_start\ndata: .*\n\n$/);
+    await closed;
+    expect(performance.now() - started).toBeLessThan(2_000);
+  });
+
+  it('says where the message is to whom it can begin no stream any more', async () => {
+    const { accept } = app.services.messages;
+    let closed: Promise<void> | undefined;
+    app.services.messages.accept = async (...call) => {
+      closed = app.http.close();
+      return accept(...call);
+    };
+    const answer = await app.call('POST', path, go);
+    expect([answer.status, answer.headers.get('location')]).toEqual([202, `${path}/${answer.body.id}`]);
+    await closed;
+  });
+
+  it('cuts off a client that takes nothing, in time for the process to be gone within 10 seconds', async () => {
+    let sent = 0;
+    app.script.events = async function* () {
+      for (; ; sent++) yield makeEvent({ type: 'message.delta', data: { step: 1, text: 'x'.repeat(2_000) } });
+    };
+    const text = JSON.stringify(go.body);
+    const socket = connect(app.http.port, '127.0.0.1');
+    socket.write(
+      `POST ${path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer a-admin\r\n` +
+        `Content-Type: application/json\r\nContent-Length: ${text.length}\r\n\r\n${text}`,
+    );
+    await once(socket, 'readable');
+    // The kernels take some megabytes; then the count stands still.
+    for (let before = -1; before !== sent; await new Promise((resolve) => setTimeout(resolve, 100)))
+      before = sent;
+    const from = performance.now();
+    await app.http.close();
+    expect(performance.now() - from).toBeGreaterThan(5_000);
+    expect(performance.now() - from).toBeLessThan(9_000);
+    socket.destroy();
+  });
+});
+
 describe('probes', () => {
   it('tell that the process is up, and whether it can work', async () => {
     expect((await app.call('GET', '/healthz', { key: null })).body).toEqual({ status: 'ok' });

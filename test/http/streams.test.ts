@@ -64,6 +64,7 @@ describe('a stream', () => {
       'content-type': 'text/event-stream; charset=utf-8',
       'cache-control': 'no-cache, no-transform',
       'x-accel-buffering': 'no',
+      location: expect.stringMatching(new RegExp(`^${path()}/msg_`)),
       'request-id': expect.stringMatching(/^req_/),
       'x-ratelimit-limit': '100000',
       'x-ratelimit-remaining': expect.stringMatching(/^\d+$/),

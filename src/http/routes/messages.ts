@@ -46,15 +46,17 @@ const createMessage = ({ services: { messages } }: RouteDeps) =>
         idempotency,
       );
       const headers = replayHeaders(replayed);
-      const later = (message: Message) =>
-        json(message, { status: 202, headers: { ...headers, Location: locationOf(accepted) } });
+      const located = { ...headers, Location: locationOf(accepted) };
+      const later = (message: Message) => json(message, { status: 202, headers: located });
       const waiting = mode === 'sync' ? undefined : await messages.behindWaitingTurn(accepted);
       if (waiting) return later(waiting);
-      if (mode === 'stream') return stream(messages.followReply(accepted, signal), { headers, ...query });
+      // A server that stops begins no stream; one that has begun has said where its message is.
+      if (mode === 'stream' && !signal.aborted)
+        return stream(messages.followReply(accepted, signal), { headers: located, ...query });
       const { message, settled } =
-        mode === 'background'
-          ? { message: await readReply(messages, caller, accepted), settled: false }
-          : await awaitReply(messages, caller, accepted, signal);
+        mode === 'sync'
+          ? await awaitReply(messages, caller, accepted, signal)
+          : { message: await readReply(messages, caller, accepted), settled: false };
       return settled ? json(message, { headers }) : later(message);
     },
   });

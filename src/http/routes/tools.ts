@@ -107,7 +107,8 @@ const submitToolResults = ({ services: { toolCalls, messages } }: RouteDeps) =>
       const { value, replayed } = await toolCalls.submit(caller, params.sessionId, body, idempotency);
       const headers = replayHeaders(replayed);
       const { reply, ...submitted } = value;
-      if (body.stream) return stream(messages.followReply(reply, signal), { headers, ...query });
+      if (body.stream && !signal.aborted)
+        return stream(messages.followReply(reply, signal), { headers, ...query });
       if (!body.wait) return json(submitted, { headers });
       const { message, settled } = await messages.waitForReply(reply, signal);
       return json(message, { status: settled ? 200 : 202, headers });

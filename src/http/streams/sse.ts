@@ -42,7 +42,7 @@ export async function sendEventStream(
   const writeFrame = createFrameWriter(res);
   try {
     if (tailSeq !== undefined) await writeFrame(toOpeningFrame(tailSeq));
-    for await (const event of events) {
+    for await (const event of untilAborted(events, signal)) {
       if (!isOpen(res)) break;
       await writeFrame(toFrame(event, names));
     }
@@ -53,6 +53,33 @@ export async function sendEventStream(
     res.end();
   } finally {
     clearInterval(comments);
+  }
+}
+
+/** The next event, or null at once when the signal aborts: reading it may take long, while the store is away. */
+function nextOf<T>(iterator: AsyncIterator<T>, signal: AbortSignal): Promise<IteratorResult<T> | null> {
+  return new Promise((resolve, reject) => {
+    const stop = () => resolve(null);
+    if (signal.aborted) return stop();
+    signal.addEventListener('abort', stop);
+    iterator
+      .next()
+      .finally(() => signal.removeEventListener('abort', stop))
+      .then(resolve, reject);
+  });
+}
+
+async function* untilAborted<T>(items: AsyncIterable<T>, signal: AbortSignal): AsyncGenerator<T> {
+  const iterator = items[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      const next = await nextOf(iterator, signal);
+      if (!next || next.done) return;
+      yield next.value;
+    }
+  } finally {
+    // Not waited for: it ends when what it is reading has come.
+    iterator.return?.().catch(() => undefined);
   }
 }
 
