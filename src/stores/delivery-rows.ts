@@ -4,7 +4,8 @@ import { webhookBody } from '../contracts/event-body.ts';
 import { isWebhookEvent, type SessionEvent, type WebhookEventType } from '../contracts/events.ts';
 import { EVERY_EVENT, type WebhookFilter } from '../contracts/webhooks.ts';
 import { newId } from '../ids.ts';
-import type { DeliveryRow, SessionRow, Tables, WebhookRow } from './schema.ts';
+import { toEvent } from './event-rows.ts';
+import type { DeliveryRow, EventRow, SessionRow, Tables, WebhookRow } from './schema.ts';
 import { kept, type Store } from './store.ts';
 
 /** Rows of one INSERT: seventeen columns each stay below SQLite's bound on parameters. */
@@ -85,7 +86,7 @@ export async function insertDeliveries(rows: Kysely<Tables>, deliveries: Deliver
 
 interface Appended {
   session: SessionRow;
-  events: readonly SessionEvent[];
+  events: readonly EventRow[];
   now: number;
 }
 
@@ -98,7 +99,7 @@ export async function appendDeliveries(
   rows: Transaction<Tables>,
   { session, events, now }: Appended,
 ): Promise<void> {
-  const offered = events.filter((event): event is WebhookEvent => isWebhookEvent(event.type));
+  const offered = events.filter(({ type }) => isWebhookEvent(type));
   if (offered.length === 0) return;
   const enabled = rows
     .selectFrom('webhooks')
@@ -107,7 +108,9 @@ export async function appendDeliveries(
     .where('status', '=', 'enabled');
   // One that is deleted meanwhile waits for this transaction, and then withdraws what this one has queued.
   const endpoints = await kept(store, enabled).execute();
-  await insertDeliveries(rows, deliveriesOf(endpoints, session, offered, now));
+  if (endpoints.length === 0) return;
+  const wanted = offered.map((row) => toEvent(row) as WebhookEvent);
+  await insertDeliveries(rows, deliveriesOf(endpoints, session, wanted, now));
 }
 
 /**

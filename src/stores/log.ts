@@ -1,10 +1,10 @@
 // The session log: the only appender. Every change of a session is one transaction here that locks the session,
 // changes its rows and appends its events together, so `seq` is gap-free in the order of commits.
 import type { Kysely, Transaction } from 'kysely';
-import { toTimestamp } from '../contracts/common.ts';
 import type { EventData, EventType, SessionEvent } from '../contracts/events.ts';
 import { newId } from '../ids.ts';
 import { appendDeliveries } from './delivery-rows.ts';
+import { toEvent } from './event-rows.ts';
 import { createMessageRows, type MessageRows } from './message-rows.ts';
 import type {
   EventRow,
@@ -41,16 +41,6 @@ export type SessionLog = ReturnType<typeof createSessionLog>;
 
 /** Rows of one INSERT: seven columns each stay below SQLite's bound on parameters. */
 const EVENTS_PER_INSERT = 1_000;
-
-export const toEvent = (row: EventRow): SessionEvent => ({
-  id: row.id,
-  seq: Number(row.seq),
-  type: row.type,
-  created_at: toTimestamp(Number(row.created_at)),
-  session_id: row.session_id,
-  message_id: row.message_id,
-  data: JSON.parse(row.data),
-});
 
 function openTransaction(rows: Transaction<Tables>, session: SessionRow, now: number) {
   const state = { session, patches: {} as SessionPatch, events: [] as EventRow[] };
@@ -91,7 +81,7 @@ async function storeChanges(
       .insertInto('events')
       .values(events.slice(from, from + EVENTS_PER_INSERT))
       .execute();
-  await appendDeliveries(store, rows, { session, events: events.map(toEvent), now: at });
+  await appendDeliveries(store, rows, { session, events, now: at });
   const seq = events.at(-1)?.seq ?? session.seq;
   await rows
     .updateTable('sessions')

@@ -3,7 +3,7 @@ import type { Kysely } from 'kysely';
 import { type EventType, WEBHOOK_EVENTS } from '../contracts/events.ts';
 import { EVERY_EVENT } from '../contracts/webhooks.ts';
 import { deliveriesOf, insertDeliveries, passes, type WebhookEvent } from './delivery-rows.ts';
-import { toEvent } from './log.ts';
+import { toEvent } from './event-rows.ts';
 import type { DeliveryRow, EventRow, SessionRow, Tables, WebhookRow } from './schema.ts';
 
 /** When events happened, in milliseconds; the end is exclusive. */

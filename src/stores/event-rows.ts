@@ -1,0 +1,14 @@
+// Rows of events as the rest of the code knows them.
+import { toTimestamp } from '../contracts/common.ts';
+import type { SessionEvent } from '../contracts/events.ts';
+import type { EventRow } from './schema.ts';
+
+export const toEvent = (row: EventRow): SessionEvent => ({
+  id: row.id,
+  seq: Number(row.seq),
+  type: row.type,
+  created_at: toTimestamp(Number(row.created_at)),
+  session_id: row.session_id,
+  message_id: row.message_id,
+  data: JSON.parse(row.data),
+});
