@@ -86,6 +86,8 @@ export interface PendingMessage {
 export interface PendingCall {
   callId: string;
   name: string;
+  /** When the model has called it; without it the session was handed over by an earlier version. */
+  sinceMs?: number;
   expiresAtMs: number | null;
   /** Run by a worker of ours; without it the client is to run it. */
   isBuiltIn?: true;

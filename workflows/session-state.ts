@@ -4,6 +4,7 @@ import type {
   EndReason,
   MessageSignal,
   ModelStepResult,
+  PendingCall,
   PendingMessage,
   RunningTurn,
   SessionSnapshot,
@@ -16,6 +17,8 @@ export const HANDLED_MAX = 200;
 export const INTERRUPTS_MAX = 100;
 /** Turns that the Temporal UI shows in words. */
 export const OUTLINE_MAX = 20;
+/** Names of tools in one line. */
+const NAMES_MAX = 5;
 
 const inOrder = (queue: PendingMessage[]): PendingMessage[] =>
   [...queue].sort((a, b) => a.position - b.position);
@@ -173,17 +176,38 @@ export const rebuildable = ({ head, running, queue, ended, expiresAtMs }: Sessio
   expiresAtMs,
 });
 
-function phaseOf({ running }: SessionState): string {
-  if (!running) return 'idle';
-  const waiting = running.calls?.map(({ name }) => name) ?? [];
-  return waiting.length > 0 ? `waiting for ${waiting.slice(0, OUTLINE_MAX).join(', ')}` : 'answering';
+/** Names of tools in one line, each once. */
+export function namesOf(calls: PendingCall[]): string {
+  const names = [...new Set(calls.map(({ name }) => name))];
+  const more = names.length > NAMES_MAX ? ` and ${names.length - NAMES_MAX} more` : '';
+  return names.slice(0, NAMES_MAX).join(', ') + more;
+}
+
+/** Calls of the turn's step that have no result yet. */
+export const missing = ({ running }: SessionState): PendingCall[] => running?.calls ?? [];
+
+function phaseInWords(state: SessionState): string {
+  if (state.ended) return `ended (${state.ended})`;
+  if (!state.running) return 'idle';
+  return missing(state).length > 0 ? `waiting for ${namesOf(missing(state))}` : 'answering';
+}
+
+const instant = (ms: number): string => `${new Date(ms).toISOString().slice(0, 19).replace('T', ' ')} UTC`;
+
+/** Which result is missing, from whom, since when and until when. */
+function missingInWords({ name, callId, sinceMs, expiresAtMs, isBuiltIn }: PendingCall): string {
+  const from = isBuiltIn ? 'a worker of this server' : 'the client';
+  const since = sinceMs === undefined ? '' : `, since ${instant(sinceMs)}`;
+  const limit = isBuiltIn ? '' : ', without a time limit';
+  const until = expiresAtMs === null ? limit : `, until ${instant(expiresAtMs)}`;
+  return `- result of **${name}** (${callId}) from ${from}${since}${until}`;
 }
 
 /** Markdown for the Temporal UI: what the session is, and how its last turns went. */
 export function currentDetails(state: SessionState): string {
-  const phase = state.ended ? `ended (${state.ended})` : phaseOf(state);
-  const waiting = state.queue.map((message) => `- queued: ${message.preview || message.messageId}`);
+  const queued = state.queue.map((message) => `- queued: ${message.preview || message.messageId}`);
   const now = state.running ? [`- answering: ${state.running.preview || state.running.messageId}`] : [];
-  const facts = `**${phase}** · model ${state.model} · ${state.turns} turns · ${state.queue.length} queued`;
-  return [facts, ...now, ...waiting.slice(0, OUTLINE_MAX), '', ...state.outline].join('\n');
+  const facts = `**${phaseInWords(state)}** · model ${state.model} · ${state.turns} turns · ${state.queue.length} queued`;
+  const results = missing(state).slice(0, OUTLINE_MAX).map(missingInWords);
+  return [facts, ...now, ...results, ...queued.slice(0, OUTLINE_MAX), '', ...state.outline].join('\n');
 }

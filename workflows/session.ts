@@ -28,6 +28,8 @@ import {
   hasEnded,
   interruptAsked,
   messageArrived,
+  missing,
+  namesOf,
   nextStep,
   rebuild,
   resultArrived,
@@ -90,16 +92,22 @@ function checkStop(run: Run): void {
 function answer(run: Run): SessionStateAnswer | null {
   const { state } = run;
   if (!state) return null;
-  const reason = state.running
-    ? `answering ${state.running.messageId}, model step ${state.running.step}`
-    : null;
-  return { phase: phaseOf(state), reason: state.ended ?? reason, sinceMs: run.sinceMs, state };
+  const calls = missing(state);
+  const since = calls.flatMap(({ sinceMs }) => sinceMs ?? []);
+  const sinceMs = since.length > 0 ? Math.min(...since) : run.sinceMs;
+  return { phase: phaseOf(state), reason: state.ended ?? reasonOf(state, calls), sinceMs, state };
+}
+
+function reasonOf({ running }: SessionState, calls: PendingCall[]): string | null {
+  if (!running) return null;
+  if (calls.length > 0) return `waiting for ${namesOf(calls)}, called by model step ${running.step}`;
+  return `answering ${running.messageId}, model step ${running.step}`;
 }
 
 function phaseOf({ ended, running }: SessionState): SessionStateAnswer['phase'] {
   if (ended) return 'ended';
   if (!running) return 'idle';
-  return running.calls && running.calls.length > 0 ? 'waiting_tool' : 'running';
+  return (running.calls?.length ?? 0) > 0 ? 'waiting_tool' : 'running';
 }
 
 function listen(run: Run): void {
@@ -133,13 +141,16 @@ async function load(run: Run): Promise<SessionState> {
 
 /** Waits for the results of the calls that are open, however long that takes: it costs nothing but the row and a timer. */
 async function results(run: Run): ReturnType<TurnEffects['results']> {
-  const calls = () => run.state?.running?.calls ?? [];
+  const calls = () => (run.state ? missing(run.state) : []);
   // A tool that runs would have to run again in the next run.
   const isFullAndIdle = () => isFull(run) && !calls().some(({ isBuiltIn }) => isBuiltIn);
   const woken = () => stopReason(run) !== undefined || calls().length === 0 || isFullAndIdle();
   const deadline = Math.min(...calls().map(({ expiresAtMs }) => expiresAtMs ?? Number.POSITIVE_INFINITY));
   if (deadline === Number.POSITIVE_INFINITY) await wf.condition(woken);
-  else if (!(await wf.condition(woken, Math.max(deadline - Date.now(), 1)))) return 'expired';
+  else {
+    const summary = `time of ${namesOf(calls().filter(({ expiresAtMs }) => expiresAtMs === deadline))}`;
+    if (!(await wf.condition(woken, Math.max(deadline - Date.now(), 1), { summary }))) return 'expired';
+  }
   return stopReason(run) ?? (calls().length === 0 ? 'all' : 'full');
 }
 
@@ -220,7 +231,7 @@ async function idle(run: Run, state: SessionState): Promise<void> {
     (run.state.queue.length > 0 || run.state.ended !== null || run.state.expiresAtMs !== state.expiresAtMs);
   if (state.expiresAtMs === null) return wf.condition(woken);
   const waitMs = Math.max(state.expiresAtMs - Date.now(), 1);
-  if (await wf.condition(woken, waitMs)) return;
+  if (await wf.condition(woken, waitMs, { summary: 'idle until it expires' })) return;
   const nowMs = Date.now();
   const result = await store.expire({ sessionId: run.input.sessionId, nowMs });
   transition(run, (now) =>

@@ -26,9 +26,10 @@ export const pending = (user: MessageRow, showPreviews: boolean): PendingMessage
 });
 
 /** A call that the workflow waits for. */
-export const pendingCall = ({ id, name, type, expires_at }: ToolCallRow): PendingCall => ({
+export const pendingCall = ({ id, name, type, created_at, expires_at }: ToolCallRow): PendingCall => ({
   callId: id,
   name,
+  sinceMs: created_at,
   expiresAtMs: expires_at,
   ...(type === 'builtin' ? { isBuiltIn: true } : {}),
 });

@@ -273,6 +273,23 @@ describe('the end of a session', () => {
 });
 
 describe('what the Temporal UI shows', () => {
+  test('of 64 calls at once stays short', () => {
+    const calls = Array.from({ length: 64 }, (_, n) => ({
+      ...{ callId: `call_${n}`, name: `tool_${n}`, sinceMs: 0 },
+      ...(n === 0 ? { expiresAtMs: null, isBuiltIn: true as const } : { expiresAtMs: 60_000 }),
+    }));
+    const state = toolsCalled(turnStarted(arrived(FRESH, 1)), { kind: 'tools', step: 1, calls });
+    const lines = currentDetails(state).split('\n');
+    expect(lines[0]).toMatch(/^\*\*waiting for tool_0, tool_1, tool_2, tool_3, tool_4 and 59 more\*\*/);
+    expect(lines[2]).toBe(
+      '- result of **tool_0** (call_0) from a worker of this server, since 1970-01-01 00:00:00 UTC',
+    );
+    expect(lines[3]).toMatch(
+      /tool_1.* from the client, since 1970-01-01 00:00:00 UTC, until 1970-01-01 00:01:00 UTC$/,
+    );
+    expect(lines.filter((line) => line.startsWith('- result of'))).toHaveLength(OUTLINE_MAX);
+  });
+
   test('are facts and ids only, when previews are switched off', () => {
     const blank = { ...message(1), preview: '', expiresAtMs: null };
     const queued = { ...message(2), preview: '', expiresAtMs: null };

@@ -62,6 +62,38 @@ test('a session reads as its story: attributes, summary, the steps in words, and
   ]);
 });
 
+test('a session that waits for tools says for which, from whom, since when and until when', async () => {
+  engine = await startTestEngine();
+  const look = { name: 'look_up', description: 'Looks something up', timeout_seconds: 3_600 };
+  const ask = { name: 'ask_boss', description: 'Asks somebody' };
+  const session = await engine.createSession({ tools: ['calculator', look, ask] });
+  const content = 'use tool calculator {"expression":"6*7"} use tool look_up {} use tool ask_boss {}';
+  const { replyId } = await engine.send(session, content);
+  await engine.rebuiltState(session, ({ running }) => running?.calls?.length === 2);
+  const rows = await engine.rows.openToolCalls(replyId);
+  const instant = (ms: number | null) =>
+    `${new Date(ms ?? 0).toISOString().slice(0, 19).replace('T', ' ')} UTC`;
+
+  const { currentDetails } = await metadata(session);
+  expect(currentDetails?.split('\n').slice(0, 4)).toEqual([
+    expect.stringMatching(/^\*\*waiting for look_up, ask_boss\*\* · model /),
+    expect.stringContaining('answering: use tool calculator'),
+    `- result of **look_up** (${rows[0]?.id}) from the client, since ${instant(rows[0]!.created_at)}, until ${instant(rows[0]!.expires_at)}`,
+    `- result of **ask_boss** (${rows[1]?.id}) from the client, since ${instant(rows[1]!.created_at)}, without a time limit`,
+  ]);
+  expect((await summaries(session)).slice(1)).toEqual(['"calculator"']);
+  const { events } = await engine.handle(session).fetchHistory();
+  const timers = (events ?? []).filter((event) => event.timerStartedEventAttributes);
+  expect(timers.map(({ userMetadata }) => Buffer.from(userMetadata?.summary?.data ?? []).toString())).toEqual(
+    ['"time of look_up"'],
+  );
+  expect(await engine.sessions.state(engine.caller, session)).toMatchObject({
+    phase: 'waiting_tool',
+    reason: 'waiting for look_up, ask_boss, called by model step 1',
+    since: new Date(rows[0]!.created_at).toISOString(),
+  });
+});
+
 test('a change of the model and the end of the session show in its attributes', async () => {
   engine = await startTestEngine();
   const session = await engine.createSession();
