@@ -17,8 +17,8 @@ export const HANDLED_MAX = 200;
 export const INTERRUPTS_MAX = 100;
 /** Turns that the Temporal UI shows in words. */
 export const OUTLINE_MAX = 20;
-/** Names of tools in one line. */
-const NAMES_MAX = 5;
+/** Names of tools in one line, of 64 characters each: Temporal refuses a summary of more than 400 bytes. */
+const NAMES_MAX = 3;
 
 const inOrder = (queue: PendingMessage[]): PendingMessage[] =>
   [...queue].sort((a, b) => a.position - b.position);
@@ -207,7 +207,10 @@ function missingInWords({ name, callId, sinceMs, expiresAtMs, isBuiltIn }: Pendi
 export function currentDetails(state: SessionState): string {
   const queued = state.queue.map((message) => `- queued: ${message.preview || message.messageId}`);
   const now = state.running ? [`- answering: ${state.running.preview || state.running.messageId}`] : [];
-  const facts = `**${phaseInWords(state)}** · model ${state.model} · ${state.turns} turns · ${state.queue.length} queued`;
+  const turns = `${state.turns} ${state.turns === 1 ? 'turn' : 'turns'}`;
+  const facts = `**${phaseInWords(state)}** · model ${state.model} · ${turns} · ${state.queue.length} queued`;
   const results = missing(state).slice(0, OUTLINE_MAX).map(missingInWords);
-  return [facts, ...now, ...results, ...queued.slice(0, OUTLINE_MAX), '', ...state.outline].join('\n');
+  const rest = [...now, ...results, ...queued.slice(0, OUTLINE_MAX)];
+  // Markdown begins and ends a list with an empty line.
+  return [facts, rest.join('\n'), state.outline.join('\n')].filter((part) => part !== '').join('\n\n');
 }

@@ -148,7 +148,7 @@ async function results(run: Run): ReturnType<TurnEffects['results']> {
   const deadline = Math.min(...calls().map(({ expiresAtMs }) => expiresAtMs ?? Number.POSITIVE_INFINITY));
   if (deadline === Number.POSITIVE_INFINITY) await wf.condition(woken);
   else {
-    const summary = `time of ${namesOf(calls().filter(({ expiresAtMs }) => expiresAtMs === deadline))}`;
+    const summary = `wait for ${namesOf(calls().filter(({ expiresAtMs }) => expiresAtMs === deadline))}`;
     if (!(await wf.condition(woken, Math.max(deadline - Date.now(), 1), { summary }))) return 'expired';
   }
   return stopReason(run) ?? (calls().length === 0 ? 'all' : 'full');
@@ -231,7 +231,7 @@ async function idle(run: Run, state: SessionState): Promise<void> {
     (run.state.queue.length > 0 || run.state.ended !== null || run.state.expiresAtMs !== state.expiresAtMs);
   if (state.expiresAtMs === null) return wf.condition(woken);
   const waitMs = Math.max(state.expiresAtMs - Date.now(), 1);
-  if (await wf.condition(woken, waitMs, { summary: 'idle until it expires' })) return;
+  if (await wf.condition(woken, waitMs, { summary: 'idle until the session expires' })) return;
   const nowMs = Date.now();
   const result = await store.expire({ sessionId: run.input.sessionId, nowMs });
   transition(run, (now) =>

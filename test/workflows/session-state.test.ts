@@ -280,11 +280,11 @@ describe('what the Temporal UI shows', () => {
     }));
     const state = toolsCalled(turnStarted(arrived(FRESH, 1)), { kind: 'tools', step: 1, calls });
     const lines = currentDetails(state).split('\n');
-    expect(lines[0]).toMatch(/^\*\*waiting for tool_0, tool_1, tool_2, tool_3, tool_4 and 59 more\*\*/);
-    expect(lines[2]).toBe(
+    expect(lines[0]).toMatch(/^\*\*waiting for tool_0, tool_1, tool_2 and 61 more\*\*/);
+    expect(lines[3]).toBe(
       '- result of **tool_0** (call_0) from a worker of this server, since 1970-01-01 00:00:00 UTC',
     );
-    expect(lines[3]).toMatch(
+    expect(lines[4]).toMatch(
       /tool_1.* from the client, since 1970-01-01 00:00:00 UTC, until 1970-01-01 00:01:00 UTC$/,
     );
     expect(lines.filter((line) => line.startsWith('- result of'))).toHaveLength(OUTLINE_MAX);

@@ -75,8 +75,9 @@ test('a session that waits for tools says for which, from whom, since when and u
     `${new Date(ms ?? 0).toISOString().slice(0, 19).replace('T', ' ')} UTC`;
 
   const { currentDetails } = await metadata(session);
-  expect(currentDetails?.split('\n').slice(0, 4)).toEqual([
+  expect(currentDetails?.split('\n').slice(0, 5)).toEqual([
     expect.stringMatching(/^\*\*waiting for look_up, ask_boss\*\* · model /),
+    '',
     expect.stringContaining('answering: use tool calculator'),
     `- result of **look_up** (${rows[0]?.id}) from the client, since ${instant(rows[0]!.created_at)}, until ${instant(rows[0]!.expires_at)}`,
     `- result of **ask_boss** (${rows[1]?.id}) from the client, since ${instant(rows[1]!.created_at)}, without a time limit`,
@@ -85,7 +86,7 @@ test('a session that waits for tools says for which, from whom, since when and u
   const { events } = await engine.handle(session).fetchHistory();
   const timers = (events ?? []).filter((event) => event.timerStartedEventAttributes);
   expect(timers.map(({ userMetadata }) => Buffer.from(userMetadata?.summary?.data ?? []).toString())).toEqual(
-    ['"time of look_up"'],
+    ['"wait for look_up"'],
   );
   expect(await engine.sessions.state(engine.caller, session)).toMatchObject({
     phase: 'waiting_tool',
