@@ -107,8 +107,8 @@ async function runAll() {
     build: await runStep(PREPARATIONS.build),
     temporal: await runStep(PREPARATIONS.temporal),
   };
-  if (suites.some((suite) => suite.schemathesis))
-    prepared.schemathesis = await runStep(PREPARATIONS.schemathesis);
+  for (const tool of ['schemathesis', 'toxiproxy'])
+    if (suites.some((suite) => suite[tool])) prepared[tool] = await runStep(PREPARATIONS[tool]);
   const { build, ...others } = prepared;
   results.push(build, ...Object.values(others).filter(({ failed }) => isCi || failed === 0));
   for (const suite of suites) {
@@ -119,14 +119,16 @@ async function runAll() {
 }
 
 /** Why a suite can't run, if so. */
-function obstacleOf({ temporal: needsTemporal, database, ...needs }, { build, temporal, schemathesis }) {
+function obstacleOf({ temporal: needsTemporal, database, ...needs }, { build, temporal, ...tools }) {
   if (stop.signal.aborted) return 'the run was stopped';
   if (build.failed > 0) return 'the build failed';
   if (temporal.failed > 0 && needsTemporal !== false) return 'there is no Temporal binary on this machine';
-  if (needs.schemathesis && schemathesis.failed > 0)
+  if (needs.schemathesis && tools.schemathesis.failed > 0)
     return 'schemathesis could not be installed (it needs Python 3.10 or newer: apt-get install python3-venv)';
   if (database === 'postgres' && !existsSync(POSTGRES_DIR))
     return 'PostgreSQL is not installed (apt-get install postgresql)';
+  if (needs.toxiproxy && tools.toxiproxy.failed > 0)
+    return 'toxiproxy could not be built (it needs Go: apt-get install golang-go)';
   if (needs.redis && !existsSync(REDIS_SERVER))
     return 'Redis is not installed (apt-get install redis-server)';
 }

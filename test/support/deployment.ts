@@ -46,6 +46,15 @@ export interface DeploymentOptions {
   /** Address of a Messages API; each worker's built-in simulator without it. */
   modelUrl?: string;
   env?: Record<string, string>;
+  /** Where each role finds the servers, if not at their own addresses. */
+  links?: (servers: Servers) => Promise<Partial<Record<Role, Record<string, string>>>>;
+}
+
+/** Addresses as the processes are told them. */
+interface Servers {
+  DATABASE_URL: string;
+  TEMPORAL_ADDRESS: string;
+  REDIS_URL: string | undefined;
 }
 
 export type Deployment = Awaited<ReturnType<typeof startDeployment>>;
@@ -179,6 +188,11 @@ export async function startDeployment(options: DeploymentOptions = {}) {
     ...(modelUrl ? { ANTHROPIC_BASE_URL: modelUrl } : {}),
     ...options.env,
   };
+  const ofLinks = await options.links?.({
+    DATABASE_URL: databaseUrl,
+    TEMPORAL_ADDRESS: temporal.address,
+    REDIS_URL: redis?.url,
+  });
   const processes: ProcessPart[] = [];
   const servers = [postgresPart(postgres), temporalPart(temporal), ...(redis ? [redisPart(redis)] : [])];
   const parts = (): DeploymentPart[] => [...processes, ...servers];
@@ -189,7 +203,7 @@ export async function startDeployment(options: DeploymentOptions = {}) {
   async function add(role: Role): Promise<ProcessPart> {
     const port = await freePort();
     const name = `${role}-${ofRole(role).length + 1}`;
-    const part = processPart({ name, role, port, env });
+    const part = processPart({ name, role, port, env: { ...env, ...ofLinks?.[role] } });
     processes.push(part);
     await part.revive();
     return part;
