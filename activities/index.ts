@@ -1,14 +1,16 @@
 // Everything the workflows may cause, bound to its dependencies once.
 import { withBoundedFailure } from './bounded-failure.ts';
+import { createDeliverActivities, type DeliverDeps } from './deliver.ts';
 import { createModelStep, type ModelStepDeps } from './model.ts';
 import { createSessionActivities, type SessionActivityDeps } from './session.ts';
 import { createToolCall, type ToolCallDeps } from './tool-call.ts';
 
-export type ActivityDeps = ModelStepDeps & SessionActivityDeps & ToolCallDeps;
+export type ActivityDeps = ModelStepDeps & SessionActivityDeps & ToolCallDeps & DeliverDeps;
 export type Activities = ReturnType<typeof createActivities>;
 
 export function createActivities(deps: ActivityDeps) {
   const { snapshot, interrupt, failReply, expire, expireCalls, failToolCall } = createSessionActivities(deps);
+  const { deliver, deliverBacklog } = createDeliverActivities(deps);
   return {
     modelStep: withBoundedFailure(createModelStep(deps)),
     snapshot: withBoundedFailure(snapshot),
@@ -18,5 +20,7 @@ export function createActivities(deps: ActivityDeps) {
     expireCalls: withBoundedFailure(expireCalls),
     failToolCall: withBoundedFailure(failToolCall),
     toolCall: withBoundedFailure(createToolCall(deps)),
+    deliver: withBoundedFailure(deliver),
+    deliverBacklog: withBoundedFailure(deliverBacklog),
   };
 }

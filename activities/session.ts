@@ -22,6 +22,8 @@ export interface SessionActivityDeps {
   turns: Turns;
   log: SessionLog;
   messages: MessageRows;
+  /** Whether webhooks are still to be sent something of the session by itself. */
+  owesDeliveries: (sessionId: string) => Promise<boolean>;
   /** Whether Temporal may hold the beginnings of texts. */
   showPreviews: boolean;
 }
@@ -37,7 +39,13 @@ const GONE: SessionSnapshot = {
   queue: [],
 };
 
-export function createSessionActivities({ turns, log, messages, showPreviews }: SessionActivityDeps) {
+export function createSessionActivities({
+  turns,
+  log,
+  messages,
+  owesDeliveries,
+  showPreviews,
+}: SessionActivityDeps) {
   async function result(
     { sessionId, head }: ReplyInput,
     closed: Closed | undefined,
@@ -84,7 +92,10 @@ export function createSessionActivities({ turns, log, messages, showPreviews }: 
     async expire({ sessionId, nowMs }: ExpireInput): Promise<ExpireResult> {
       const session = await turns.expire(sessionId, nowMs);
       if (!session || session.deleted_at !== null) return { ended: 'deleted' };
-      if (session.ended_reason !== null) return { ended: session.ended_reason };
+      if (session.ended_reason !== null) {
+        const isDue = await owesDeliveries(sessionId);
+        return { ended: session.ended_reason, ...(isDue ? { isDue } : {}) };
+      }
       // A deadline that has passed while something is queued is no reason to ask again: the message's signal will come.
       const later = session.expires_at !== null && session.expires_at > nowMs;
       return { ended: null, expiresAtMs: later ? session.expires_at : null };

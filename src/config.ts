@@ -1,6 +1,7 @@
 // The only reader of the environment: one strict schema, so that a typo refuses to start.
 import { loadClientConnectConfig } from '@temporalio/envconfig';
 import { z } from 'zod';
+import { mistakesIn } from './egress/allow-list.ts';
 
 type Environment = Record<string, string | undefined>;
 
@@ -14,6 +15,7 @@ const KNOWN_NAMES = new Set([
   'OPENCLAW_SECRET_KEY',
   'OPENCLAW_TRUSTED_PROXIES',
   'OPENCLAW_CORS_ORIGINS',
+  'OPENCLAW_EGRESS_ALLOW',
   'OPENCLAW_TEMPORAL_PREVIEWS',
   'OPENCLAW_LOG_LEVEL',
   'OPENCLAW_BASE_URL',
@@ -21,7 +23,7 @@ const KNOWN_NAMES = new Set([
 ]);
 
 /** Promised for later versions: accepted with a warning, so that one environment can serve several versions. */
-const LATER_NAMES = ['OPENCLAW_BLOB_URL', 'OPENCLAW_WORKER_QUEUES', 'OPENCLAW_EGRESS_ALLOW'] as const;
+const LATER_NAMES = ['OPENCLAW_BLOB_URL', 'OPENCLAW_WORKER_QUEUES'] as const;
 
 function wholeNumber(min: number, max: number) {
   const mistake = `must be a whole number from ${min} to ${max}`;
@@ -63,6 +65,10 @@ const Variables = z.object({
   OPENCLAW_TRUSTED_PROXIES: commaList,
   OPENCLAW_CORS_ORIGINS: commaList.refine((origins) => origins.every(isOrigin), {
     message: 'must be origins, with commas, such as https://app.example.com',
+  }),
+  OPENCLAW_EGRESS_ALLOW: commaList.superRefine((entries, context) => {
+    for (const entry of mistakesIn(entries))
+      context.addIssue({ code: 'custom', message: `'${entry}' is no host, address or subnet` });
   }),
   OPENCLAW_TEMPORAL_PREVIEWS: z
     .enum(['true', 'false'])
@@ -145,6 +151,8 @@ export function readConfig(variables: Environment = process.env) {
     trustedProxies: parsed.OPENCLAW_TRUSTED_PROXIES,
     /** Of pages that may open a WebSocket. */
     corsOrigins: parsed.OPENCLAW_CORS_ORIGINS,
+    /** Hosts and subnets that requests to addresses of clients may reach although they are private. */
+    egressAllow: parsed.OPENCLAW_EGRESS_ALLOW,
     showPreviews: parsed.OPENCLAW_TEMPORAL_PREVIEWS,
     logLevel: parsed.OPENCLAW_LOG_LEVEL,
     anthropicApiKey: parsed.ANTHROPIC_API_KEY ?? null,

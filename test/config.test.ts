@@ -27,6 +27,7 @@ test.each([
   [{ OPENCLAW_SYNC_WAIT_SECONDS: '-1' }, /OPENCLAW_SYNC_WAIT_SECONDS/],
   [{ ANTHROPIC_BASE_URL: 'ftp://x' }, /ANTHROPIC_BASE_URL.*http/],
   [{ OPENCLAW_TEMPORAL_PREVIEWS: 'yes' }, /OPENCLAW_TEMPORAL_PREVIEWS/],
+  [{ OPENCLAW_EGRESS_ALLOW: 'localhost, http://x' }, /OPENCLAW_EGRESS_ALLOW: 'http:\/\/x' is no host/],
   [{ OPENCLAW_DATADIR: '/x' }, /Unknown variable OPENCLAW_DATADIR/],
   [{ DATABASE_URL: 'mysql://x' }, /DATABASE_URL.*postgres/],
   [{ REDIS_URL: 'localhost:6379' }, /REDIS_URL.*redis:/],

@@ -41,6 +41,22 @@ export const TOOL_CALL: ActivityOptions = {
   },
 };
 
+/** Sends what webhooks are due of one session, or of one endpoint's backlog. */
+export const DELIVERIES: ActivityOptions = {
+  // The sender itself stops after a minute, behind a try that may take 15 s.
+  startToCloseTimeout: '2 minutes',
+  // With no worker for webhooks the sweep asks again.
+  scheduleToCloseTimeout: '10 minutes',
+  // A killed worker is noticed within this; heartbeats come each second.
+  heartbeatTimeout: '5 seconds',
+  retry: {
+    // What is tried again says itself when; this is for a store that is away.
+    initialInterval: '1 second',
+    backoffCoefficient: 2,
+    maximumInterval: '10 seconds',
+  },
+};
+
 /** Short transactions of the store, run where the workflow task runs so that hung streams can't starve them. */
 export const STORE_STEP: LocalActivityOptions = {
   // One transaction takes milliseconds; this bounds a store that hangs.

@@ -2,6 +2,8 @@
 // nothing here but types and constants.
 
 export const WORKFLOW_TYPE = 'session';
+/** Of one webhook's endpoint: what could not be sent to it at once. */
+export const ENDPOINT_WORKFLOW_TYPE = 'webhookEndpoint';
 
 /** Names of Temporal's signals and queries; no other file spells them. */
 export const SIGNALS = {
@@ -10,6 +12,7 @@ export const SIGNALS = {
   interrupt: 'interrupt',
   configure: 'configure',
   end: 'end',
+  deliver: 'deliver',
 } as const;
 export const QUERIES = { state: 'state' } as const;
 
@@ -22,6 +25,12 @@ export const SEARCH_ATTRIBUTES = {
 
 /** Where built-in tools run: beside the sessions, so that a slow tool keeps no model call from its place. */
 export const toolsTaskQueue = (taskQueue: string): string => `${taskQueue}-tools`;
+
+/** Where webhooks are sent from: a receiver that does not answer keeps neither a model call nor a tool from its place. */
+export const webhooksTaskQueue = (taskQueue: string): string => `${taskQueue}-webhooks`;
+
+/** Shown beside the sessions in the Temporal UI, so it says what it is. */
+export const endpointWorkflowId = (webhookId: string): string => `webhook-${webhookId}`;
 
 /** The session id is the workflow id, so that either finds the other. */
 export const workflowId = (sessionId: string): string => sessionId;
@@ -39,6 +48,8 @@ export interface SessionInput {
   carried?: SessionState;
   /** Continue as new after so many turns. In the input, so that a run that is under way keeps the bound it began with. */
   turnsPerRunMax?: number;
+  /** The run before had webhooks to send, or under way. */
+  isDue?: true;
 }
 
 export interface MessageSignal {
@@ -72,6 +83,8 @@ export type EndReason = 'completed' | 'expired' | 'archived' | 'deleted';
 
 export interface EndSignal {
   reason: EndReason;
+  /** Webhooks are to be sent before the run is over. */
+  isDue?: true;
 }
 
 /** A message that the workflow knows and has not finished. */
@@ -193,6 +206,20 @@ export interface ExpireCallsInput extends ReplyInput {
   nowMs: number;
 }
 
+/** What is due to be sent of a session; the rows say what that is. */
+export interface DeliverInput {
+  sessionId: string;
+}
+
+export interface EndpointInput {
+  webhookId: string;
+}
+
+/** When an endpoint has something to be sent next; null when nothing is left. */
+export interface BacklogResult {
+  nextAtMs: number | null;
+}
+
 export interface FailReplyInput extends ReplyInput {
   reason: string;
 }
@@ -203,4 +230,4 @@ export interface ExpireInput {
   nowMs: number;
 }
 
-export type ExpireResult = { ended: EndReason } | { ended: null; expiresAtMs: number | null };
+export type ExpireResult = { ended: EndReason; isDue?: true } | { ended: null; expiresAtMs: number | null };

@@ -2,7 +2,7 @@
 import { defineSearchAttributeKey } from '@temporalio/common';
 import * as wf from '@temporalio/workflow';
 import type { Activities } from '../activities/index.ts';
-import { MODEL_STEP, STORE_STEP, TOOL_CALL } from './activity-options.ts';
+import { DELIVERIES, MODEL_STEP, STORE_STEP, TOOL_CALL } from './activity-options.ts';
 import {
   type ConfigureSignal,
   type EndSignal,
@@ -20,6 +20,7 @@ import {
   type ToolResultSignal,
   TURNS_PER_RUN_MAX,
   toolsTaskQueue,
+  webhooksTaskQueue,
 } from './protocol.ts';
 
 import {
@@ -41,6 +42,7 @@ import { describe, runTurn, type TurnEffects } from './turn.ts';
 
 const model = wf.proxyActivities<Pick<Activities, 'modelStep'>>(MODEL_STEP);
 const tools = wf.proxyActivities<Pick<Activities, 'toolCall'>>(TOOL_CALL);
+const webhooks = wf.proxyActivities<Pick<Activities, 'deliver'>>(DELIVERIES);
 const store =
   wf.proxyLocalActivities<
     Pick<Activities, 'snapshot' | 'interrupt' | 'failReply' | 'expire' | 'expireCalls' | 'failToolCall'>
@@ -61,6 +63,12 @@ interface Run {
   stop: wf.Trigger<'interrupted' | 'ended'> | undefined;
   sinceMs: number;
   stepsInRun: number;
+  webhooks: {
+    /** Something was written that is to be sent, after the last activity that could have found it. */
+    isDue: boolean;
+    /** Activities that send. */
+    sending: number;
+  };
 }
 
 function transition(run: Run, change: (state: SessionState) => SessionState): void {
@@ -88,6 +96,36 @@ function checkStop(run: Run): void {
   const reason = stopReason(run);
   if (reason) run.stop?.resolve(reason);
 }
+
+/**
+ * So many at once: while one waits for a receiver that does not answer, what is written for others is sent. Which rows are
+ * whose is decided in the store, so that none is sent by two.
+ */
+const SENDERS_MAX = 4;
+
+/** Sends what is due, beside whatever else the session does; its failures are nothing that a session could mend. */
+async function send(run: Run): Promise<void> {
+  const { sessionId } = run.input;
+  const taskQueue = webhooksTaskQueue(wf.workflowInfo().taskQueue);
+  run.webhooks.isDue = false;
+  run.webhooks.sending += 1;
+  try {
+    await webhooks.deliver.executeWithOptions({ summary: 'webhooks', taskQueue }, [{ sessionId }]);
+  } catch (error) {
+    // The rows stay, and the sweep finds them.
+    if (!(error instanceof wf.ActivityFailure)) throw error;
+  }
+  run.webhooks.sending -= 1;
+  if (run.webhooks.isDue) sendLater(run);
+}
+
+function sendLater(run: Run): void {
+  run.webhooks.isDue = true;
+  // An error of our own code stalls the task, as anywhere: the SDK looks after rejections that nobody handles.
+  if (run.webhooks.sending < SENDERS_MAX) void send(run);
+}
+
+const isSent = ({ webhooks: { isDue, sending } }: Run): boolean => !isDue && sending === 0;
 
 function answer(run: Run): SessionStateAnswer | null {
   const { state } = run;
@@ -120,9 +158,11 @@ function listen(run: Run): void {
   wf.setHandler(wf.defineSignal<[ConfigureSignal]>(SIGNALS.configure), (signal) =>
     transition(run, (state) => configured(state, signal)),
   );
-  wf.setHandler(wf.defineSignal<[EndSignal]>(SIGNALS.end), (signal) =>
-    transition(run, (state) => hasEnded(state, signal.reason)),
-  );
+  wf.setHandler(wf.defineSignal<[EndSignal]>(SIGNALS.end), ({ reason, isDue }) => {
+    if (isDue) sendLater(run);
+    transition(run, (state) => hasEnded(state, reason));
+  });
+  wf.setHandler(wf.defineSignal(SIGNALS.deliver), () => sendLater(run));
   wf.setHandler(wf.defineSignal<[InterruptSignal]>(SIGNALS.interrupt), ({ replyId }) =>
     transition(run, (state) => interruptAsked(state, replyId)),
   );
@@ -234,6 +274,7 @@ async function idle(run: Run, state: SessionState): Promise<void> {
   if (await wf.condition(woken, waitMs, { summary: 'idle until the session expires' })) return;
   const nowMs = Date.now();
   const result = await store.expire({ sessionId: run.input.sessionId, nowMs });
+  if (result.ended && result.isDue) sendLater(run);
   transition(run, (now) =>
     result.ended
       ? hasEnded(now, result.ended)
@@ -244,6 +285,12 @@ async function idle(run: Run, state: SessionState): Promise<void> {
 const isFull = (run: Run): boolean =>
   run.stepsInRun >= (run.input.turnsPerRunMax ?? TURNS_PER_EARLY_RUN_MAX) ||
   wf.workflowInfo().continueAsNewSuggested;
+
+/** What was being sent goes on without this run; should it be cut short, the next run's first act finds it. */
+function nextInput(run: Run, carried: SessionState): SessionInput {
+  const { isDue: _before, ...input } = run.input;
+  return { turnsPerRunMax: TURNS_PER_RUN_MAX, ...input, carried, ...(isSent(run) ? {} : { isDue: true }) };
+}
 
 /**
  * Runs as long as its session lives. It ends when the session does; a later run (of a session that Temporal has
@@ -257,17 +304,20 @@ export async function session(input: SessionInput): Promise<{ ended: string }> {
     stop: undefined,
     sinceMs: Date.now(),
     stepsInRun: 0,
+    webhooks: { isDue: false, sending: 0 },
   };
   listen(run);
+  if (input.isDue) sendLater(run);
   let state = await load(run);
   while (!state.ended) {
     if (state.running || state.queue.length > 0) await turn(run);
     else await idle(run, state);
     state = run.state ?? state;
     // No await lies between this look at the state and the end of the run: no signal can fall in between.
-    if (!state.ended && isFull(run))
-      await wf.continueAsNew<typeof session>({ turnsPerRunMax: TURNS_PER_RUN_MAX, ...input, carried: state });
+    if (!state.ended && isFull(run)) await wf.continueAsNew<typeof session>(nextInput(run, state));
   }
+  // The session's end itself is sent before its run is over, or left to the endpoint's own workflow.
+  while (!isSent(run)) await wf.condition(() => isSent(run));
   const status = state.ended === 'archived' ? 'archived' : 'completed';
   wf.upsertSearchAttributes([{ key: statusAttribute, value: status }]);
   return { ended: state.ended };

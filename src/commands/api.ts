@@ -17,6 +17,7 @@ async function start({ config, log, cleanup }: Start): Promise<string> {
     ...deployment,
     redisUrl: config.redisUrl,
     catalogue,
+    webhookTargets: config.egressAllow,
     version: packageVersion(),
     settings: config,
     log,

@@ -2,6 +2,7 @@
 import { SEARCH_ATTRIBUTES } from '../../workflows/protocol.ts';
 import type { Config } from '../config.ts';
 import { type DataDirectory, openDataDirectory, readOrCreateSecret } from '../data-directory.ts';
+import { LOOPBACK } from '../egress/allow-list.ts';
 import { assertPortFree, listen } from '../http/server.ts';
 import { randomText } from '../ids.ts';
 import { assertReachable } from '../stores/open.ts';
@@ -66,6 +67,7 @@ async function start(parts: Start): Promise<string> {
     model,
     catalogue,
     secretKey: secretKey(config, directory),
+    webhookTargets: [...config.egressAllow, ...LOOPBACK],
     version: packageVersion(),
     // The data directory's lock keeps other processes from SQLite; PostgreSQL may be shared.
     isOnlyWorker: config.databaseUrl === null,

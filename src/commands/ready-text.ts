@@ -30,6 +30,9 @@ export function readyText({ url, temporalUi, modelName, adminKey, keyFile }: Rea
   const lines = [readyLine(url), apiLine(url)];
   if (temporalUi !== null) lines.push(`  Temporal UI ${temporalUi}`);
   lines.push(modelLine(modelName));
+  lines.push(
+    '  Webhooks    may also be sent to this machine (127.0.0.1, ::1), other than with `openclaw api`',
+  );
   if (adminKey === null) lines.push(`  Admin key   in ${keyFile}`);
   else lines.push(`  Admin key   ${adminKey}   (shown once; kept in ${keyFile})`);
   lines.push('', '  Try it: a session, and its answer as it is written');

@@ -9,7 +9,7 @@ import { WORKFLOW_BUNDLE } from './paths.ts';
 import { workerReadyText } from './ready-text.ts';
 
 async function start({ config, log, cleanup }: Start): Promise<string> {
-  const { database, temporal } = deploymentOf('worker', config);
+  const { database, temporal, secretKey } = deploymentOf('worker', config);
   const catalogue = readCatalogue(config);
   await assertPortFree(config);
   const { model, name: modelName } = await startModel(config, cleanup);
@@ -19,6 +19,8 @@ async function start({ config, log, cleanup }: Start): Promise<string> {
     temporal: { ...temporal, bundlePath: WORKFLOW_BUNDLE },
     model,
     catalogue,
+    secretKey,
+    webhookTargets: config.egressAllow,
     // Others may be working now: what a dead one had under way is known by its lease.
     isOnlyWorker: false,
     settings: config,

@@ -37,6 +37,10 @@ export interface Engine {
   toolResult(session: EngineSession, signal: ToolResultSignal): Promise<void>;
   configure(session: EngineSession, signal: ConfigureSignal): Promise<void>;
   end(session: EngineSession, signal: EndSignal): Promise<void>;
+  /** Webhooks are to be sent something of the session. */
+  deliver(session: EngineSession): Promise<void>;
+  /** Something was left to a webhook's endpoint, or it is to be looked at again; starts its workflow when it is not running. */
+  endpoint(webhookId: string): Promise<void>;
   /** Undefined when no workflow answers within the time that a client would wait. */
   state(sessionId: string): Promise<EngineState | undefined>;
   /** Whether a run is open now. */

@@ -8,6 +8,7 @@ import type {
   MessageSignal,
   ToolResultSignal,
 } from '../../workflows/protocol.ts';
+import { owesDeliveries } from '../stores/delivery-queue.ts';
 import type { MessageRow, SessionRow, Tables } from '../stores/schema.ts';
 import { pending } from '../turns/snapshot.ts';
 import type { Engine, EngineSession } from './engine.ts';
@@ -78,6 +79,8 @@ function createMarks({ db, log, now }: Pick<SignalsDeps, 'db' | 'log' | 'now'>) 
 
 export function createSignals({ engine, db, log, now }: SignalsDeps) {
   const marks = createMarks({ db, log, now });
+  /** Sessions whose workflow is about to be told that webhooks are to be sent. */
+  const due = new Set<string>();
   const logLost = (sessionId: string, what: string) => (error: unknown) =>
     log.warn({ err: error, sessionId, what }, 'A workflow could not be told');
 
@@ -87,7 +90,8 @@ export function createSignals({ engine, db, log, now }: SignalsDeps) {
   }
 
   async function end(session: SessionRow, reason: EndReason): Promise<void> {
-    await engine.end(engineSession(session), { reason });
+    const isDue = await owesDeliveries(db, session.id);
+    await engine.end(engineSession(session), { reason, ...(isDue ? { isDue } : {}) });
     await db.updateTable('sessions').set({ end_signalled_at: now() }).where('id', '=', session.id).execute();
   }
 
@@ -125,6 +129,15 @@ export function createSignals({ engine, db, log, now }: SignalsDeps) {
      */
     configureLater: (session: SessionRow, signal: ConfigureSignal): void => {
       engine.configure(engineSession(session), signal).catch(logLost(session.id, 'configure'));
+    },
+    /** Of several transactions that end together their workflow is told once. Lost, the sweep finds what is due. */
+    deliverLater: (session: SessionRow): void => {
+      if (due.has(session.id)) return;
+      due.add(session.id);
+      setImmediate(() => {
+        due.delete(session.id);
+        engine.deliver(engineSession(session)).catch(logLost(session.id, 'deliver'));
+      });
     },
     /** Lost, it costs nothing: the first message starts the workflow. */
     startLater: (session: SessionRow): void => {

@@ -93,14 +93,15 @@ interface Appended {
 /**
  * Queues, for each enabled endpoint of the session's account, the events that it wants. Without such an event it asks
  * nothing; without endpoints it costs one look at an index.
+ * @returns whether there is anything to be sent.
  */
 export async function appendDeliveries(
   store: Store,
   rows: Transaction<Tables>,
   { session, events, now }: Appended,
-): Promise<void> {
+): Promise<boolean> {
   const offered = events.filter(({ type }) => isWebhookEvent(type));
-  if (offered.length === 0) return;
+  if (offered.length === 0) return false;
   const enabled = rows
     .selectFrom('webhooks')
     .select(['id', 'account_id', 'events', 'filter'])
@@ -108,9 +109,11 @@ export async function appendDeliveries(
     .where('status', '=', 'enabled');
   // One that is deleted meanwhile waits for this transaction, and then withdraws what this one has queued.
   const endpoints = await kept(store, enabled).execute();
-  if (endpoints.length === 0) return;
+  if (endpoints.length === 0) return false;
   const wanted = offered.map((row) => toEvent(row) as WebhookEvent);
-  await insertDeliveries(rows, deliveriesOf(endpoints, session, wanted, now));
+  const deliveries = deliveriesOf(endpoints, session, wanted, now);
+  await insertDeliveries(rows, deliveries);
+  return deliveries.length > 0;
 }
 
 /**

@@ -30,11 +30,22 @@ export interface SessionTransaction {
   readonly seq: number;
 }
 
+/** What others than the caller may want to know of a transaction. */
+export interface Committed {
+  sessionId: string;
+  /** The row after it. */
+  session: SessionRow;
+  seq: number;
+  events: readonly EventRow[];
+  /** Whether webhooks are to be sent something of it. */
+  isDue: boolean;
+}
+
 export interface SessionLogOptions {
   store: Store;
   now: () => number;
   /** Called after each commit that appended; losing a call is harmless, for readers also look by themselves. */
-  committed: (change: { sessionId: string; seq: number; events: readonly EventRow[] }) => void;
+  committed: (change: Committed) => void;
 }
 
 export type SessionLog = ReturnType<typeof createSessionLog>;
@@ -67,27 +78,31 @@ function openTransaction(rows: Transaction<Tables>, session: SessionRow, now: nu
   return { tx, state };
 }
 
-/** Writes the events, what webhooks are to be sent of them, and the row of the session: together, or not at all. */
+/**
+ * Writes the events, what webhooks are to be sent of them, and the row of the session: together, or not at all.
+ * @returns whether webhooks are to be sent something.
+ */
 async function storeChanges(
   store: Store,
   rows: Transaction<Tables>,
   state: ReturnType<typeof openTransaction>['state'],
   at: number,
-) {
+): Promise<boolean> {
   const { events, patches, session } = state;
-  if (events.length === 0 && Object.keys(patches).length === 0) return;
+  if (events.length === 0 && Object.keys(patches).length === 0) return false;
   for (let from = 0; from < events.length; from += EVENTS_PER_INSERT)
     await rows
       .insertInto('events')
       .values(events.slice(from, from + EVENTS_PER_INSERT))
       .execute();
-  await appendDeliveries(store, rows, { session, events, now: at });
+  const isDue = await appendDeliveries(store, rows, { session, events, now: at });
   const seq = events.at(-1)?.seq ?? session.seq;
   await rows
     .updateTable('sessions')
     .set({ updated_at: at, ...patches, seq })
     .where('id', '=', session.id)
     .execute();
+  return isDue;
 }
 
 export interface LeaseHolder {
@@ -128,8 +143,8 @@ export function createSessionLog({ store, now, committed }: SessionLogOptions) {
     const at = now();
     const { tx, state } = openTransaction(rows, session, at);
     const result = await work(tx);
-    await storeChanges(store, rows, state, at);
-    return { result, events: state.events, seq: tx.seq };
+    const isDue = await storeChanges(store, rows, state, at);
+    return { result, session: tx.session, events: state.events, seq: tx.seq, isDue };
   }
 
   /** Runs `work` with the session locked. @returns undefined when there is no such session. */
@@ -142,7 +157,7 @@ export function createSessionLog({ store, now, committed }: SessionLogOptions) {
       const session = await locked(store, wanted).executeTakeFirst();
       return session && (await run(rows, session, work));
     });
-    if (done && done.events.length > 0) committed({ sessionId, seq: done.seq, events: done.events });
+    if (done && done.events.length > 0) committed({ sessionId, ...done });
     return done?.result;
   }
 
@@ -152,7 +167,7 @@ export function createSessionLog({ store, now, committed }: SessionLogOptions) {
       await rows.insertInto('sessions').values(session).execute();
       return run(rows, session, work);
     });
-    committed({ sessionId: session.id, seq: done.seq, events: done.events });
+    committed({ sessionId: session.id, ...done });
     return done.result;
   }
 

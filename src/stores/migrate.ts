@@ -5,6 +5,7 @@ import * as onBusy from './migrations/0002-on-busy.ts';
 import * as openCall from './migrations/0003-open-call.ts';
 import * as toolCalls from './migrations/0004-tool-calls.ts';
 import * as webhooks from './migrations/0005-webhooks.ts';
+import * as delivery from './migrations/0006-delivery.ts';
 import type { Tables } from './schema.ts';
 
 const MIGRATIONS: Record<string, Migration> = {
@@ -13,6 +14,7 @@ const MIGRATIONS: Record<string, Migration> = {
   '0003-open-call': openCall,
   '0004-tool-calls': toolCalls,
   '0005-webhooks': webhooks,
+  '0006-delivery': delivery,
 };
 
 /** What a later version has done to it and this one does not know. */

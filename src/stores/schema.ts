@@ -214,6 +214,8 @@ export interface WebhooksTable {
   failing_since: number | null;
   /** Until when the breaker lets nothing through. */
   open_until: number | null;
+  /** Tries since the last that was answered well. */
+  failures_in_row: number;
   created_at: number;
   updated_at: number;
 }
@@ -292,6 +294,7 @@ export type ModelCallRow = Selectable<ModelCallsTable>;
 export type WebhookRow = Selectable<WebhooksTable>;
 export type WebhookPatch = Updateable<WebhooksTable>;
 export type DeliveryRow = Selectable<DeliveriesTable>;
+export type DeliveryPatch = Updateable<DeliveriesTable>;
 export type IdempotencyRow = Selectable<IdempotencyKeysTable>;
 
 export const NO_LEASE: LeaseColumns = {

@@ -8,6 +8,7 @@ import { createSessionAttempts } from './session-attempts.ts';
 import { createSessionQuery } from './session-query.ts';
 import { createSessionStart } from './session-start.ts';
 import { createSessionTakeover } from './session-takeover.ts';
+import { createEndpointSignal } from './webhook-endpoint.ts';
 
 export interface GatewayDeps {
   client: Client;
@@ -37,6 +38,8 @@ export function createSessionGateway(deps: GatewayDeps): Engine {
     toolResult: (session, argument) => signal(session, SIGNALS.toolResult, argument),
     configure: (session, argument) => signal(session, SIGNALS.configure, argument),
     end: (session, argument) => signal(session, SIGNALS.end, argument),
+    deliver: (session) => signal(session, SIGNALS.deliver, {}),
+    endpoint: createEndpointSignal(deps),
     ...createSessionQuery(deps),
     ...createSessionAttempts(deps),
     ...createSessionTakeover(deps),

@@ -1,5 +1,6 @@
 // Asks session workflows what they are doing, and Temporal what it is doing for them.
 import { type Client, type WorkflowExecutionDescription, WorkflowNotFoundError } from '@temporalio/client';
+import type { Activities } from '../../activities/index.ts';
 import { QUERIES, type SessionStateAnswer, workflowId } from '../../workflows/protocol.ts';
 import { toTimestamp } from '../contracts/common.ts';
 import type { SessionState } from '../contracts/sessions.ts';
@@ -8,6 +9,8 @@ import type { TemporalConnection } from './connection.ts';
 
 /** How long a client waits for a workflow's answer about itself; after that the rows must do. */
 const STATE_TIMEOUT_MS = 2_000;
+/** The activity that sends webhooks. */
+const DELIVER: keyof Activities = 'deliver';
 /** Reading of a failure's causes stops here. */
 const CAUSES_MAX = 5;
 
@@ -26,6 +29,9 @@ function failureWords(failure: PendingActivity['lastFailure']): string | null {
 
 const toMs = ({ seconds, nanos }: NonNullable<PendingActivity['nextAttemptScheduleTime']>): number =>
   Number(seconds) * 1_000 + Math.round((nanos ?? 0) / 1_000_000);
+
+/** A receiver that does not answer keeps nobody's answer from coming. */
+const isOfTheTurn = ({ activityType }: PendingActivity): boolean => activityType?.name !== DELIVER;
 
 function activityView(pending: PendingActivity | undefined): SessionState['activity'] {
   if (!pending) return null;
@@ -52,7 +58,7 @@ export function createSessionQuery({ client, temporal }: SessionQueryDeps) {
     ]);
     // A closed run answers queries as well: with what it was about to do when it ended.
     if (!answer || description.status.name !== 'RUNNING') return undefined;
-    return { answer, activity: activityView(description.raw.pendingActivities?.[0]) };
+    return { answer, activity: activityView(description.raw.pendingActivities?.find(isOfTheTurn)) };
   }
 
   async function state(sessionId: string): Promise<EngineState | undefined> {

@@ -2,7 +2,7 @@
 import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import type { Activities } from '../../activities/index.ts';
-import { toolsTaskQueue } from '../../workflows/protocol.ts';
+import { toolsTaskQueue, webhooksTaskQueue } from '../../workflows/protocol.ts';
 import type { TemporalAddress } from './connection.ts';
 
 /** A worker that died is found by its sticky queue's silence; the default of 10 s made recovery 10 s slower. */
@@ -137,25 +137,37 @@ async function startSessionWorker(deps: SessionWorkerDeps): Promise<SessionWorke
 const MODEL_CALLS_MAX = 150;
 /** Calls of built-in tools at once: each tool bounds what it starts itself. */
 const TOOL_CALLS_MAX = 20;
+/** Activities that send webhooks at once: each waits for receivers most of its time, and they are none of ours. */
+const DELIVERIES_MAX = 100;
 
-/** The two workers of a process: one for sessions and model calls, one for built-in tools, which must not wait for those. */
+/**
+ * The workers of a process: one for sessions and model calls, one for built-in tools and one for webhooks, none of which may
+ * wait for the others.
+ */
 export async function startWorkers(deps: WorkersDeps): Promise<SessionWorker> {
   const { activities, bundlePath, ...shared } = deps;
-  const { toolCall, ...ofSessions } = activities;
-  const sessions = await startSessionWorker({
-    ...{ ...shared, bundlePath, activities: ofSessions, activitiesMax: MODEL_CALLS_MAX },
-  });
-  const tools = await startSessionWorker({
-    ...{ ...shared, activities: { toolCall }, activitiesMax: TOOL_CALLS_MAX },
-    taskQueue: toolsTaskQueue(deps.taskQueue),
-  }).catch(async (error: unknown) => {
-    await sessions.stop();
-    throw error;
-  });
-  return {
-    health: () => (sessions.health().ok ? tools.health() : sessions.health()),
-    async stop() {
-      await Promise.all([sessions.stop(), tools.stop()]);
+  const { toolCall, deliver, deliverBacklog, ...ofSessions } = activities;
+  const queues = [
+    { bundlePath, activities: ofSessions, activitiesMax: MODEL_CALLS_MAX },
+    { activities: { toolCall }, activitiesMax: TOOL_CALLS_MAX, taskQueue: toolsTaskQueue(deps.taskQueue) },
+    {
+      activities: { deliver, deliverBacklog },
+      activitiesMax: DELIVERIES_MAX,
+      taskQueue: webhooksTaskQueue(deps.taskQueue),
     },
+  ];
+  const workers: SessionWorker[] = [];
+  const stop = async () => {
+    await Promise.all(workers.map((worker) => worker.stop()));
   };
+  for (const queue of queues)
+    await startSessionWorker({ ...shared, ...queue }).then(
+      (worker) => workers.push(worker),
+      async (error: unknown) => {
+        await stop();
+        throw error;
+      },
+    );
+  const OK = { ok: true, error: null };
+  return { health: () => workers.map((worker) => worker.health()).find(({ ok }) => !ok) ?? OK, stop };
 }

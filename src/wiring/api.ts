@@ -16,7 +16,6 @@ import { createDeliveries } from '../services/webhooks/deliveries.ts';
 import { createWebhooks } from '../services/webhooks/index.ts';
 import { createAccessStore } from '../stores/access.ts';
 import { createWebhooksStore } from '../stores/webhooks.ts';
-import { createSecretBox } from '../webhooks/secrets.ts';
 import type { Core } from './core.ts';
 import type { ApiOptions } from './options.ts';
 
@@ -39,7 +38,7 @@ export function createApi(core: Core, options: ApiOptions, health: HealthService
       (looksLikeClientToken(presented) ? clientTokens : apiKeys).authenticate(presented),
     apiKeys,
     clientTokens,
-    webhooks: createWebhooks({ ...core, webhooks, secrets: createSecretBox(secretKey) }),
+    webhooks: createWebhooks({ ...core, ...core.webhooks, webhooks }),
     deliveries: createDeliveries({ ...core, webhooks }),
     models: createModels(core.catalogue),
     health,

@@ -18,6 +18,7 @@ import { createToolRegistry } from '../tools/registry.ts';
 import { createTurns } from '../turns/index.ts';
 import { createSessionView } from '../views/sessions.ts';
 import type { CoreOptions } from './options.ts';
+import { createWebhookSending } from './webhooks.ts';
 
 export type Core = Awaited<ReturnType<typeof openCore>>;
 
@@ -43,26 +44,34 @@ export async function openCore(options: CoreOptions) {
           hints: redis && createRedisHints(redis),
           log: logger,
         });
-  const log = createSessionLog({ store, now, committed: channel.publish });
+  const temporal = await connectTemporal(where.connection, logger);
+  await ensureSearchAttributes(temporal.connection, where.namespace);
+  const client = new Client({ connection: temporal.connection, namespace: where.namespace });
+  const engine = createSessionGateway({ ...where, client, temporal });
+  const signals = createSignals({ engine, db, log: logger, now });
+  const log = createSessionLog({
+    ...{ store, now },
+    committed(change) {
+      channel.publish(change);
+      if (change.isDue) signals.deliverLater(change.session);
+    },
+  });
   const feed = createEventFeed({ log, channel });
   const registry = createToolRegistry();
   const checker = createSchemaChecker();
   const sessionView = createSessionView({ catalogue, tools: registry });
   const turns = createTurns({ log, catalogue, sessionView });
 
-  const temporal = await connectTemporal(where.connection, logger);
-  await ensureSearchAttributes(temporal.connection, where.namespace);
-  const client = new Client({ connection: temporal.connection, namespace: where.namespace });
-  const engine = createSessionGateway({ ...where, client, temporal });
-  const signals = createSignals({ engine, db, log: logger, now });
+  const webhooks = createWebhookSending({ ...options, store, logger, now, endpointDue: engine.endpoint });
   const once = createOnce({ db, now });
 
   return {
     ...{ store, db, redis, log, sessions, channel, feed, sessionView, turns, logger, now },
-    ...{ temporal, engine, signals, once, catalogue, showPreviews, registry, checker },
+    ...{ temporal, engine, signals, once, catalogue, showPreviews, registry, checker, webhooks },
     async close(): Promise<void> {
       await temporal.close().then(signals.flush);
       await registry.close();
+      await webhooks.close();
       redis?.close();
       await db.destroy();
     },

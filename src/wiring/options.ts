@@ -19,6 +19,10 @@ export interface CoreOptions {
     turnsPerRunMax?: number;
   };
   catalogue: Catalogue;
+  /** Pepper of key hashes, what cursors are signed with, what secrets of webhooks are kept under. */
+  secretKey: string;
+  /** Hosts and subnets that webhooks may reach although they are private. */
+  webhookTargets: readonly string[];
   settings: { showPreviews: boolean };
   log: Logger;
   now?: () => number;
@@ -26,8 +30,6 @@ export interface CoreOptions {
 
 /** A process that answers HTTP. */
 export interface ApiOptions extends CoreOptions {
-  /** Pepper of key hashes, and what cursors are signed with. */
-  secretKey: string;
   version: string;
   settings: CoreOptions['settings'] & {
     syncWaitMs: number;

@@ -11,7 +11,7 @@ import type { WorkOptions } from './options.ts';
 const NOT_STARTED: PartHealth = { ok: false, error: 'not started' };
 
 export function createWork(core: Core, options: WorkOptions) {
-  const { db, engine, logger, store } = core;
+  const { db, engine, logger, store, webhooks } = core;
   const identity = `worker-${randomText(12)}`;
   const activities = createActivities({
     ...core,
@@ -19,11 +19,14 @@ export function createWork(core: Core, options: WorkOptions) {
     messages: createMessageRows(db),
     worker: identity,
     isUnderWay: engine.isUnderWay,
+    ...webhooks,
   });
   const sweep = createSweep({
     ...core,
     store,
     worker: identity,
+    deliveries: webhooks.queue,
+    sender: webhooks.sender,
     isOnlyWorker: options.isOnlyWorker,
     intervalMs: options.settings.sweepIntervalMs,
   });

@@ -8,7 +8,8 @@ let activities: ReturnType<typeof createSessionActivities>;
 beforeAll(async () => {
   store = await openTestStore({ now: () => nowMs });
   const { turns, log, rows: messages } = store;
-  activities = createSessionActivities({ turns, log, messages, showPreviews: true });
+  const { owesDeliveries } = store.sending;
+  activities = createSessionActivities({ turns, log, messages, owesDeliveries, showPreviews: true });
 });
 afterAll(() => store.close());
 

@@ -37,8 +37,11 @@ export interface TestEngineOptions {
   now?: () => number;
 }
 
-type Told = Extract<keyof Engine, 'start' | 'message' | 'interrupt' | 'configure' | 'end'>;
-const TOLD: Told[] = ['start', 'message', 'interrupt', 'configure', 'end'];
+type Told = Extract<
+  keyof Engine,
+  'start' | 'message' | 'interrupt' | 'configure' | 'end' | 'deliver' | 'endpoint'
+>;
+const TOLD: Told[] = ['start', 'message', 'interrupt', 'configure', 'end', 'deliver', 'endpoint'];
 
 /** Passes on what the services tell workflows, unless the test lets it get lost. */
 function lossy(engine: Engine, lost: Set<Told>): Engine {
@@ -79,6 +82,8 @@ export async function startTestEngine(options: TestEngineOptions = {}) {
     ...{ model: options.model ?? adapter, turns, log, messages, catalogue, checker, registry, showPreviews },
     worker: identity,
     isUnderWay: gateway.isUnderWay,
+    ...store.sending,
+    now,
   });
   const activities = { ...own, ...options.around?.(own) };
   let worker: SessionWorker | undefined;

@@ -7,6 +7,7 @@ import type { SessionEvent } from '../../src/contracts/events.ts';
 import type { CreateMessage } from '../../src/contracts/messages.ts';
 import type { CreateSession, UpdateSession } from '../../src/contracts/sessions.ts';
 import type { CreateWebhook, Delivery, WebhookWithSecret } from '../../src/contracts/webhooks.ts';
+import { LOOPBACK } from '../../src/egress/allow-list.ts';
 import { createEventFeed } from '../../src/events/event-feed.ts';
 import { createLiveChannel } from '../../src/events/live-channel.ts';
 import { newId, randomText } from '../../src/ids.ts';
@@ -38,7 +39,7 @@ import type { Begun } from '../../src/turns/begin.ts';
 import { createTurns } from '../../src/turns/index.ts';
 import type { StepWriter } from '../../src/turns/step-writer.ts';
 import { createSessionView } from '../../src/views/sessions.ts';
-import { createSecretBox } from '../../src/webhooks/secrets.ts';
+import { createWebhookSending } from '../../src/wiring/webhooks.ts';
 import { databaseFileIn } from './files.ts';
 import { createDatabase } from './postgres.ts';
 
@@ -68,6 +69,8 @@ const silentEngine: Engine = {
   toolResult: quiet,
   configure: quiet,
   end: quiet,
+  deliver: quiet,
+  endpoint: quiet,
   state: quiet,
   isRunning: async () => true,
   isUnderWay: async () => true,
@@ -139,14 +142,23 @@ export async function openTestStore(options: TestStoreOptions = {}) {
   await migrate(db);
   const catalogue = createCatalogue();
   const channel = createLiveChannel();
-  const log = createSessionLog({ store, now, committed: channel.publish });
+  const engine = { ...silentEngine, ...options.engine };
+  const signals = createSignals({ engine, db, log: logger, now });
+  const log = createSessionLog({
+    ...{ store, now },
+    committed(change) {
+      channel.publish(change);
+      if (change.isDue) signals.deliverLater(change.session);
+    },
+  });
   const feed = createEventFeed({ log, channel });
   const registry = createToolRegistry();
   const checker = createSchemaChecker();
   const sessionView = createSessionView({ catalogue, tools: registry });
   const turns = createTurns({ log, catalogue, sessionView });
-  const engine = { ...silentEngine, ...options.engine };
-  const signals = createSignals({ engine, db, log: logger, now });
+  const sending = createWebhookSending({
+    ...{ store, logger, now, secretKey: 'pepper', webhookTargets: LOOPBACK, endpointDue: engine.endpoint },
+  });
   const accept = { catalogue, showPreviews, checker };
   const once = createOnce({ db, now });
   const shared = { db, log, sessions: createSessionsStore(db), engine, signals, once, now, ...accept };
@@ -164,14 +176,16 @@ export async function openTestStore(options: TestStoreOptions = {}) {
     store,
     logger,
     worker: options.worker ?? 'test',
+    deliveries: sending.queue,
+    sender: sending.sender,
     isOnlyWorker: options.isOnlyWorker ?? false,
   });
   const rows = createMessageRows(db);
   const access = createAccessStore(store);
   const apiKeys = createApiKeys({ access, secretKey: 'pepper', once, now });
   const webhookStore = createWebhooksStore(store);
-  const secrets = createSecretBox('pepper');
-  const webhooks = createWebhooks({ ...shared, webhooks: webhookStore, secrets });
+  const { secrets } = sending;
+  const webhooks = createWebhooks({ ...shared, ...sending, webhooks: webhookStore });
   const deliveries = createDeliveries({ ...shared, webhooks: webhookStore });
   const accountId = await access.ensureAccount(account, now());
   const caller: Caller = { accountId, keyId: 'key_test', level: 'admin' };
@@ -196,7 +210,7 @@ export async function openTestStore(options: TestStoreOptions = {}) {
       checker,
       registry,
     },
-    ...{ sessionRow, messageRow, signals },
+    ...{ sessionRow, messageRow, signals, sending },
 
     async createSession(fields: Partial<CreateSession> = {}): Promise<string> {
       const { value } = await sessions.create(caller, { model: 'claude-haiku', ...fields }, null);
@@ -252,6 +266,7 @@ export async function openTestStore(options: TestStoreOptions = {}) {
     async close(): Promise<void> {
       await sweep.stop();
       await registry.close();
+      await sending.close();
       await db.destroy();
       if (directory) rmSync(directory, { recursive: true, force: true });
     },

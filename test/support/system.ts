@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
+import { LOOPBACK } from '../../src/egress/allow-list.ts';
 import { type HttpServer, listen } from '../../src/http/server.ts';
 import { randomText } from '../../src/ids.ts';
 import { createAnthropicModel } from '../../src/models/anthropic.ts';
@@ -66,6 +67,7 @@ export async function startTestSystem(options: TestSystemOptions = {}): Promise<
       model: options.model ?? adapter,
       catalogue: createCatalogue(),
       secretKey,
+      webhookTargets: LOOPBACK,
       version: 'test',
       isOnlyWorker: true,
       settings: {

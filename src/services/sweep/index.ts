@@ -10,6 +10,7 @@ import { type LostAttemptsDeps, lostAttempts } from './lost-attempts.ts';
 import { type LostSignalsDeps, lostEnds, lostMessages, lostResults } from './lost-signals.ts';
 import { type MissedExpiriesDeps, missedCallExpiries, missedExpiries } from './missed-expiries.ts';
 import { type OwedAnswersDeps, owedAnswers } from './owed-answers.ts';
+import { type StuckDeliveriesDeps, stuckDeliveries } from './stuck-deliveries.ts';
 import { type UnopenedTurnsDeps, unopenedTurns } from './unopened-turns.ts';
 
 const INTERVAL_MS = 5_000;
@@ -25,7 +26,8 @@ type LookDeps = LostAttemptsDeps &
   OwedAnswersDeps &
   UnopenedTurnsDeps &
   MissedExpiriesDeps &
-  HalfDeletedDeps;
+  HalfDeletedDeps &
+  StuckDeliveriesDeps;
 
 export interface SweepDeps extends Omit<LookDeps, 'rows' | 'messages'> {
   store: Store;
@@ -68,6 +70,7 @@ export function createSweep(deps: SweepDeps) {
     helpEach(missedExpiries(shared)),
     helpEach(missedCallExpiries(shared)),
     helpEach(halfDeleted(shared)),
+    helpEach(stuckDeliveries(shared)),
     () => purgeIdempotency(store.db, now()),
   ];
 

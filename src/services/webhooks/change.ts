@@ -18,12 +18,12 @@ import type { Keep } from '../idempotency.ts';
 import type { Caller } from '../ports.ts';
 import { visibleSession } from '../session-access.ts';
 import { ownedBy, visibleWebhook } from './access.ts';
-import { checkUrl } from './url.ts';
+import { checkUrl, type UrlDeps } from './url.ts';
 
 /** Each transaction that appends events to a session goes through all of its account's. */
 const WEBHOOKS_PER_ACCOUNT_MAX = 100;
 
-export interface ChangeWebhookDeps {
+export interface ChangeWebhookDeps extends UrlDeps {
   webhooks: WebhooksStore;
   sessions: SessionsStore;
   secrets: SecretBox;
@@ -65,6 +65,7 @@ const newRow = (body: CreateWebhook, { id, accountId, url, sealedSecret, now }: 
   next_secret_at: null,
   failing_since: null,
   open_until: null,
+  failures_in_row: 0,
   created_at: now,
   updated_at: now,
 });
@@ -83,7 +84,7 @@ function activationOf({ activate_at }: RotateSecret, now: number): number {
 }
 
 /** Failures of the past count for nothing once it is enabled again, or somewhere else. */
-const FORGIVEN: WebhookPatch = { failing_since: null, open_until: null };
+const FORGIVEN: WebhookPatch = { failing_since: null, open_until: null, failures_in_row: 0 };
 
 function patchOf(row: WebhookRow, body: UpdateWebhook, url: string | undefined, now: number): WebhookPatch {
   const { events, description, filter, status } = body;
@@ -97,7 +98,7 @@ function patchOf(row: WebhookRow, body: UpdateWebhook, url: string | undefined, 
   };
 }
 
-export function createWebhookChanges({ webhooks, sessions, secrets, now }: ChangeWebhookDeps) {
+export function createWebhookChanges({ webhooks, sessions, secrets, checkTarget, now }: ChangeWebhookDeps) {
   async function checkFilter(caller: Caller, filter: WebhookFilter | null | undefined): Promise<void> {
     if (filter?.session_id != null) await visibleSession(sessions, caller, filter.session_id);
   }
@@ -120,7 +121,7 @@ export function createWebhookChanges({ webhooks, sessions, secrets, now }: Chang
 
   return {
     async make(caller: Caller, body: CreateWebhook, keep: Keep): Promise<WebhookWithSecret> {
-      const url = checkUrl(body.url);
+      const url = await checkUrl(body.url, { checkTarget });
       await checkFilter(caller, body.filter);
       const id = newId('wh');
       const secret = body.secret ?? newWebhookSecret();
@@ -133,7 +134,7 @@ export function createWebhookChanges({ webhooks, sessions, secrets, now }: Chang
 
     async change(caller: Caller, id: string, body: UpdateWebhook, keep: Keep): Promise<Webhook> {
       await visibleWebhook(webhooks, caller, id);
-      const url = body.url === undefined ? undefined : checkUrl(body.url);
+      const url = body.url === undefined ? undefined : await checkUrl(body.url, { checkTarget });
       await checkFilter(caller, body.filter);
       return update(caller, id, (row, at) => patchOf(row, body, url, at), keep);
     },

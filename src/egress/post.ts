@@ -1,0 +1,143 @@
+// The HTTP client for addresses that clients of ours have named: each request is checked, dialled at what was checked, bounded.
+import type { LookupFunction } from 'node:net';
+import { Agent, buildConnector, request } from 'undici';
+import { type Address, unwrapped } from './addresses.ts';
+import type { AllowList } from './allow-list.ts';
+import { allowedAddresses, checkTarget, EgressRefused, type Resolve, resolveName } from './guard.ts';
+
+/** From the first question to the name server to the last byte of the answer. */
+const TIMEOUT_MS = 15_000;
+/** Of an answer nothing but its status is of use; what is longer is not waited for. */
+const BODY_BYTES_MAX = 64 * 1024;
+
+export interface PostRequest {
+  url: string;
+  headers: Record<string, string>;
+  body: string;
+}
+
+export interface PostAnswer {
+  statusCode: number;
+  headers: Record<string, string | string[] | undefined>;
+}
+
+/** The request has no answer; `message` is for whoever named the URL, and holds no address. */
+export class PostFailed extends Error {
+  override readonly name = 'PostFailed';
+}
+
+export interface PosterOptions {
+  allowed: AllowList;
+  /** Instead of the name server. */
+  resolve?: Resolve;
+  timeoutMs?: number;
+}
+
+type Connector = buildConnector.connector;
+
+/** Answers with what was checked, whatever the name server says by now. */
+const fixed = (addresses: Address[]): LookupFunction =>
+  ((_hostname: string, options: { all?: boolean }, done: (...answer: unknown[]) => void) => {
+    if (options.all) done(null, addresses);
+    else done(null, addresses[0]?.address, addresses[0]?.family);
+  }) as LookupFunction;
+
+const originOf = ({ protocol, hostname, port }: buildConnector.Options): URL =>
+  new URL(
+    `${protocol}//${hostname.includes(':') && !hostname.startsWith('[') ? `[${hostname}]` : hostname}${port ? `:${port}` : ''}`,
+  );
+
+/** Dials only what the guard allows, and looks at what it has got. */
+function guardedConnector(allowed: AllowList, resolve: Resolve, timeoutMs: number): Connector {
+  async function dial(options: buildConnector.Options, done: buildConnector.Callback): Promise<void> {
+    const url = originOf(options);
+    const addresses = await allowedAddresses(url, allowed, resolve);
+    const connect = buildConnector({
+      timeout: timeoutMs,
+      lookup: fixed(addresses),
+      autoSelectFamily: addresses.length > 1,
+      maxCachedSessions: 0,
+    } as buildConnector.BuildOptions);
+    connect(options, (...[error, socket]) => {
+      if (!socket) return done(error ?? new Error('No connection'), null);
+      const peer = unwrapped(socket.remoteAddress ?? '');
+      if (peer && addresses.some(({ address }) => address === peer.address)) return done(null, socket);
+      socket.destroy();
+      done(new EgressRefused('its host has no public address'), null);
+    });
+  }
+  return (options, done) => {
+    dial(options, done).catch((error: Error) => done(error, null));
+  };
+}
+
+/** Reads on until the end, or until nobody would want more. */
+async function drain(body: AsyncIterable<Uint8Array> & { destroy(): void }): Promise<void> {
+  let sizeBytes = 0;
+  for await (const chunk of body) {
+    sizeBytes += chunk.length;
+    if (sizeBytes > BODY_BYTES_MAX) break;
+  }
+  body.destroy();
+}
+
+const WORDS: Record<string, string> = {
+  ECONNREFUSED: 'the connection was refused',
+  ECONNRESET: 'the connection was reset',
+  EPIPE: 'the connection was reset',
+  UND_ERR_SOCKET: 'the connection was closed before an answer',
+  ENOTFOUND: 'its host has no public address',
+  EHOSTUNREACH: 'its host can not be reached',
+  ENETUNREACH: 'its host can not be reached',
+  ETIMEDOUT: 'the connection timed out',
+  UND_ERR_CONNECT_TIMEOUT: 'the connection timed out',
+};
+
+function words(error: unknown, timeoutMs: number): string {
+  if (error instanceof EgressRefused) return `The URL was not called: ${error.message}`;
+  const { name, code } = error as { name?: string; code?: string };
+  if (name === 'TimeoutError') return `There was no whole answer within ${timeoutMs / 1_000} seconds`;
+  if (name === 'HTTPParserError') return 'The request failed: the answer is not HTTP';
+  if (code === undefined) return 'The request failed';
+  const isTls = code.startsWith('ERR_TLS') || code.startsWith('ERR_SSL') || code.includes('CERT');
+  return `The request failed: ${WORDS[code] ?? (isTls ? `TLS, ${code}` : code)}`;
+}
+
+export type Poster = ReturnType<typeof createPoster>;
+
+export function createPoster({ allowed, resolve = resolveName, timeoutMs = TIMEOUT_MS }: PosterOptions) {
+  const dispatcher = new Agent({
+    connect: guardedConnector(allowed, resolve, timeoutMs),
+    // A connection for each request: none outlives what was checked for it, and none is closed by its peer just then.
+    pipelining: 0,
+  });
+
+  async function send({ url, headers, body }: PostRequest, signal: AbortSignal): Promise<PostAnswer> {
+    // What needs no connection to be refused; the connection itself asks again.
+    await allowedAddresses(new URL(url), allowed, resolve);
+    const answer = await request(url, { method: 'POST', headers, body, dispatcher, signal });
+    await drain(answer.body);
+    return { statusCode: answer.statusCode, headers: answer.headers };
+  }
+
+  return {
+    /** Whether the URL may be called, as far as that can be said before. @throws {EgressRefused} */
+    check: (url: string): Promise<void> => checkTarget(new URL(url), allowed, resolve),
+    /** One POST; redirects are answers like any other. @throws {PostFailed} when there is no whole answer in time. */
+    async post(asked: PostRequest): Promise<PostAnswer> {
+      const signal = AbortSignal.timeout(timeoutMs);
+      try {
+        return await Promise.race([send(asked, signal), aborted(signal)]);
+      } catch (error) {
+        throw new PostFailed(words(error, timeoutMs), { cause: error });
+      }
+    },
+    close: (): Promise<void> => dispatcher.destroy(),
+  };
+}
+
+/** Rejects when the time is over, also while a name is looked up, which can't be told to stop. */
+const aborted = (signal: AbortSignal): Promise<never> =>
+  new Promise((_resolve, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+  });

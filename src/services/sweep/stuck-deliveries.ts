@@ -1,0 +1,55 @@
+// Webhooks that are due and that nobody sends: whoever is to send them is told again.
+import type { Kysely } from 'kysely';
+import type { DeliveryQueue } from '../../stores/delivery-queue.ts';
+import type { Tables } from '../../stores/schema.ts';
+import type { Engine } from '../engine.ts';
+import { engineSession } from '../signals.ts';
+import { CHECK_EVERY_MS, type Look, lostBefore } from './look.ts';
+
+export interface StuckDeliveriesDeps {
+  deliveries: Pick<DeliveryQueue, 'stuck' | 'releaseOthers'>;
+  /** This process, in the leases of what it sends. */
+  sender: string;
+  db: Kysely<Tables>;
+  engine: Engine;
+  now: () => number;
+  isOnlyWorker: boolean;
+}
+
+type Stuck = { sessionId: string } | { webhookId: string };
+
+const idOf = (stuck: Stuck): string => ('sessionId' in stuck ? stuck.sessionId : stuck.webhookId);
+
+/** A backlog that is being sent is due for long: its sender is told at most this often. */
+function createToldLately(now: () => number) {
+  const until = new Map<string, number>();
+  return (id: string): boolean => {
+    for (const [each, untilMs] of until) if (untilMs <= now()) until.delete(each);
+    if (until.has(id)) return true;
+    until.set(id, now() + CHECK_EVERY_MS);
+    return false;
+  };
+}
+
+export function stuckDeliveries(deps: StuckDeliveriesDeps): Look<Stuck> {
+  const { deliveries, sender, db, engine, now, isOnlyWorker } = deps;
+  const wasToldLately = createToldLately(now);
+
+  async function tellSession(id: string): Promise<void> {
+    const session = await db.selectFrom('sessions').selectAll().where('id', '=', id).executeTakeFirst();
+    if (session) await engine.deliver(engineSession(session));
+  }
+
+  return {
+    async find(everything) {
+      if (everything && isOnlyWorker) await deliveries.releaseOthers(sender);
+      const { sessionIds, webhookIds } = await deliveries.stuck(lostBefore(everything, deps));
+      const stuck: Stuck[] = [
+        ...sessionIds.map((sessionId) => ({ sessionId })),
+        ...webhookIds.map((webhookId) => ({ webhookId })),
+      ];
+      return stuck.filter((each) => !wasToldLately(idOf(each)));
+    },
+    help: (stuck) => ('sessionId' in stuck ? tellSession(stuck.sessionId) : engine.endpoint(stuck.webhookId)),
+  };
+}

@@ -1,0 +1,186 @@
+// Deliveries as their senders take them: found, claimed one by one, left to their endpoint. A row that a sender has claimed is
+// no other's until its lease is over, so that no two send it at once.
+import type { ExpressionBuilder, Kysely } from 'kysely';
+import { recordFailure, recordSuccess, type TryResult } from './delivery-results.ts';
+import type { DeliveryPatch, DeliveryRow, Tables, WebhookPatch, WebhookRow } from './schema.ts';
+import type { Store } from './store.ts';
+
+/** Rows that one look at a session reads to find the first of each endpoint. */
+const HEADS_READ_MAX = 1_000;
+/** Sessions, and endpoints, that one pass of the sweep is told of. */
+const STUCK_MAX = 500;
+
+export type DeliveryHead = Pick<DeliveryRow, 'id' | 'webhook_id' | 'next_attempt_at' | 'lease_until'>;
+const HEAD = ['id', 'webhook_id', 'next_attempt_at', 'lease_until'] as const;
+
+export interface Lease {
+  by: string;
+  untilMs: number;
+}
+
+export type DeliveryQueue = ReturnType<typeof createDeliveryQueue>;
+
+const isFree =
+  (at: number) =>
+  ({ or, eb }: ExpressionBuilder<Tables, 'deliveries'>) =>
+    or([eb('lease_until', 'is', null), eb('lease_until', '<=', at)]);
+
+/** Nobody is to be told any more. */
+const withdrawn = (at: number): DeliveryPatch => ({
+  ...{ status: 'cancelled', next_attempt_at: null, completed_at: at },
+  ...{ lease_until: null, lease_by: null },
+});
+
+const ofSession = (db: Kysely<Tables>, sessionId: string) =>
+  db
+    .selectFrom('deliveries')
+    .where('session_id', '=', sessionId)
+    .where('status', '=', 'pending')
+    .where('owner', '=', 'session')
+    .orderBy('seq');
+
+const ofEndpoint = (db: Kysely<Tables>, webhookId: string) =>
+  db
+    .selectFrom('deliveries')
+    .where('webhook_id', '=', webhookId)
+    .where('status', '=', 'pending')
+    .where('owner', '=', 'endpoint');
+
+/** Whether the session itself has still something to send. */
+export async function owesDeliveries(db: Kysely<Tables>, sessionId: string): Promise<boolean> {
+  return (await ofSession(db, sessionId).select('id').limit(1).executeTakeFirst()) !== undefined;
+}
+
+/** What the session sends next to each endpoint: its first in `seq` order, due or not. */
+async function heads(db: Kysely<Tables>, sessionId: string): Promise<DeliveryHead[]> {
+  const rows = await ofSession(db, sessionId).select(HEAD).limit(HEADS_READ_MAX).execute();
+  const first = new Map<string, DeliveryHead>();
+  for (const row of rows) if (!first.has(row.webhook_id)) first.set(row.webhook_id, row);
+  return [...first.values()];
+}
+
+/** @returns undefined when it is not to be sent, or another sender has it. */
+const claim = (db: Kysely<Tables>, id: string, lease: Lease, at: number): Promise<DeliveryRow | undefined> =>
+  db
+    .updateTable('deliveries')
+    .set({ lease_until: lease.untilMs, lease_by: lease.by })
+    .where('id', '=', id)
+    .where('status', '=', 'pending')
+    .where(isFree(at))
+    .returningAll()
+    .executeTakeFirst();
+
+/** What the endpoint may be sent now: the longest due first, of one time in the order of their events. */
+async function dueOf(db: Kysely<Tables>, webhookId: string, limit: number, at: number): Promise<string[]> {
+  const rows = await ofEndpoint(db, webhookId)
+    .select('id')
+    .where('next_attempt_at', '<=', at)
+    .where(isFree(at))
+    .orderBy('next_attempt_at')
+    .orderBy('seq')
+    .limit(limit)
+    .execute();
+  return rows.map(({ id }) => id);
+}
+
+/** When the next row of the endpoint is due, or its lease over; null when it has none. */
+async function nextDueOf(db: Kysely<Tables>, webhookId: string, at: number): Promise<number | null> {
+  const free = await ofEndpoint(db, webhookId)
+    .select(({ fn }) => fn.min<number | null>('next_attempt_at').as('at'))
+    .where(isFree(at))
+    .executeTakeFirst();
+  const taken = await ofEndpoint(db, webhookId)
+    .select(({ fn }) => fn.min<number | null>('lease_until').as('at'))
+    .where('lease_until', '>', at)
+    .executeTakeFirst();
+  const times = [free?.at, taken?.at].flatMap((time) => (time == null ? [] : Number(time)));
+  return times.length === 0 ? null : Math.min(...times);
+}
+
+/** Who has rows that were due before `before` and that nobody sends: sessions, and endpoints that are not left alone. */
+async function stuck(db: Kysely<Tables>, before: number, at: number) {
+  const due = db
+    .selectFrom('deliveries')
+    .where('deliveries.status', '=', 'pending')
+    .where('deliveries.next_attempt_at', '<', before)
+    .where(isFree(at))
+    .limit(STUCK_MAX);
+  const sessions = await due.select('session_id').distinct().where('owner', '=', 'session').execute();
+  const endpoints = await due
+    .leftJoin('webhooks', 'webhooks.id', 'deliveries.webhook_id')
+    .select('webhook_id')
+    .distinct()
+    .where('owner', '=', 'endpoint')
+    .where((eb) => eb.or([eb('open_until', 'is', null), eb('open_until', '<', before)]))
+    .execute();
+  return {
+    sessionIds: sessions.flatMap(({ session_id }) => session_id ?? []),
+    webhookIds: endpoints.map(({ webhook_id }) => webhook_id),
+  };
+}
+
+/** Leaves to the endpoint what the session has for it, each row at its time. */
+const handOver = (db: Kysely<Tables>, sessionId: string, webhookId: string) =>
+  db
+    .updateTable('deliveries')
+    .set({ owner: 'endpoint' })
+    .where('session_id', '=', sessionId)
+    .where('webhook_id', '=', webhookId)
+    .where('status', '=', 'pending')
+    .where('owner', '=', 'session')
+    .execute();
+
+const releaseOthers = (db: Kysely<Tables>, sender: string) =>
+  db
+    .updateTable('deliveries')
+    .set({ lease_until: null, lease_by: null })
+    .where('status', '=', 'pending')
+    .where('lease_until', 'is not', null)
+    .where('lease_by', 'not like', `${sender}/%`)
+    .execute();
+
+export function createDeliveryQueue({ store, now }: { store: Store; now: () => number }) {
+  const { db } = store;
+  return {
+    webhook: (id: string): Promise<WebhookRow | undefined> =>
+      db.selectFrom('webhooks').selectAll().where('id', '=', id).executeTakeFirst(),
+    heads: (sessionId: string) => heads(db, sessionId),
+    /** What the session sends next to this endpoint. */
+    headOf: (sessionId: string, webhookId: string): Promise<DeliveryHead | undefined> =>
+      ofSession(db, sessionId).select(HEAD).where('webhook_id', '=', webhookId).limit(1).executeTakeFirst(),
+    claim: (id: string, lease: Lease) => claim(db, id, lease, now()),
+    /** What can't be sent, for its endpoint is gone or switched off. */
+    cancel: async (id: string): Promise<void> => {
+      await db.updateTable('deliveries').set(withdrawn(now())).where('id', '=', id).execute();
+    },
+    /** Everything that waits for an endpoint that is gone or switched off. */
+    cancelAll: (webhookId: string) => cancelAll(db, webhookId, now()),
+    recordSuccess: (row: DeliveryRow, result: TryResult): Promise<boolean> =>
+      db.transaction().execute((rows) => recordSuccess(rows, row, result)),
+    /**
+     * @param judge Says from the endpoint's row, with this failure counted, what becomes of the endpoint.
+     * @returns the endpoint's row after that; undefined when it is gone, or the lease was lost.
+     */
+    recordFailure: (row: DeliveryRow, result: TryResult, judge: (webhook: WebhookRow) => WebhookPatch) =>
+      db.transaction().execute(async (rows) => {
+        const webhook = await recordFailure(rows, row, result, judge);
+        if (webhook?.status === 'disabled') await cancelAll(rows, webhook.id, now());
+        return webhook;
+      }),
+    handOver: (sessionId: string, webhookId: string) => handOver(db, sessionId, webhookId),
+    dueOf: (webhookId: string, limit: number) => dueOf(db, webhookId, limit, now()),
+    nextDueOf: (webhookId: string) => nextDueOf(db, webhookId, now()),
+    stuck: (before: number) => stuck(db, before, now()),
+    /** Ends the leases of every sender but this one; for when all others are known to be gone. */
+    releaseOthers: (sender: string) => releaseOthers(db, sender),
+  };
+}
+
+async function cancelAll(db: Kysely<Tables>, webhookId: string, at: number): Promise<void> {
+  await db
+    .updateTable('deliveries')
+    .set(withdrawn(at))
+    .where('webhook_id', '=', webhookId)
+    .where('status', '=', 'pending')
+    .execute();
+}

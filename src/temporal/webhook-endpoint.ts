@@ -1,0 +1,36 @@
+// Tells the workflow of a webhook's endpoint that something is due, and starts it when it does not run.
+import type { Client } from '@temporalio/client';
+import {
+  ENDPOINT_WORKFLOW_TYPE,
+  type EndpointInput,
+  endpointWorkflowId,
+  SIGNALS,
+} from '../../workflows/protocol.ts';
+import type { TemporalConnection } from './connection.ts';
+
+/** As for sessions: what a killed worker had taken is given to the next one after this. */
+const TASK_TIMEOUT = '3 seconds';
+
+export interface EndpointSignalDeps {
+  client: Client;
+  temporal: TemporalConnection;
+  taskQueue: string;
+}
+
+export const createEndpointSignal =
+  ({ client, temporal, taskQueue }: EndpointSignalDeps) =>
+  async (webhookId: string): Promise<void> => {
+    const input: EndpointInput = { webhookId };
+    await temporal.call(() =>
+      client.workflow.signalWithStart(ENDPOINT_WORKFLOW_TYPE, {
+        workflowId: endpointWorkflowId(webhookId),
+        taskQueue,
+        args: [input],
+        signal: SIGNALS.deliver,
+        workflowTaskTimeout: TASK_TIMEOUT,
+        workflowIdReusePolicy: 'ALLOW_DUPLICATE',
+        workflowIdConflictPolicy: 'USE_EXISTING',
+        staticSummary: `Deliveries of webhook ${webhookId}`,
+      }),
+    );
+  };

@@ -1,0 +1,95 @@
+// What a session sends of its own events: in `seq` order to each endpoint, one at a time, all endpoints beside each other.
+import type { DeliveryHead, DeliveryQueue } from '../stores/delivery-queue.ts';
+import type { Sender } from './send.ts';
+
+/** An activity that sends longer than this begins no other delivery; what is left is asked for again at once. */
+const TURN_MS = 60_000;
+
+export interface SessionDeliveriesDeps {
+  queue: DeliveryQueue;
+  send: Sender;
+  /** Tells the endpoint's own workflow that it has been left something. */
+  endpointDue: (webhookId: string) => Promise<void>;
+  now: () => number;
+}
+
+export interface Round {
+  /** An attempt before this one has failed or died, and nobody but this one waits for what it has left. */
+  isRetry: boolean;
+  signal: AbortSignal;
+}
+
+export interface RoundResult {
+  /** When this session has something to send again; null when nobody need ask. */
+  againAtMs: number | null;
+  /** For the people who read the Temporal UI. */
+  why: string;
+}
+
+const NOTHING: RoundResult = { againAtMs: null, why: '' };
+
+export type SessionDeliveries = ReturnType<typeof createSessionDeliveries>;
+
+const dueAt = ({ next_attempt_at, lease_until }: DeliveryHead): number =>
+  Math.max(next_attempt_at ?? 0, lease_until ?? 0);
+
+export function createSessionDeliveries({ queue, send, endpointDue, now }: SessionDeliveriesDeps) {
+  async function leaveToEndpoint(sessionId: string, webhookId: string): Promise<void> {
+    await queue.handOver(sessionId, webhookId);
+    await endpointDue(webhookId);
+  }
+
+  async function isLeftAlone(webhookId: string): Promise<boolean> {
+    const webhook = await queue.webhook(webhookId);
+    return (webhook?.open_until ?? 0) > now();
+  }
+
+  /** Sends to one endpoint until nothing is due, or something fails. @returns what has failed, if it is tried again here. */
+  async function drain(
+    sessionId: string,
+    first: DeliveryHead,
+    isOver: () => boolean,
+  ): Promise<string | undefined> {
+    const { webhook_id } = first;
+    if (await isLeftAlone(webhook_id)) {
+      await leaveToEndpoint(sessionId, webhook_id);
+      return undefined;
+    }
+    for (let head: DeliveryHead | undefined = first; head && dueAt(head) <= now() && !isOver(); ) {
+      const sent = await send(head.id);
+      if (sent.kind === 'elsewhere') return undefined;
+      if (sent.kind === 'retry') {
+        if (sent.owner === 'session') return webhook_id;
+        await leaveToEndpoint(sessionId, webhook_id);
+        return undefined;
+      }
+      head = await queue.headOf(sessionId, webhook_id);
+    }
+    return undefined;
+  }
+
+  const dueNow = async (sessionId: string): Promise<DeliveryHead[]> =>
+    (await queue.heads(sessionId)).filter((head) => dueAt(head) <= now());
+
+  /** Sends until nothing is due. @returns the endpoints that have failed, and are tried again here. */
+  async function sendAll(sessionId: string, isOver: () => boolean): Promise<string[]> {
+    const failed = new Set<string>();
+    for (let due = await dueNow(sessionId); due.length > 0 && !isOver(); due = await dueNow(sessionId)) {
+      const outcomes = await Promise.all(due.map((head) => drain(sessionId, head, isOver)));
+      for (const webhookId of outcomes) if (webhookId !== undefined) failed.add(webhookId);
+    }
+    return [...failed];
+  }
+
+  /** Sends all that is due, also what becomes so meanwhile. */
+  return async function deliverSession(sessionId: string, { isRetry, signal }: Round): Promise<RoundResult> {
+    const until = now() + TURN_MS;
+    const isOver = () => signal.aborted || now() >= until;
+    const failed = await sendAll(sessionId, isOver);
+    if (!isRetry && failed.length === 0 && !isOver()) return NOTHING;
+    const left = await queue.heads(sessionId);
+    if (left.length === 0) return NOTHING;
+    const why = failed.length > 0 ? `No success with ${failed.join(', ')}` : 'Something is still to be sent';
+    return { againAtMs: Math.min(...left.map(dueAt)), why };
+  };
+}

@@ -1,0 +1,39 @@
+// What sends webhooks: the client for addresses that others have named, and the rules of who sends what, and when.
+import type { Logger } from 'pino';
+import { createAllowList } from '../egress/allow-list.ts';
+import { createPoster } from '../egress/post.ts';
+import { randomText } from '../ids.ts';
+import { createDeliveryQueue, owesDeliveries } from '../stores/delivery-queue.ts';
+import type { Store } from '../stores/store.ts';
+import { createEndpointDeliveries } from '../webhooks/endpoint-deliveries.ts';
+import { createSecretBox } from '../webhooks/secrets.ts';
+import { createSender } from '../webhooks/send.ts';
+import { createSessionDeliveries } from '../webhooks/session-deliveries.ts';
+import type { CoreOptions } from './options.ts';
+
+export interface WebhookSendingDeps extends Pick<CoreOptions, 'secretKey' | 'webhookTargets'> {
+  store: Store;
+  logger: Logger;
+  endpointDue: (webhookId: string) => Promise<void>;
+  now: () => number;
+}
+
+export function createWebhookSending(deps: WebhookSendingDeps) {
+  const { store, logger, secretKey, webhookTargets, endpointDue, now } = deps;
+  const poster = createPoster({ allowed: createAllowList(webhookTargets) });
+  const queue = createDeliveryQueue({ store, now });
+  const secrets = createSecretBox(secretKey);
+  // Names this process in the leases of what it sends; a restarted one is another.
+  const sender = `sender-${randomText(12)}`;
+  const send = createSender({ queue, poster, secrets, sender, logger, now });
+  const sending = { queue, send, endpointDue, now };
+  return {
+    ...{ queue, secrets, sender, send },
+    owesDeliveries: (sessionId: string) => owesDeliveries(store.db, sessionId),
+    /** Whether a webhook may have this URL. @throws EgressRefused */
+    checkTarget: poster.check,
+    deliverSession: createSessionDeliveries(sending),
+    deliverEndpoint: createEndpointDeliveries(sending),
+    close: poster.close,
+  };
+}
