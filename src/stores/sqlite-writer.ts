@@ -1,6 +1,7 @@
-// The one writing connection of SQLite, shared by transactions in turns. Those that come in the same turn of the event loop
-// become durable in one commit: syncing the disk costs more than everything else that a short transaction does.
+// The one writing connection of SQLite, shared by transactions in turns. Those that come in the same turn of the event loop are one
+// commit, and those that are committed while the disk is busy become durable in one sync.
 import type SQLite from 'better-sqlite3';
+import type { Syncs } from './sqlite-sync.ts';
 
 /** Transactions that are written and will be durable together. */
 interface Group {
@@ -41,9 +42,9 @@ function createGroup(): Group {
 
 /**
  * Transactions over one connection. Each is a savepoint of a group, and is durable when the group is: `commit` resolves then.
- * Nobody may read over this connection outside of a transaction, for the group's rows are there before they are durable.
+ * Nobody may read over this connection outside of a transaction, for the group's rows are there before they are committed.
  */
-export function createSqliteWriter(database: SQLite.Database) {
+export function createSqliteWriter(database: SQLite.Database, syncs: Syncs) {
   const turns = createTurns();
   let group: Group | undefined;
   let isDue = false;
@@ -62,7 +63,7 @@ export function createSqliteWriter(database: SQLite.Database) {
       database.exec('commit');
       group = undefined;
       isDue = false;
-      ending.settle();
+      void syncs.request().then(() => ending.settle());
     } catch (error) {
       if (database.inTransaction) database.exec('rollback');
       loseGroup(error);
@@ -117,12 +118,12 @@ export function createSqliteWriter(database: SQLite.Database) {
     async rollback(cause: unknown): Promise<void> {
       if (database.inTransaction) database.exec('rollback to one; release one');
       else loseGroup(cause);
-      const read = group?.durable;
+      const read = group?.durable ?? syncs.pending();
       endTurn();
       await read;
     },
 
-    /** What is written so far is made durable; the connection may be closed then. */
+    /** What is written so far is committed; closing the connection makes it durable. */
     flush(): void {
       isDue = true;
       commitGroup();
