@@ -6,6 +6,12 @@ import type { MessageRow, Tables } from './schema.ts';
 const PAGE_ROWS = 500;
 
 export function createBranchReader(db: Kysely<Tables>, get: (id: string) => Promise<MessageRow | undefined>) {
+  /** The last message of the live branch, as the session has it now. */
+  const head = async (sessionId: string): Promise<string | null> => {
+    const row = await db.selectFrom('sessions').select('head').where('id', '=', sessionId).executeTakeFirst();
+    return row?.head ?? null;
+  };
+
   const range = (sessionId: string, depthMax: number): Promise<MessageRow[]> =>
     db
       .selectFrom('messages')
@@ -42,5 +48,5 @@ export function createBranchReader(db: Kysely<Tables>, get: (id: string) => Prom
     return levels > 0 && (await branch(head, levels)).at(-1)?.id === message.id;
   }
 
-  return { branch, isOnBranch };
+  return { head, branch, isOnBranch };
 }

@@ -22,7 +22,8 @@ export interface ReadDeps {
 
 export function createReads({ sessions, reader }: ReadDeps) {
   async function list(caller: Caller, sessionId: string, page: PageRequest): Promise<Slice<Message>> {
-    const rows = await reader.conversation(await visibleSession(sessions, caller, sessionId));
+    const session = await visibleSession(sessions, caller, sessionId);
+    const rows = await reader.conversation(session.id);
     if (page.order === 'desc') rows.reverse();
     const sign = page.order === 'desc' ? -1 : 1;
     const after = page.after as Place | null;

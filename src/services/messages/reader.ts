@@ -3,7 +3,7 @@ import type { Kysely } from 'kysely';
 import type { Message } from '../../contracts/messages.ts';
 import { settledSeq, streamedText } from '../../stores/log.ts';
 import { createMessageRows } from '../../stores/message-rows.ts';
-import type { MessageRow, SessionRow, Tables, ToolCallRow } from '../../stores/schema.ts';
+import type { MessageRow, Tables, ToolCallRow } from '../../stores/schema.ts';
 import { messageView, partialView } from '../../views/messages.ts';
 
 export type MessageReader = ReturnType<typeof createMessageReader>;
@@ -32,9 +32,12 @@ export function createMessageReader(db: Kysely<Tables>) {
   }
 
   /** The live branch, oldest first, then the user messages that never joined it. At most `limit` rows of the branch. */
-  async function conversation(session: SessionRow, limit?: number): Promise<MessageRow[]> {
-    const branch = await rows.branch(session.head, limit);
-    return [...branch.reverse(), ...(await rows.unattached(session.id))];
+  async function conversation(sessionId: string, limit?: number): Promise<MessageRow[]> {
+    // In this order: one that joins the branch between the two reads is seen twice, and not overlooked.
+    const waiting = await rows.unattached(sessionId);
+    const branch = await rows.branch(await rows.head(sessionId), limit);
+    const joined = new Set(branch.map(({ id }) => id));
+    return [...branch.reverse(), ...waiting.filter(({ id }) => !joined.has(id))];
   }
 
   const { get, queued, toolCall, toolCalls } = rows;

@@ -27,7 +27,7 @@ export function createReads({ sessions, reader, sessionView, engine }: ReadDeps)
   const readState = createStateReader({ engine, reader });
 
   async function view(row: SessionRow): Promise<Session> {
-    const rows = await reader.conversation(row, MESSAGES_SHOWN);
+    const rows = await reader.conversation(row.id, MESSAGES_SHOWN);
     const messages = await Promise.all(rows.slice(-MESSAGES_SHOWN).map(reader.view));
     return { ...sessionView(row), system_prompt: row.system_prompt, messages };
   }
