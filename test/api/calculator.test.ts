@@ -74,9 +74,9 @@ it('runs at once beside a tool of the client, and the turn waits for that one on
     () => get(id, `messages/${paused.id}`),
     ({ tool_calls }) => tool_calls[1].status === 'completed',
   );
-  expect((await post(id, 'tool-results', { tool_call_id: sum.id, result: '41' })).body.error).toMatchObject({
-    code: 'tool_call_closed',
-  });
+  const closed = { status: 409, body: { error: { type: 'conflict_error', code: 'tool_call_closed' } } };
+  for (const result of ['41', '42'])
+    expect(await post(id, 'tool-results', { tool_call_id: sum.id, result })).toMatchObject(closed);
   const answer = await post(id, 'tool-results', { tool_call_id: orders.id, result: 'none', wait: true });
   expect(answer.body).toMatchObject({
     status: 'completed',
@@ -86,6 +86,32 @@ it('runs at once beside a tool of the client, and the turn waits for that one on
     ],
   });
 });
+
+it('takes no result from a client while it runs either', async () => {
+  const { id } = await session();
+  const { body: accepted } = await post(id, 'messages', { content: ENDLESS, background: true });
+  const calls = async () => (await get(id, `messages/${accepted.id}`)).tool_calls;
+  const [running] = await eventually(calls, ([first]) => first?.status === 'running');
+  expect(await post(id, 'tool-results', { tool_call_id: running.id, result: '1' })).toMatchObject({
+    status: 409,
+    body: { error: { code: 'tool_call_closed', message: expect.stringContaining('is run by the server') } },
+  });
+  expect((await calls())[0]).toMatchObject({ status: 'running', result: null });
+  await post(id, 'interrupt');
+});
+
+it.each(['timeout_seconds', 'on_timeout', 'parameters'])(
+  'has bounds of its own: an entry of a built-in tool with %s is refused by that name',
+  async (field) => {
+    const values = { timeout_seconds: 5, on_timeout: 'error', parameters: {} };
+    const entry = { name: 'calculator', [field]: values[field as keyof typeof values] };
+    const { id } = await session([]);
+    expect(await post(id, 'tools', entry)).toMatchObject({
+      status: 400,
+      body: { error: { code: 'invalid_request', param: expect.stringMatching(field) } },
+    });
+  },
+);
 
 it('is ended with its turn by an interrupt, within a second, and answers the next one', async () => {
   const { id } = await session();

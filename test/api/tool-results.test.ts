@@ -1,4 +1,4 @@
-// What a client is told of each result that it submits: first, again, late, wrong; and the lists of calls.
+// What a client is told of each result that it submits: first, again, late, wrong; and the lists of calls. Acceptance tests 44 and 45.
 import { eventually } from '../support/api-client.ts';
 import { startTestSystem, type TestSystem } from '../support/system.ts';
 
@@ -35,7 +35,7 @@ const untilOver = (id: string, replyId: string) =>
 
 const closed = { status: 409, body: { error: { type: 'conflict_error', code: 'tool_call_closed' } } };
 
-describe('a result that comes after the time of its tool', () => {
+describe('test 44: a result that comes after the time of its tool', () => {
   it.each([
     ['error', 'completed'],
     ['fail', 'failed'],
@@ -45,6 +45,8 @@ describe('a result that comes after the time of its tool', () => {
     expect(await submit(id, { tool_call_id: call, result: 'late' })).toMatchObject(closed);
     const { data } = (await system.api.get(`/v1/sessions/${id}/tool-calls?status=timed_out`)).body;
     expect(data).toMatchObject([{ id: call, status: 'timed_out', is_error: true }]);
+    const events = await system.api.events(id);
+    expect(events.filter(({ type }) => type === 'tool.completed')).toHaveLength(1);
   });
 });
 

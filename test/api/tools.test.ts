@@ -118,7 +118,7 @@ describe('the results of a turn', () => {
     expect(events.map(({ seq }) => seq)).toEqual(events.map((_, index) => index + 1));
   });
 
-  it('the same once more is answered as before; another one is refused', async () => {
+  it('test 44: twice, the same is answered as before; another one is refused', async () => {
     const { id } = await session();
     const { tool_calls } = await system.api.send(id, CALL);
     const body = { tool_call_id: tool_calls[0].id, result: { orders: [1, 2] } };
@@ -132,7 +132,7 @@ describe('the results of a turn', () => {
     expect(await post(id, 'tool-results', { ...body, is_error: true })).toMatchObject(closed);
   });
 
-  it('for an unknown call, or one of another session, are 404; after an interrupt 409; after the end 404', async () => {
+  it('test 44: for an unknown call, or one of another session, are 404; after an interrupt 409; after the end 404', async () => {
     const [mine, other] = [await session(), await session()];
     const { tool_calls } = await system.api.send(mine.id, CALL);
     const body = { tool_call_id: tool_calls[0].id, result: 'x' };
@@ -200,7 +200,7 @@ describe('what the model gets wrong is told to it, and never asked of the client
   });
 });
 
-describe('a tool that nobody answers', () => {
+describe('test 45: a tool that nobody answers', () => {
   it('is answered with an error when its time is over', async () => {
     const { id } = await session([{ ...ORDERS, timeout_seconds: 1 }]);
     const paused = await system.api.send(id, CALL);
@@ -209,6 +209,7 @@ describe('a tool that nobody answers', () => {
       status: 'completed',
       tool_calls: [{ status: 'timed_out', is_error: true, result: 'No result came within 1 seconds.' }],
     });
+    expect(await system.api.send(id, 'Hello')).toMatchObject({ status: 'completed' });
   });
 
   it('fails the reply when the tool says so, and the session goes on', async () => {
