@@ -1,9 +1,8 @@
 // A turn that waits for its client's tools, while everything is killed: the result continues it, once, and no result is lost.
 import { type ApiClient, eventually } from '../support/api-client.ts';
-import { type Deployment, startDeployment } from '../support/deployment.ts';
-import { findPostgres } from '../support/postgres.ts';
 import { cleanUp } from '../support/process.ts';
-import { RECOVERY_MS_MAX, startDev } from './support/dev-installation.ts';
+import { RECOVERY_MS_MAX } from './support/dev-installation.ts';
+import { type Place, places } from './support/places.ts';
 import { createRandom, SEED } from './support/random.ts';
 
 const CALLS = 10;
@@ -20,13 +19,6 @@ interface Waiting {
   reply: any;
   /** Ids of the calls, in the order of the model. */
   calls: string[];
-}
-
-interface Place {
-  api(): ApiClient;
-  /** kill -9 of every process, and a start of each. Resolves when all serve. */
-  killAll(): Promise<void>;
-  stop(): Promise<void>;
 }
 
 async function startWaiting(api: ApiClient, count: number): Promise<Waiting> {
@@ -84,42 +76,6 @@ function expectMissingWasSaid(events: any[], calls: string[]): void {
   }
   expect(open.size).toBe(0);
 }
-
-const postgres = findPostgres();
-
-async function startDevPlace(): Promise<Place> {
-  const dev = await startDev();
-  return {
-    api: dev.api,
-    async killAll() {
-      await Promise.all(dev.parts.map((part) => part.kill()));
-      await dev.start();
-      await dev.untilReady();
-    },
-    stop: dev.stop,
-  };
-}
-
-async function startDeploymentPlace(): Promise<Place> {
-  const shared: Deployment = await startDeployment({ apis: 2, workers: 1 });
-  return {
-    api: shared.api,
-    async killAll() {
-      await Promise.all(shared.parts.map((part) => part.kill()));
-      await Promise.all(shared.parts.map((part) => part.revive()));
-      await shared.untilReady();
-    },
-    stop: shared.stop,
-  };
-}
-
-const places = {
-  'dev on SQLite': { start: startDevPlace, obstacle: null },
-  'two api and a worker process on PostgreSQL': {
-    start: startDeploymentPlace,
-    obstacle: postgres ? null : 'PostgreSQL is not installed',
-  },
-};
 
 afterAll(cleanUp);
 
