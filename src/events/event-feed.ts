@@ -4,8 +4,30 @@ import type { SessionLog } from '../stores/log.ts';
 import { type Bell, createBell, POLL_INTERVAL_MS } from './bell.ts';
 import type { LiveChannel } from './live-channel.ts';
 
-/** Events read at once: bounds the memory of a reader that starts far behind. */
-const BATCH_EVENTS = 200;
+/** Read at once of what is new: seldom more than a few. A reader that gets so many is behind. */
+const NEW = { limit: 10 };
+/** And by a reader that is behind: what it has not taken yet stays in our memory, however long it takes. */
+const MISSED = { limit: 200, lengthMax: 512 * 1024 };
+
+/**
+ * Whoever appends rings the reader's bell. It looks by itself, too, in case a ring was lost, the less often the longer nothing
+ * has come: there may be thousands who follow what nobody speaks to.
+ */
+const IDLE_MS_MAX = 5_000;
+
+function createIdleTimes() {
+  let nextMs = POLL_INTERVAL_MS;
+  return {
+    next(): number {
+      const ms = nextMs;
+      nextMs = Math.min(2 * ms, IDLE_MS_MAX);
+      return ms;
+    },
+    reset(): void {
+      nextMs = POLL_INTERVAL_MS;
+    },
+  };
+}
 
 export interface FollowQuery {
   sessionId: string;
@@ -28,22 +50,41 @@ function* untilAborted(events: SessionEvent[], signal: AbortSignal): Generator<S
   }
 }
 
+interface Read {
+  events: SessionEvent[];
+  /** All there was has been read; what has come since has rung. */
+  isAtEnd: boolean;
+}
+
+/** Reads on from the query's cursor, more at once while it is behind. */
+function createReader(log: SessionLog, query: FollowQuery): () => Promise<Read> {
+  let { after } = query;
+  let isBehind = true;
+  return async () => {
+    const wasBehind = isBehind;
+    const events = await log.read({ ...query, after, ...(wasBehind ? MISSED : NEW) });
+    after = events.at(-1)?.seq ?? after;
+    isBehind = events.length >= NEW.limit;
+    // A few of what was missed may be few for their length.
+    return { events, isAtEnd: events.length === 0 || !(wasBehind || isBehind) };
+  };
+}
+
 export function createEventFeed({ log, channel }: { log: SessionLog; channel: LiveChannel }) {
   async function* tail(query: FollowQuery, bell: Bell): AsyncGenerator<SessionEvent> {
     const { signal, isOver = never } = query;
-    let { after } = query;
+    const read = createReader(log, query);
+    const idleTimes = createIdleTimes();
     let over = false;
     while (!signal.aborted) {
       const heard = bell.listen();
-      const events = await log.read({ ...query, after, limit: BATCH_EVENTS });
+      const { events, isAtEnd } = await read();
       yield* untilAborted(events, signal);
-      after = events.at(-1)?.seq ?? after;
+      if (events.length > 0) idleTimes.reset();
       // Nothing came after it was over: what was written between a look and that question is not missed.
-      if (over && events.length === 0) return;
-      // All there was has been read; what has come since has rung, so that only the next wait needs to tell.
-      const isAtEnd = events.length < BATCH_EVENTS;
+      else if (over) return;
       if (over || !isAtEnd) continue;
-      over = !(await heard(POLL_INTERVAL_MS)) && (await isOver());
+      over = !(await heard(idleTimes.next())) && (await isOver());
     }
   }
 

@@ -1,6 +1,6 @@
 // The session log: the only appender. Every change of a session is one transaction here that locks the session,
 // changes its rows and appends its events together, so `seq` is gap-free in the order of commits.
-import type { Kysely, Transaction } from 'kysely';
+import { type Kysely, type SelectQueryBuilder, sql, type Transaction } from 'kysely';
 import type { EventData, EventType, SessionEvent } from '../contracts/events.ts';
 import { newId } from '../ids.ts';
 import { appendDeliveries } from './delivery-rows.ts';
@@ -117,6 +117,8 @@ export interface LogQuery {
   limit: number;
   types?: readonly EventType[] | null;
   messageId?: string | null;
+  /** Characters of what the events carry, together; the first one is read whatever it has. */
+  lengthMax?: number;
 }
 
 /** Events after a cursor, oldest first. */
@@ -128,8 +130,25 @@ async function readEvents(db: Kysely<Tables>, query: LogQuery): Promise<SessionE
     .where('seq', '>', query.after);
   if (query.types) select = select.where('type', 'in', [...query.types]);
   if (query.messageId) select = select.where('message_id', '=', query.messageId);
-  const rows = await select.orderBy('seq').limit(query.limit).execute();
+  const wanted = select.orderBy('seq').limit(query.limit);
+  const { lengthMax } = query;
+  const rows = await (lengthMax === undefined ? wanted : withinLength(db, wanted, lengthMax)).execute();
   return rows.map(toEvent);
+}
+
+/** Those rows before which the others carry less: what is too much is not read at all. */
+function withinLength(
+  db: Kysely<Tables>,
+  wanted: SelectQueryBuilder<Tables, 'events', EventRow>,
+  lengthMax: number,
+) {
+  const before = sql<number>`sum(length(data)) over (order by seq) - length(data)`;
+  const measured = db.selectFrom(wanted.as('wanted')).selectAll().select(before.as('length_before'));
+  return db
+    .selectFrom(measured.as('measured'))
+    .selectAll()
+    .where('length_before', '<', lengthMax)
+    .orderBy('seq');
 }
 
 export function createSessionLog({ store, now, committed }: SessionLogOptions) {

@@ -14,9 +14,12 @@ import { createSubscriptions, type Followed } from './subscriptions.ts';
 
 /**
  * Proxies close what is silent for a minute (nginx, AWS). A peer from which nothing has come at the second look is gone, or
- * takes nothing: it is let go after 30 s, and cut off 5 s later if it does not answer the close.
+ * takes nothing: it is let go after 30 s, and cut off 10 s later if it does not answer the close.
  */
 const PING_EVERY_MS = 15_000;
+
+/** What a stopping server leaves a client to answer its close. */
+const STOP_MS_MAX = 3_000;
 
 export interface ConnectionDeps {
   services: Services;
@@ -69,24 +72,30 @@ function end(socket: WebSocket, code: number, reason: string): void {
   if (socket.readyState === WebSocket.OPEN) socket.close(code, reason);
 }
 
+function stop(socket: WebSocket): void {
+  end(socket, CLOSE_CODES.stopping, 'The server stops; connect again with your cursor');
+  const cutOff = setTimeout(() => socket.terminate(), STOP_MS_MAX);
+  socket.once('close', () => clearTimeout(cutOff));
+}
+
 function endWith(signal: AbortSignal, socket: WebSocket): void {
   const ended = () => {
     const { reason } = signal;
     if (reason instanceof ApiError) end(socket, CLOSE_CODES.keyEnded, reason.message);
-    else end(socket, CLOSE_CODES.stopping, 'The server stops; connect again with your cursor');
+    else if (socket.readyState !== WebSocket.CLOSED) stop(socket);
   };
   if (signal.aborted) ended();
   else signal.addEventListener('abort', ended);
 }
 
-/** Whom we do not read just now can't show that it is there. */
+/** Whom we do not read just now can't show that it is there; but if it took what we send, we would read on. */
 function keepAlive(socket: WebSocket): void {
   let hasSpoken = true;
   const spoke = () => {
     hasSpoken = true;
   };
   const look = () => {
-    if (!hasSpoken && !socket.isPaused)
+    if (!hasSpoken && (!socket.isPaused || socket.bufferedAmount > 0))
       return end(socket, CLOSE_CODES.tooSlow, 'You take nothing; connect again with your cursor');
     hasSpoken = false;
     socket.ping();

@@ -4,8 +4,8 @@ import { type ServerOptions, type WebSocket, WebSocketServer } from 'ws';
 import { ApiError } from '../../contracts/errors.ts';
 import { FRAME_BYTES_MAX, SUBPROTOCOL } from '../../contracts/frames.ts';
 
-/** For a client to answer a close; then its connection is cut. A stopping server waits so long. */
-const CLOSE_MS_MAX = 5_000;
+/** For a client to read up to a close and answer it; then its connection is cut. */
+const CLOSE_MS_MAX = 10_000;
 
 /** Of the answers to all requests, those that the answer to this one has as well. */
 const HEADERS_PASSED_ON = /^(request-id|x-ratelimit-.*)$/;

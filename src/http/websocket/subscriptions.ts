@@ -26,6 +26,10 @@ export async function followSession(
   return { sessionId, controller, ...(await events.follow(caller, sessionId, from, controller.signal)) };
 }
 
+/** The last of its session: nobody need wait whether another one comes. */
+const isDeletion = ({ type, data }: SessionEvent): boolean =>
+  type === 'session.ended' && data.reason === 'deleted';
+
 interface SubscriptionsDeps {
   /** Aborts with the connection. */
   signal: AbortSignal;
@@ -46,7 +50,10 @@ export function createSubscriptions({ signal, deliver, deleted, failed }: Subscr
 
   async function deliverAll({ sessionId, events, controller }: Followed): Promise<void> {
     try {
-      for await (const event of events) await deliver(event);
+      for await (const event of events) {
+        await deliver(event);
+        if (isDeletion(event)) break;
+      }
       if (controller.signal.aborted) return;
       open.delete(sessionId);
       deleted(sessionId);
