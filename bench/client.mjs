@@ -32,20 +32,25 @@ export async function call(method, url, body, headers = {}) {
   return text === '' ? undefined : JSON.parse(text);
 }
 
-/** Milliseconds until the first event for which `isWanted` holds; the stream is read to its end. */
-export async function timeToEvent(url, body, headers, isWanted) {
-  const start = performance.now();
+/** Hands over each event of a stream, to its end. */
+export async function eachEvent(url, body, headers, onEvent) {
   const response = await open('POST', url, body, { accept: 'text/event-stream', ...headers });
-  let first;
   let rest = '';
   for await (const chunk of response.setEncoding('utf8')) {
     const lines = (rest + chunk).split('\n');
     rest = lines.pop() ?? '';
-    if (first !== undefined) continue;
     const events = lines.filter((line) => line.startsWith('data:')).map((line) => line.slice(5).trim());
-    if (events.some((event) => event !== '[DONE]' && isWanted(JSON.parse(event))))
-      first = performance.now() - start;
+    for (const event of events) if (event !== '[DONE]') onEvent(JSON.parse(event));
   }
+}
+
+/** Milliseconds until the first event for which `isWanted` holds; the stream is read to its end. */
+export async function timeToEvent(url, body, headers, isWanted) {
+  const start = performance.now();
+  let first;
+  await eachEvent(url, body, headers, (event) => {
+    if (isWanted(event)) first ??= performance.now() - start;
+  });
   if (first === undefined) throw new Error(`The stream of ${url} had no such event`);
   return first;
 }

@@ -35,10 +35,13 @@ async function readJson(request) {
 }
 
 /** The events of one block, and why the answer ends after it. */
-async function sendWords(send, words, wordMs) {
+async function sendWords(send, words, { wordMs, said }) {
   send('content_block_start', { index: 0, content_block: { type: 'text', text: '' } });
+  let length = 0;
   for (const text of words) {
     send('content_block_delta', { index: 0, delta: { type: 'text_delta', text } });
+    length += text.length;
+    said?.(length);
     if (wordMs > 0) await sleep(wordMs);
   }
   return 'end_turn';
@@ -50,14 +53,14 @@ function sendToolCall(send, { name, json }, id) {
   return 'tool_use';
 }
 
-async function stream(response, message, { words, toolCall }, wordMs) {
+async function stream(response, message, { words, toolCall }, pace) {
   response.writeHead(200, { 'content-type': 'text/event-stream' });
   const send = (type, data) =>
     response.write(`event: ${type}\ndata: ${JSON.stringify({ type, ...data })}\n\n`);
   send('message_start', { message: { ...message, content: [], stop_reason: null } });
   const stopReason = toolCall
     ? sendToolCall(send, toolCall, `toolu_${message.id}`)
-    : await sendWords(send, words, wordMs);
+    : await sendWords(send, words, pace);
   send('content_block_stop', { index: 0 });
   send('message_delta', { delta: { stop_reason: stopReason }, usage: { output_tokens: words.length } });
   send('message_stop', {});
@@ -66,7 +69,8 @@ async function stream(response, message, { words, toolCall }, wordMs) {
 
 /** @returns the double, on a free port of this machine. `settings` may be changed while it runs. */
 export async function startDouble() {
-  const settings = { words: 20, wordMs: 0 };
+  /** `onWord` is told of each word that is sent: its question, and the length of the answer with it. */
+  const settings = { words: 20, wordMs: 0, onWord: undefined };
   const calls = { count: 0 };
   const tools = { askedAt: 0, roundTripMs: 0 };
   const server = createServer(async (request, response) => {
@@ -85,7 +89,9 @@ export async function startDouble() {
     };
     if (body.stream) {
       const toolCall = toolCallOf(body);
-      await stream(response, message, { words, toolCall }, settings.wordMs);
+      const { wordMs, onWord } = settings;
+      const said = onWord && ((length) => onWord(textOf(body.messages.at(-1).content), length));
+      await stream(response, message, { words, toolCall }, { wordMs, said });
       if (toolCall) tools.askedAt = performance.now();
       return;
     }

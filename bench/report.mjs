@@ -71,6 +71,18 @@ const SINGLES = {
     takenMs: 'results for the W oldest are taken after, ms',
     continuedMs: 'all W have continued and ended their turn after, ms',
   },
+  sockets: {
+    beforeMiB: 'memory before any WebSocket, MiB',
+    idleMiB: 'with S idle WebSockets, each of a session of its own',
+    alonePeakMiB: 'while 10 clients speak, without any of these, at most',
+    peakMiB: 'while they speak beside all of these and S / 20 that read nothing, at most',
+    cpuBefore: 'CPU of the server before, % of a core',
+    cpuIdle: 'CPU of the server with S idle WebSockets, %',
+    aloneP99: 'p99 of the turns of those 10, without any of these, ms',
+    withP99: 'p99 beside all of these, ms',
+    deaf: 'WebSockets that read nothing',
+    letGo: 'of them let go by the server',
+  },
   age: {
     youngAddedMs: 'added latency at message 10, ms',
     oldAddedMs: 'added latency when old, ms',
@@ -85,6 +97,23 @@ const SINGLES = {
     afterKillMs: 'the same after the kill, with the start of the process, ms',
   },
 };
+
+const WORDS = {
+  eventWords1: ['server-sent events', 1],
+  eventWords100: ['server-sent events', 100],
+  socketWords1: ['WebSocket', 1],
+  socketWords100: ['WebSocket', 100],
+};
+
+function wordDelays(figures = {}) {
+  const rows = Object.entries(WORDS).flatMap(([measure, cells]) => {
+    const found = figures[measure];
+    return found ? [[...cells, found.min, found.p50, found.p95]] : [];
+  });
+  if (rows.length === 0) return [];
+  const title = "**Delay of a word** of a live answer, from the model's to its reader's (milliseconds)";
+  return [title, table(['channel', 'answers at once', 'min', 'p50', 'p95'], rows)];
+}
 
 const ROUND_TRIPS = { customTool: 'custom tool, its client answers at once', calculator: 'calculator' };
 
@@ -107,7 +136,7 @@ function singles(figures = {}, counts) {
   );
   if (rows.length === 0) return [];
   return [
-    `**OpenClaw alone** (N = ${counts.idle}, W = ${counts.paused}, old = message ${counts.age})`,
+    `**OpenClaw alone** (N = ${counts.idle}, W = ${counts.paused}, S = ${counts.sockets}, old = message ${counts.age})`,
     table(['figure', 'median'], rows),
   ];
 }
@@ -118,6 +147,7 @@ export function render({ results, conditions, counts }) {
   return [
     ...delays('Added latency of a synchronous turn', results, 'turn'),
     ...delays('Added time to the first token', results, 'ttft'),
+    ...wordDelays(results.openclaw),
     ...roundTrips(results.openclaw),
     ...parallels(results),
     ...singles(results.openclaw, counts),

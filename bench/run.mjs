@@ -1,5 +1,5 @@
 // `npm run bench`: OpenClaw as built beside direct calls of the model double, and beside peers, in one run.
-// npm run bench -- [--quick] [--only turn,ttft,tools,parallel,disk,age,idle,paused,recover] [--rounds N] [--peers restate,dbos,temporal-min]
+// npm run bench -- [--quick] [--only turn,ttft,words,tools,parallel,disk,age,idle,paused,sockets,recover] [--rounds N] [--peers restate,dbos,temporal-min]
 //                  [--json FILE] [--write]
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
@@ -11,6 +11,7 @@ import { startDouble } from './double.mjs';
 import { parallel } from './measures/parallel.mjs';
 import { recover } from './measures/recover.mjs';
 import { age, disk, idle } from './measures/sizes.mjs';
+import { sockets, words } from './measures/streams.mjs';
 import { calculator, customTool, paused } from './measures/tools.mjs';
 import { firstToken, turn } from './measures/turn.mjs';
 import { loadAverage } from './processes.mjs';
@@ -25,9 +26,14 @@ const FULL = {
   parallelMs: 6_000,
   idle: 1_000,
   paused: 1_000,
+  words: 100,
+  sockets: 1_000,
   age: 2_000,
   ageSamples: 30,
   diskTurns: 50,
+  settleMs: 10_000,
+  // Who reads nothing is let go after 30 s.
+  deafMs: 45_000,
 };
 const QUICK = {
   turns: 40,
@@ -36,9 +42,13 @@ const QUICK = {
   parallelMs: 2_000,
   idle: 100,
   paused: 100,
+  words: 40,
+  sockets: 100,
   age: 200,
   ageSamples: 10,
   diskTurns: 10,
+  settleMs: 3_000,
+  deafMs: 45_000,
 };
 /** For the test of the benchmark itself: every measure runs, and no figure means anything. */
 const TINY = {
@@ -48,22 +58,32 @@ const TINY = {
   parallelMs: 100,
   idle: 5,
   paused: 5,
+  words: 3,
+  sockets: 20,
   age: 20,
   ageSamples: 2,
   diskTurns: 2,
   settleMs: 100,
+  deafMs: 100,
 };
 
 /** In this order; FOR_PEERS also for peers. */
 const MEASURES = {
   turn: { turn },
   ttft: { ttft: firstToken },
+  words: {
+    eventWords1: words('eventStream', 1),
+    eventWords100: words('eventStream', 100),
+    socketWords1: words('socketStream', 1),
+    socketWords100: words('socketStream', 100),
+  },
   tools: { customTool, calculator },
   parallel: { parallel1: parallel(1), parallel16: parallel(16), parallel64: parallel(64) },
   disk: { disk },
   age: { age },
   idle: { idle },
   paused: { paused },
+  sockets: { sockets },
   recover: { recover },
 };
 const FOR_PEERS = ['turn', 'ttft', 'parallel'];

@@ -6,7 +6,8 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { call, timeToEvent } from './client.mjs';
+import { WebSocket } from 'ws';
+import { call, eachEvent, timeToEvent } from './client.mjs';
 
 const KEY = 'bench-key-0123456789';
 const READY_MS_MAX = 60_000;
@@ -35,6 +36,56 @@ async function until(condition, what) {
 }
 
 const hasText = (event) => event.type === 'content_delta' && Boolean(event.text);
+
+/** What a client does, over HTTP and WebSockets. */
+function clientOf(url) {
+  const headers = { authorization: `Bearer ${KEY}` };
+  const ask = (id, content) => call('POST', `${url}/sessions/${id}/messages`, { content }, headers);
+
+  /** A WebSocket that follows the session. */
+  async function connect(id, query = '') {
+    const socket = new WebSocket(`${url.replace('http', 'ws')}/sessions/${id}/ws${query}`, { headers });
+    await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject));
+    return socket;
+  }
+
+  return {
+    /** @param settings Of the session, beside its model. */
+    create: async (settings) =>
+      (await call('POST', `${url}/sessions`, { model: 'claude-haiku', ...settings }, headers)).id,
+    update: (id, settings) => call('PATCH', `${url}/sessions/${id}`, settings, headers),
+    ask,
+    send: async (id, content) => (await ask(id, content)).content,
+    message: (id, messageId) =>
+      call('GET', `${url}/sessions/${id}/messages/${messageId}`, undefined, headers),
+    /** Gives a call of a client's tool its result. */
+    answer: (id, body) => call('POST', `${url}/sessions/${id}/tool-results`, body, headers),
+    timeToFirstToken: (id, content) =>
+      timeToEvent(`${url}/sessions/${id}/messages`, { content, stream: true }, headers, hasText),
+    connect,
+    /** Hands over each piece of an answer as it comes, to its end. */
+    eventStream: (id, content, onText) =>
+      eachEvent(`${url}/sessions/${id}/messages`, { content, stream: true }, headers, (event) => {
+        if (hasText(event)) onText(event.text);
+      }),
+    /** The same over a WebSocket. */
+    async socketStream(id, content, onText) {
+      const socket = await connect(id);
+      await new Promise((resolve, reject) => {
+        socket.on('error', reject).on('message', (data) => {
+          const event = JSON.parse(data);
+          if (hasText(event)) onText(event.text);
+          if (event.type === 'error') reject(new Error(event.message));
+          if (event.type === 'message') resolve();
+        });
+        socket.send(JSON.stringify({ type: 'message', content }));
+      });
+      socket.close();
+    },
+    history: async (id) =>
+      (await call('GET', `${url}/sessions/${id}/messages?limit=100`, undefined, headers)).data,
+  };
+}
 
 /** The built product from an empty directory: one process and its embedded Temporal server, everything on disk. */
 export async function startOpenClaw(modelUrl, nodeArguments = []) {
@@ -73,29 +124,14 @@ export async function startOpenClaw(modelUrl, nodeArguments = []) {
     return JSON.parse(readFileSync(join(versions, version, 'server.json'), 'utf8')).process.pid;
   }
 
-  const url = `http://127.0.0.1:${port}/v1`;
-  const headers = { authorization: `Bearer ${KEY}` };
   const exited = () => new Promise((resolve) => child.once('exit', resolve));
-  const ask = (id, content) => call('POST', `${url}/sessions/${id}/messages`, { content }, headers);
   await start();
   return {
     name: 'openclaw',
     directory: join(directory, 'data'),
     roots: () => [child.pid, temporalPid()],
     start,
-    /** @param settings Of the session, beside its model. */
-    create: async (settings) =>
-      (await call('POST', `${url}/sessions`, { model: 'claude-haiku', ...settings }, headers)).id,
-    ask,
-    send: async (id, content) => (await ask(id, content)).content,
-    message: (id, messageId) =>
-      call('GET', `${url}/sessions/${id}/messages/${messageId}`, undefined, headers),
-    /** Gives a call of a client's tool its result. */
-    answer: (id, body) => call('POST', `${url}/sessions/${id}/tool-results`, body, headers),
-    timeToFirstToken: (id, content) =>
-      timeToEvent(`${url}/sessions/${id}/messages`, { content, stream: true }, headers, hasText),
-    history: async (id) =>
-      (await call('GET', `${url}/sessions/${id}/messages?limit=100`, undefined, headers)).data,
+    ...clientOf(`http://127.0.0.1:${port}/v1`),
     async kill() {
       const gone = exited();
       child.kill('SIGKILL');
