@@ -58,7 +58,7 @@ test('a session reads as its story: attributes, summary, the steps in words, and
   expect(currentDetails).toMatch(/turn 1.*What is the weather\?[\s\S]*\[simulated\] What is the weather\?/);
   expect(currentDetails).toMatch(/turn 2.*Refuse[\s\S]*\(failed\).*400/);
   expect(definition?.signalDefinitions?.map(({ name }) => name).sort()).toEqual([
-    ...['configure', 'end', 'interrupt', 'message', 'toolResult'],
+    ...['configure', 'deliver', 'end', 'interrupt', 'message', 'toolResult'],
   ]);
 });
 

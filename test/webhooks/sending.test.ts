@@ -1,0 +1,344 @@
+// What is sent when, by whom, and what becomes of it: the real store, a clock in the test's hands, and receivers of its own.
+import { pino } from 'pino';
+import type { PostAnswer, PostRequest } from '../../src/egress/post.ts';
+import type { DeliveryQueue } from '../../src/stores/delivery-queue.ts';
+import type { StoredAttempt } from '../../src/stores/schema.ts';
+import { createEndpointDeliveries } from '../../src/webhooks/endpoint-deliveries.ts';
+import { createSender } from '../../src/webhooks/send.ts';
+import { createSessionDeliveries } from '../../src/webhooks/session-deliveries.ts';
+import { startReceiver } from '../support/receiver.ts';
+import { openTestStore, type TestStore } from '../support/store.ts';
+
+const isLong = process.env.TEST_LONG === '1';
+const SECOND_MS = 1_000;
+const MINUTE_MS = 60 * SECOND_MS;
+const DAY_MS = 24 * 60 * MINUTE_MS;
+
+let nowMs = Date.UTC(2026, 10, 24, 12);
+let store: TestStore;
+const warnings: { msg: string; [name: string]: unknown }[] = [];
+const logger = pino({ level: 'warn' }, { write: (line) => warnings.push(JSON.parse(line)) });
+
+beforeAll(async () => {
+  store = await openTestStore({ now: () => nowMs });
+});
+afterAll(() => store.close());
+afterEach(async () => {
+  // What happened in one test is in no other's replay.
+  nowMs += DAY_MS;
+  warnings.length = 0;
+  await store.db.deleteFrom('webhooks').execute();
+  await store.db.deleteFrom('deliveries').execute();
+});
+
+type Post = (request: PostRequest) => Promise<PostAnswer>;
+const answer = (statusCode: number, headers: PostAnswer['headers'] = {}): PostAnswer => ({
+  statusCode,
+  headers,
+});
+
+let processes = 0;
+/** A process that sends. Endpoints that it tells of something are in `told`. */
+function processOf(post: Post, queue: DeliveryQueue = store.sending.queue) {
+  processes += 1;
+  const told: string[] = [];
+  const now = () => nowMs;
+  const send = createSender({
+    ...{ queue, poster: { post }, secrets: store.secrets, sender: `process-${processes}`, logger, now },
+    random: () => 0.5,
+  });
+  const endpointDue = async (id: string) => {
+    told.push(id);
+  };
+  const deliverSession = createSessionDeliveries({ queue, send, endpointDue, now });
+  const deliverEndpoint = createEndpointDeliveries({ queue, send, now });
+  const { signal } = new AbortController();
+  return {
+    ...{ told, send },
+    session: (id: string, isRetry = false) => deliverSession(id, { isRetry, signal }),
+    endpoint: (id: string) => deliverEndpoint(id, signal),
+  };
+}
+
+const ids = (requests: PostRequest[]) => requests.map(({ headers }) => headers['webhook-id']);
+const status = async (webhook: string) =>
+  (await store.deliveriesOf(webhook)).map((delivery) => delivery.status);
+const row = (id: string) => store.sending.queue.webhook(id);
+const attemptsOf = async (webhook: string): Promise<StoredAttempt[][]> => {
+  const rows = await store.db
+    .selectFrom('deliveries')
+    .selectAll()
+    .where('webhook_id', '=', webhook)
+    .orderBy('seq')
+    .execute();
+  return rows.map(({ attempts }) => JSON.parse(attempts));
+};
+
+/** A webhook, and a session with so many events for it. */
+async function due(events = 1, url = 'https://example.com/hook') {
+  const { id: webhook } = await store.createWebhook({ url });
+  const session = await store.createSession();
+  for (let n = 1; n < events; n += 1) await store.send(session, `Message ${n}`);
+  return { webhook, session };
+}
+
+test('three failures and then a success are four tries of one id and equal bytes, at the times of the schedule', async () => {
+  const { webhook, session } = await due();
+  const requests: PostRequest[] = [];
+  const times: number[] = [];
+  const {
+    session: deliver,
+    endpoint,
+    told,
+  } = processOf(async (request) => {
+    requests.push(request);
+    times.push(nowMs);
+    return answer(requests.length > 3 ? 204 : 500);
+  });
+  const first = await deliver(session);
+  expect(first.againAtMs).toBe(nowMs + 5 * SECOND_MS);
+  nowMs += 5 * SECOND_MS;
+  expect(await deliver(session, true)).toMatchObject({ againAtMs: null });
+  expect(told).toEqual([webhook]);
+  for (let at = await endpoint(webhook); at !== null; at = await endpoint(webhook)) nowMs = at;
+  expect(times.map((time, n) => time - (times[n - 1] ?? time))).toEqual([
+    0,
+    5 * SECOND_MS,
+    5 * MINUTE_MS,
+    30 * MINUTE_MS,
+  ]);
+  expect(new Set(ids(requests)).size).toBe(1);
+  expect(new Set(requests.map(({ body }) => body)).size).toBe(1);
+  expect(await status(webhook)).toEqual(['delivered']);
+  expect(await row(webhook)).toMatchObject({ failures_in_row: 0, failing_since: null, open_until: null });
+});
+
+test('after ten tries a delivery has failed', async () => {
+  const { webhook, session } = await due();
+  const began = nowMs;
+  let tries = 0;
+  const { session: deliver, endpoint } = processOf(async () => {
+    tries += 1;
+    throw new Error('The request failed: the connection was refused');
+  });
+  await deliver(session);
+  nowMs += 5 * SECOND_MS;
+  await deliver(session, true);
+  for (let at = await endpoint(webhook); at !== null; at = await endpoint(webhook)) nowMs = at;
+  expect(tries).toBe(10);
+  expect((nowMs - began) / 3_600_000).toBeCloseTo(75.6, 0);
+  expect(await status(webhook)).toEqual(['failed']);
+  expect((await attemptsOf(webhook))[0]?.[0]).toMatchObject({
+    ...{ status_code: null, error: 'The request failed: the connection was refused' },
+  });
+});
+
+test('a pause that a busy receiver asks for is kept, and no session waits for it', async () => {
+  const { webhook, session } = await due();
+  const { session: deliver, endpoint, told } = processOf(async () => answer(503, { 'retry-after': '120' }));
+  const began = nowMs;
+  expect(await deliver(session)).toMatchObject({ againAtMs: null });
+  expect(told).toEqual([webhook]);
+  expect(await endpoint(webhook)).toBe(began + 120 * SECOND_MS);
+});
+
+test('a session sends in order, and all of it without asking again', async () => {
+  const { webhook, session } = await due(20);
+  const requests: PostRequest[] = [];
+  const { session: deliver } = processOf(async (request) => {
+    requests.push(request);
+    return answer(200);
+  });
+  await deliver(session);
+  const seqs = requests.map(({ body }) => JSON.parse(body).seq);
+  expect(seqs).toHaveLength(20);
+  expect(seqs).toEqual([...seqs].sort((a, b) => a - b));
+  expect(new Set(await status(webhook))).toEqual(new Set(['delivered']));
+});
+
+test('two that send for one session at once send nothing twice', async () => {
+  const { session } = await due(10);
+  const requests: PostRequest[] = [];
+  const post: Post = async (request) => {
+    requests.push(request);
+    await new Promise(setImmediate);
+    return answer(200);
+  };
+  const both = [processOf(post), processOf(post)];
+  await Promise.all(both.map((each) => each.session(session)));
+  await both[0]!.session(session);
+  expect(ids(requests)).toHaveLength(10);
+  expect(new Set(ids(requests)).size).toBe(10);
+});
+
+test('five failures in a row leave an endpoint alone; one probe finds that it is back, and then all is sent', async () => {
+  const { webhook, session } = await due(30);
+  await store.sending.queue.handOver(session, webhook);
+  let isBack = false;
+  let inFlight = 0;
+  let most = 0;
+  const requests: PostRequest[] = [];
+  const { endpoint } = processOf(async (request) => {
+    requests.push(request);
+    inFlight += 1;
+    most = Math.max(most, inFlight);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+    inFlight -= 1;
+    return answer(isBack ? 200 : 500);
+  });
+  const pausedUntil = await endpoint(webhook);
+  const before = requests.length;
+  expect(before).toBeGreaterThanOrEqual(5);
+  // Those that were on their way when it was the fifth.
+  expect(before).toBeLessThanOrEqual(8);
+  expect(pausedUntil).toBeGreaterThanOrEqual(nowMs + 30 * SECOND_MS);
+  expect(await endpoint(webhook)).toBe(pausedUntil);
+  expect(requests).toHaveLength(before);
+  nowMs = pausedUntil!;
+  const longer = await endpoint(webhook);
+  expect(requests).toHaveLength(before + 1);
+  expect(longer).toBeGreaterThanOrEqual(nowMs + 60 * SECOND_MS);
+  nowMs = longer!;
+  isBack = true;
+  most = 0;
+  for (let at = await endpoint(webhook); at !== null; at = await endpoint(webhook)) nowMs = at;
+  expect(most).toBe(4);
+  expect(new Set(await status(webhook))).toEqual(new Set(['delivered']));
+});
+
+test('what a session has for an endpoint that is left alone is the endpoint’s at once, without a try', async () => {
+  const { webhook, session } = await due(3);
+  await store.db
+    .updateTable('webhooks')
+    .set({ open_until: nowMs + MINUTE_MS, failures_in_row: 5 })
+    .execute();
+  const { session: deliver, told } = processOf(async () => Promise.reject(new Error('Nothing may be sent')));
+  expect(await deliver(session)).toMatchObject({ againAtMs: null });
+  expect(told).toEqual([webhook]);
+  expect((await attemptsOf(webhook)).flat()).toEqual([]);
+});
+
+test('five days of nothing but failures disable an endpoint, and say so; enabled again it gets each event of a replay', async () => {
+  const { webhook, session } = await due();
+  const requests: PostRequest[] = [];
+  let statusCode = 500;
+  const { session: deliver, endpoint } = processOf(async (request) => {
+    requests.push(request);
+    return answer(statusCode);
+  });
+  const began = nowMs;
+  await deliver(session);
+  for (let day = 1; day <= 5; day += 1) {
+    nowMs = began + day * DAY_MS - (day < 5 ? 0 : 1);
+    await store.send(session, `Day ${day}`);
+    await deliver(session);
+    await endpoint(webhook);
+  }
+  expect(await row(webhook)).toMatchObject({ status: 'enabled' });
+  nowMs = began + 5 * DAY_MS + 6 * MINUTE_MS;
+  await endpoint(webhook);
+  expect(await row(webhook)).toMatchObject({
+    ...{ status: 'disabled', disabled_reason: `Every try since ${new Date(began).toISOString()} has failed` },
+  });
+  expect(warnings).toMatchObject([{ msg: 'A webhook was disabled', webhookId: webhook }]);
+  expect(await status(webhook)).not.toContain('pending');
+
+  await store.services.webhooks.update(store.caller, webhook, { status: 'enabled' }, null);
+  statusCode = 200;
+  requests.length = 0;
+  const range = { from: new Date(began - 1).toISOString(), to: new Date(nowMs + 1).toISOString() };
+  const { value } = await store.services.deliveries.replay(store.caller, webhook, range, null);
+  for (let at = await endpoint(webhook); at !== null; at = await endpoint(webhook)) nowMs = at;
+  expect(value.count).toBe(6);
+  expect(new Set(ids(requests)).size).toBe(6);
+  expect(requests).toHaveLength(6);
+  expect(new Set(await status(webhook))).toEqual(new Set(['delivered']));
+});
+
+test('deleting an endpoint ends its tries at once', async () => {
+  const { webhook, session } = await due(3);
+  const requests: PostRequest[] = [];
+  const { session: deliver, endpoint } = processOf(async (request) => {
+    requests.push(request);
+    return answer(500);
+  });
+  await deliver(session);
+  await store.services.webhooks.delete(store.caller, webhook, null);
+  nowMs += DAY_MS;
+  expect(await deliver(session, true)).toMatchObject({ againAtMs: null });
+  expect(await endpoint(webhook)).toBeNull();
+  expect(requests).toHaveLength(1);
+});
+
+test('an event whose transaction was rolled back is never sent', async () => {
+  const { session } = await due();
+  const requests: PostRequest[] = [];
+  const { session: deliver } = processOf(async (request) => {
+    requests.push(request);
+    return answer(200);
+  });
+  const failing = store.log.write(session, async (tx) => {
+    tx.append('message.content_started', null, { step: 1 });
+    throw new Error('The test rolls back');
+  });
+  await expect(failing).rejects.toThrow('rolls back');
+  await deliver(session);
+  expect(requests).toHaveLength(1);
+});
+
+test('a test event has one try', async () => {
+  const { webhook, session } = await due();
+  const [delivery] = await store.deliveriesOf(webhook);
+  const { send } = processOf(async () => answer(500));
+  expect(await send(delivery!.id, { isOnlyTry: true })).toEqual({ kind: 'failed' });
+  expect(await processOf(async () => answer(200)).session(session, true)).toMatchObject({ againAtMs: null });
+  expect(await status(webhook)).toEqual(['failed']);
+});
+
+/** Kills between the receiver's 200 and its record. */
+const KILLS = isLong ? 200 : 20;
+
+test(`${KILLS} senders that die between the receiver's 200 and its record lose nothing, and doubles have the same id and bytes`, async () => {
+  const receiver = await startReceiver();
+  const { webhook, session } = await due(KILLS, receiver.url);
+  const { queue } = store.sending;
+  const post: Post = async ({ url, headers, body }) => {
+    const response = await fetch(url, { method: 'POST', headers, body });
+    return answer(response.status);
+  };
+  class Killed extends Error {}
+  /** Once the receiver has answered, this process does nothing any more. */
+  const dying: DeliveryQueue = { ...queue, recordSuccess: () => Promise.reject(new Killed()) };
+  const healthy = () => ({
+    ...processOf(post, {
+      ...queue,
+      recordSuccess: async (...words) => {
+        const kept = await queue.recordSuccess(...words);
+        // The next one dies again.
+        if (kept) throw new Killed();
+        return kept;
+      },
+    }),
+  });
+  for (let kill = 0; kill < KILLS; kill += 1) {
+    await expect(processOf(post, dying).session(session)).rejects.toThrow(Killed);
+    // Another process finds it taken, and is told when it may look again.
+    const { againAtMs } = await processOf(post).session(session, true);
+    expect(againAtMs).toBe(nowMs + 20 * SECOND_MS);
+    nowMs = againAtMs!;
+    await expect(healthy().session(session, true)).rejects.toThrow(Killed);
+  }
+  expect(new Set(await status(webhook))).toEqual(new Set(['delivered']));
+  const bodies = new Map<string, Set<string>>();
+  for (const { headers, body } of receiver.received) {
+    const id = String(headers['webhook-id']);
+    bodies.set(id, (bodies.get(id) ?? new Set()).add(body));
+  }
+  expect(bodies.size).toBe(KILLS);
+  expect(receiver.received).toHaveLength(2 * KILLS);
+  for (const [id, texts] of bodies) {
+    expect(texts.size).toBe(1);
+    expect(JSON.parse([...texts][0]!).id).toBe(id);
+  }
+  await receiver.stop();
+});
