@@ -5,8 +5,10 @@ import { ApplicationFailure } from '@temporalio/common';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import type { Model } from '../../src/models/port.ts';
 import type { AcceptedMessage } from '../../src/services/ports.ts';
+import { endpointWorkflowId } from '../../workflows/protocol.ts';
 import { eventually } from './api-client.ts';
 import { startTestEngine, type TestEngine } from './engine.ts';
+import { startReceiver } from './receiver.ts';
 
 /** Where a run came from is nobody's business, and would make every record differ. */
 const MACHINE_FACTS = ['identity', 'stackTrace', 'workerInstanceKey', 'buildId'];
@@ -262,6 +264,35 @@ const SHAPES: Shape[] = [
       await engine.settled(await engine.send(session, 'Two'));
       await idle(engine, session, 2);
       return session;
+    },
+  },
+  {
+    name: '019-webhooks-are-sent-beside-a-turn',
+    async happen(engine) {
+      const receiver = await startReceiver();
+      await engine.createWebhook({ url: receiver.url });
+      const session = await sessionWith(engine, ['One']);
+      await engine.sessions.complete(engine.caller, session);
+      await over(engine, session);
+      await receiver.stop();
+      return session;
+    },
+  },
+  {
+    name: '020-an-endpoint-that-was-busy',
+    async happen(engine) {
+      const receiver = await startReceiver();
+      receiver.answer((_request, response) => {
+        const isFirst = receiver.received.length === 1;
+        response.writeHead(isFirst ? 503 : 200, isFirst ? { 'retry-after': '1' } : {}).end();
+      });
+      const { id } = await engine.createWebhook({ url: receiver.url, events: ['session.created'] });
+      await engine.createSession();
+      await receiver.until((all) => all.length === 2);
+      const endpoint = engine.client.workflow.getHandle(endpointWorkflowId(id));
+      await endpoint.result();
+      await receiver.stop();
+      return endpoint.workflowId;
     },
   },
 ];
