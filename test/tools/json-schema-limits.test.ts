@@ -1,4 +1,4 @@
-// The checker against those who want to stop the event loop: hostile schemas, hostile inputs, and very many of them.
+// The checker against those who want to stop the event loop: hostile schemas, hostile inputs, and very many of them (test 60).
 import { createCache } from '../../src/tools/json-schema/cache.ts';
 import { createSchemaChecker } from '../../src/tools/json-schema/checker.ts';
 import { CACHE_BYTES_MAX, CACHE_ENTRIES_MAX } from '../../src/tools/json-schema/limits.ts';
