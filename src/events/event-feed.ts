@@ -3,6 +3,7 @@ import type { EventType, SessionEvent } from '../contracts/events.ts';
 import type { SessionLog } from '../stores/log.ts';
 import { type Bell, createBell, POLL_INTERVAL_MS } from './bell.ts';
 import type { LiveChannel } from './live-channel.ts';
+import { unlessAway } from './unless-away.ts';
 
 /** Read at once of what is new: seldom more than a few. A reader that gets so many is behind. */
 const NEW = { limit: 10 };
@@ -43,6 +44,9 @@ export type EventFeed = ReturnType<typeof createEventFeed>;
 
 const never = async () => false;
 
+/** What can't be asked now is not so yet. */
+const surely = async (ask: () => Promise<boolean>): Promise<boolean> => (await unlessAway(ask())) ?? false;
+
 function* untilAborted(events: SessionEvent[], signal: AbortSignal): Generator<SessionEvent> {
   for (const event of events) {
     if (signal.aborted) return;
@@ -70,6 +74,16 @@ function createReader(log: SessionLog, query: FollowQuery): () => Promise<Read> 
   };
 }
 
+/** A store that is away is asked again a little later, until the signal aborts. */
+async function patiently(read: () => Promise<Read>, bell: Bell, signal: AbortSignal): Promise<Read> {
+  while (!signal.aborted) {
+    const found = await unlessAway(read());
+    if (found) return found;
+    await bell.listen()(POLL_INTERVAL_MS);
+  }
+  return { events: [], isAtEnd: false };
+}
+
 export function createEventFeed({ log, channel }: { log: SessionLog; channel: LiveChannel }) {
   async function* tail(query: FollowQuery, bell: Bell): AsyncGenerator<SessionEvent> {
     const { signal, isOver = never } = query;
@@ -78,13 +92,13 @@ export function createEventFeed({ log, channel }: { log: SessionLog; channel: Li
     let over = false;
     while (!signal.aborted) {
       const heard = bell.listen();
-      const { events, isAtEnd } = await read();
+      const { events, isAtEnd } = await patiently(read, bell, signal);
       yield* untilAborted(events, signal);
       if (events.length > 0) idleTimes.reset();
       // Nothing came after it was over: what was written between a look and that question is not missed.
       else if (over) return;
       if (over || !isAtEnd) continue;
-      over = !(await heard(idleTimes.next())) && (await isOver());
+      over = !(await heard(idleTimes.next())) && (await surely(isOver));
     }
   }
 

@@ -6,6 +6,8 @@ import type { Change, LiveChannel } from './live-channel.ts';
 
 /** How late a follower may hear of another process's commit. The question costs PostgreSQL one look at an index a session. */
 const INTERVAL_MS = 50;
+/** While hints come: some of them may be lost, such as those of a process that alone has lost its way to Redis. */
+const SAFETY_INTERVAL_MS = 1_000;
 /** Bounds the parameters of one question. */
 const SESSIONS_PER_QUESTION = 500;
 /** The store is away: its next answer can wait, for followers look by themselves meanwhile. */
@@ -13,7 +15,7 @@ const BACKOFF_MS = 1_000;
 
 /** What other processes say of their commits. Some may be lost: followers look by themselves, too. */
 export interface Hints {
-  /** While it is, nothing needs to be asked. */
+  /** While it is, hardly anything needs to be asked. */
   isLive(): boolean;
   publish(change: Change): void;
   /** @param heard gets a commit; null when from now on all are heard, which may come after a gap. @returns the end of it. */
@@ -28,6 +30,7 @@ export interface PolledChannelDeps {
   hints?: Hints | null;
   log: Logger;
   intervalMs?: number;
+  safetyIntervalMs?: number;
 }
 
 interface Followed {
@@ -47,6 +50,22 @@ function* chunks<T>(all: T[]): Generator<T[]> {
 const follows = ({ seq, events }: Change, known: number | undefined): boolean =>
   events !== undefined && known === seq - events.length;
 
+/** Each question is due while no hints come, then one at once about what was said meanwhile, and then a few. */
+function createPace(areHinted: () => boolean, safetyIntervalMs: number) {
+  let askedAt: number | undefined;
+  return {
+    areDue(): boolean {
+      if (!areHinted()) askedAt = undefined;
+      else if (askedAt !== undefined && performance.now() - askedAt < safetyIntervalMs) return false;
+      else askedAt = performance.now();
+      return true;
+    },
+    failed(): void {
+      askedAt = undefined;
+    },
+  };
+}
+
 /** Repeats a look, so long after its last answer as it says: a slow store is asked less. Ends when nothing is wanted. */
 function createRepeat(look: () => Promise<number>, isWanted: () => boolean) {
   let timer: NodeJS.Timeout | undefined;
@@ -62,11 +81,16 @@ function createRepeat(look: () => Promise<number>, isWanted: () => boolean) {
 }
 
 export function createPolledChannel(deps: PolledChannelDeps): LiveChannel {
-  const { channel, seqsOf, hints = null, log, intervalMs = INTERVAL_MS } = deps;
-  const areHinted = () => hints?.isLive() ?? false;
+  const {
+    channel,
+    seqsOf,
+    hints = null,
+    log,
+    intervalMs = INTERVAL_MS,
+    safetyIntervalMs = SAFETY_INTERVAL_MS,
+  } = deps;
   const followed = new Map<string, Followed>();
-  /** A last question after the hints have come back is about what was said while they were away. */
-  let isUpToDate = false;
+  const questions = createPace(() => hints?.isLive() ?? false, safetyIntervalMs);
 
   function heard(change: Change): void {
     const { sessionId, seq } = change;
@@ -78,14 +102,13 @@ export function createPolledChannel(deps: PolledChannelDeps): LiveChannel {
   }
 
   async function look(): Promise<number> {
-    if (isUpToDate && areHinted()) return intervalMs;
-    isUpToDate = areHinted();
+    if (!questions.areDue()) return intervalMs;
     try {
       for (const ids of chunks([...followed.keys()]))
         for (const { id, seq } of await seqsOf(ids)) heard({ sessionId: id, seq });
       return intervalMs;
     } catch (error) {
-      isUpToDate = false;
+      questions.failed();
       log.debug({ err: error }, 'Followed sessions could not be asked after');
       return BACKOFF_MS;
     }

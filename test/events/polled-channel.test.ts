@@ -132,7 +132,7 @@ test('a store that is away ends nothing: what has moved meanwhile is rung for af
 });
 
 describe('with hints of other processes', () => {
-  function openHinted(seqs: Record<string, number>) {
+  function openHinted(seqs: Record<string, number>, options: { safetyIntervalMs?: number } = {}) {
     const store = storeWith(seqs);
     const ears = new Map<string, (change: Change | null) => void>();
     const said: Change[] = [];
@@ -150,6 +150,7 @@ describe('with hints of other processes', () => {
       },
       log: pino({ level: 'silent' }),
       intervalMs: 1,
+      ...options,
     });
     const heard: Change[] = [];
     const follow = (id: string) => channel.subscribe(id, (change) => heard.push(change));
@@ -196,6 +197,16 @@ describe('with hints of other processes', () => {
     ears.get('a')!(event(5));
     expect(said).toEqual([event(5)]);
     expect(heard).toHaveLength(2);
+    leave();
+  });
+
+  test('the store is still asked now and then: what no hint has told of is rung for', async () => {
+    const { store, heard, follow } = openHinted({ a: 4 }, { safetyIntervalMs: 5 });
+    const leave = follow('a');
+    await until(() => heard.length === 1);
+    store.seqs.a = 5;
+    await until(() => heard.length === 2);
+    expect(heard[1]).toEqual({ sessionId: 'a', seq: 5 });
     leave();
   });
 

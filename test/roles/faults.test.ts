@@ -145,11 +145,15 @@ it(
 );
 
 it(
-  'PostgreSQL is killed and comes back: 503 meanwhile, no process ends, nothing is lost',
+  'PostgreSQL is killed and comes back: 503 meanwhile, no process ends, nothing is lost, who waits and follows is answered',
   async () => {
     const before = pidsOf([...deployment.apis(), ...deployment.workers()]);
     const [one, two] = clients();
     const turn = await underWay(one!);
+    const { id } = await two!.session();
+    const waiting = two!.post(`/v1/sessions/${id}/messages`, { content: LONG_ANSWER });
+    const isAccepted = async () => (await two!.get(`/v1/sessions/${id}/messages`)).body.data.length;
+    await eventually(isAccepted, (count) => count > 0);
     const postgres = deployment.named('postgres');
     await postgres.kill();
     const answers: Answer[] = [];
@@ -167,6 +171,8 @@ it(
     const backAt = Date.now();
     await eventually(isReady, (status) => status === 'ok');
     await expectWhole(turn);
+    expect(await turn.stream.ended).toBe('ended');
+    expect(await waiting).toMatchObject({ status: 200, body: { status: 'completed' } });
     note(`PostgreSQL back: the interrupted answer was whole after ${Date.now() - backAt} ms`);
     expect(await two!.send(turn.sessionId, 'Still there?')).toMatchObject({ status: 'completed' });
     expect(pidsOf([...deployment.apis(), ...deployment.workers()])).toEqual(before);

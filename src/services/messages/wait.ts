@@ -4,6 +4,7 @@ import { type EventType, FINAL_EVENTS } from '../../contracts/events.ts';
 import { isTerminal, type Message } from '../../contracts/messages.ts';
 import { createBell, POLL_INTERVAL_MS } from '../../events/bell.ts';
 import type { Change, LiveChannel } from '../../events/live-channel.ts';
+import { unlessAway } from '../../events/unless-away.ts';
 import type { MessageRow } from '../../stores/schema.ts';
 import type { MessageReader } from './reader.ts';
 
@@ -63,7 +64,7 @@ export function createWait({ reader, channel, syncWaitMs }: WaitDeps) {
 
   /**
    * Waits until the reply is over or needs the caller, at most the configured time; not at all behind a turn that waits
-   * for the client's own results. @throws 404 when its session is deleted meanwhile.
+   * for the client's own results. A store that is away meanwhile is waited for. @throws 404 when its session is deleted meanwhile.
    */
   return async function waitForReply({ sessionId, replyId }: ReplyRef, signal: AbortSignal): Promise<Wait> {
     const bell = createBell(signal);
@@ -75,11 +76,11 @@ export function createWait({ reader, channel, syncWaitMs }: WaitDeps) {
     try {
       for (;;) {
         const heard = bell.listen();
-        const row = await find(replyId);
-        const answer = await answerTo(row);
+        const answer = await unlessAway(find(replyId).then(answerTo));
         if (answer) return answer;
         const leftMs = deadline - Date.now();
-        if (leftMs <= 0 || signal.aborted) return { message: await reader.view(row), settled: false };
+        if (leftMs <= 0 || signal.aborted)
+          return { message: await reader.view(await find(replyId)), settled: false };
         await heard(Math.min(leftMs, POLL_INTERVAL_MS));
       }
     } finally {
