@@ -109,6 +109,14 @@ export const RotateSecret = z
   .meta({ id: 'RotateSecret' });
 export type RotateSecret = z.infer<typeof RotateSecret>;
 
+export const TestWebhook = z
+  .strictObject({
+    /** `message.completed`, or the first that the webhook has asked for. */
+    type: z.enum(WEBHOOK_EVENTS).nullish(),
+  })
+  .meta({ id: 'TestWebhook' });
+export type TestWebhook = z.infer<typeof TestWebhook>;
+
 export const ReplayDeliveries = z
   .strictObject({
     from: Time,

@@ -23,6 +23,7 @@ import type {
   ReplayDeliveries,
   Replayed,
   RotateSecret,
+  TestWebhook,
   UpdateWebhook,
   Webhook,
   WebhookWithSecret,
@@ -237,6 +238,8 @@ export interface DeliveriesService {
     page: PageRequest,
   ): Promise<Slice<Delivery>>;
   get(caller: Caller, deliveryId: string): Promise<Delivery>;
+  /** One try of an event that never was, awaited. */
+  test(caller: Caller, webhookId: string, body: TestWebhook, idempotency: Key): Promise<Written<Delivery>>;
   /** From the beginning of its schedule. */
   redeliver(caller: Caller, deliveryId: string, idempotency: Key): Promise<Written<Delivery>>;
   replay(

@@ -139,6 +139,12 @@ export function createSignals({ engine, db, log, now }: SignalsDeps) {
         engine.deliver(engineSession(session)).catch(logLost(session.id, 'deliver'));
       });
     },
+    /** Something is to be sent to the endpoint, and no session does it. Lost, the sweep finds what is due. */
+    endpointLater: (webhookId: string): void => {
+      engine
+        .endpoint(webhookId)
+        .catch((error: unknown) => log.warn({ err: error, webhookId }, 'A workflow could not be told'));
+    },
     /** Lost, it costs nothing: the first message starts the workflow. */
     startLater: (session: SessionRow): void => {
       engine.start(engineSession(session)).catch(logLost(session.id, 'start'));

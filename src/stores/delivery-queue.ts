@@ -2,7 +2,8 @@
 // no other's until its lease is over, so that no two send it at once.
 import type { ExpressionBuilder, Kysely } from 'kysely';
 import { recordFailure, recordSuccess, type TryResult } from './delivery-results.ts';
-import type { DeliveryPatch, DeliveryRow, Tables, WebhookPatch, WebhookRow } from './schema.ts';
+import { cancelPending } from './delivery-rows.ts';
+import type { DeliveryRow, Tables, WebhookPatch, WebhookRow } from './schema.ts';
 import type { Store } from './store.ts';
 
 /** Rows that one look at a session reads to find the first of each endpoint. */
@@ -24,12 +25,6 @@ const isFree =
   (at: number) =>
   ({ or, eb }: ExpressionBuilder<Tables, 'deliveries'>) =>
     or([eb('lease_until', 'is', null), eb('lease_until', '<=', at)]);
-
-/** Nobody is to be told any more. */
-const withdrawn = (at: number): DeliveryPatch => ({
-  ...{ status: 'cancelled', next_attempt_at: null, completed_at: at },
-  ...{ lease_until: null, lease_by: null },
-});
 
 const ofSession = (db: Kysely<Tables>, sessionId: string) =>
   db
@@ -150,11 +145,9 @@ export function createDeliveryQueue({ store, now }: { store: Store; now: () => n
       ofSession(db, sessionId).select(HEAD).where('webhook_id', '=', webhookId).limit(1).executeTakeFirst(),
     claim: (id: string, lease: Lease) => claim(db, id, lease, now()),
     /** What can't be sent, for its endpoint is gone or switched off. */
-    cancel: async (id: string): Promise<void> => {
-      await db.updateTable('deliveries').set(withdrawn(now())).where('id', '=', id).execute();
-    },
+    cancel: (id: string): Promise<void> => cancelPending(db, { id }, now()),
     /** Everything that waits for an endpoint that is gone or switched off. */
-    cancelAll: (webhookId: string) => cancelAll(db, webhookId, now()),
+    cancelAll: (webhookId: string): Promise<void> => cancelPending(db, { webhook_id: webhookId }, now()),
     recordSuccess: (row: DeliveryRow, result: TryResult): Promise<boolean> =>
       db.transaction().execute((rows) => recordSuccess(rows, row, result)),
     /**
@@ -164,7 +157,7 @@ export function createDeliveryQueue({ store, now }: { store: Store; now: () => n
     recordFailure: (row: DeliveryRow, result: TryResult, judge: (webhook: WebhookRow) => WebhookPatch) =>
       db.transaction().execute(async (rows) => {
         const webhook = await recordFailure(rows, row, result, judge);
-        if (webhook?.status === 'disabled') await cancelAll(rows, webhook.id, now());
+        if (webhook?.status === 'disabled') await cancelPending(rows, { webhook_id: webhook.id }, now());
         return webhook;
       }),
     handOver: (sessionId: string, webhookId: string) => handOver(db, sessionId, webhookId),
@@ -174,13 +167,4 @@ export function createDeliveryQueue({ store, now }: { store: Store; now: () => n
     /** Ends the leases of every sender but this one; for when all others are known to be gone. */
     releaseOthers: (sender: string) => releaseOthers(db, sender),
   };
-}
-
-async function cancelAll(db: Kysely<Tables>, webhookId: string, at: number): Promise<void> {
-  await db
-    .updateTable('deliveries')
-    .set(withdrawn(at))
-    .where('webhook_id', '=', webhookId)
-    .where('status', '=', 'pending')
-    .execute();
 }

@@ -1,5 +1,6 @@
 // What a try of a delivery came to, in its row and in its endpoint's.
 import type { Transaction } from 'kysely';
+import { forgetTold } from './delivery-rows.ts';
 import type {
   DeliveryPatch,
   DeliveryRow,
@@ -35,6 +36,7 @@ async function record(
     .where('lease_by', '=', row.lease_by)
     .where('status', '=', 'pending')
     .executeTakeFirst();
+  if (row.event_type === 'session.ended') await forgetTold(rows, { id: row.id });
   return numUpdatedRows > 0n;
 }
 

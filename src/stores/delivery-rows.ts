@@ -1,5 +1,5 @@
 // Rows of deliveries: appended with their events, and withdrawn with their session or their endpoint.
-import type { Kysely, Transaction } from 'kysely';
+import type { ExpressionBuilder, Kysely, Transaction } from 'kysely';
 import { webhookBody } from '../contracts/event-body.ts';
 import { isWebhookEvent, type SessionEvent, type WebhookEventType } from '../contracts/events.ts';
 import { EVERY_EVENT, type WebhookFilter } from '../contracts/webhooks.ts';
@@ -124,17 +124,56 @@ export async function withdrawDeliveries(
   sessionId: string,
   now: number,
 ): Promise<void> {
-  await rows
+  const pending = rows
     .updateTable('deliveries')
-    .set({ status: 'cancelled', next_attempt_at: null, completed_at: now })
     .where('session_id', '=', sessionId)
-    .where('status', '=', 'pending')
+    .where('status', '=', 'pending');
+  await pending
+    .set({ status: 'cancelled', next_attempt_at: null, completed_at: now })
     .where('event_type', '<>', 'session.ended')
     .execute();
+  // Waits for a sender that is about to record what became of it: whoever comes second removes the body.
+  await pending.set({ completed_at: null }).execute();
   await rows
     .updateTable('deliveries')
     .set({ body: '' })
     .where('session_id', '=', sessionId)
     .where('status', '<>', 'pending')
     .execute();
+}
+
+type Which = Partial<Pick<DeliveryRow, 'id' | 'webhook_id'>>;
+
+const conditions = (which: Which) => (eb: ExpressionBuilder<Tables, 'deliveries'>) => eb.and(which);
+
+/** Once the end of a deleted session was told, or is no longer to be, nothing of what it held is left. */
+export async function forgetTold(rows: Kysely<Tables>, which: Which): Promise<void> {
+  await rows
+    .updateTable('deliveries')
+    .set({ body: '' })
+    .where(conditions(which))
+    .where('event_type', '=', 'session.ended')
+    .where('status', '<>', 'pending')
+    .where('body', '<>', '')
+    .where(({ exists, selectFrom }) =>
+      exists(
+        selectFrom('sessions')
+          .select('sessions.id')
+          .whereRef('sessions.id', '=', 'deliveries.session_id')
+          .where('sessions.deleted_at', 'is not', null),
+      ),
+    )
+    .execute();
+}
+
+/** What waits for an endpoint that is gone or switched off is sent no more. */
+export async function cancelPending(rows: Kysely<Tables>, which: Which, now: number): Promise<void> {
+  await rows
+    .updateTable('deliveries')
+    .set({ status: 'cancelled', next_attempt_at: null, completed_at: now })
+    .set({ lease_until: null, lease_by: null })
+    .where(conditions(which))
+    .where('status', '=', 'pending')
+    .execute();
+  await forgetTold(rows, which);
 }

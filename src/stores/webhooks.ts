@@ -1,10 +1,10 @@
 // Webhooks and their deliveries, as the API reads and changes them.
 import type { Transaction } from 'kysely';
 import type { DeliveryStatus } from '../contracts/webhooks.ts';
-import { insertDeliveries } from './delivery-rows.ts';
+import { cancelPending, insertDeliveries } from './delivery-rows.ts';
 import { type Keyset, page } from './keyset.ts';
 import { findMissed, queueMissed, type TimeRange } from './missed-events.ts';
-import type { DeliveryRow, Tables, WebhookPatch, WebhookRow } from './schema.ts';
+import type { DeliveryPatch, DeliveryRow, Tables, WebhookPatch, WebhookRow } from './schema.ts';
 import { locked, type Store } from './store.ts';
 
 /** Below SQLite's bound on parameters. */
@@ -58,15 +58,6 @@ function insert(store: Store, row: WebhookRow, max: number, first: InTransaction
   });
 }
 
-async function cancelPending(rows: Transaction<Tables>, webhookId: string, now: number): Promise<void> {
-  await rows
-    .updateTable('deliveries')
-    .set({ status: 'cancelled', next_attempt_at: null, completed_at: now })
-    .where('webhook_id', '=', webhookId)
-    .where('status', '=', 'pending')
-    .execute();
-}
-
 /** @param change Decides on the locked row. @returns the row as it is then; undefined when there is none. */
 function update(
   store: Store,
@@ -79,14 +70,17 @@ function update(
     if (!row) return undefined;
     await first(rows);
     const patch = change(row);
-    if (patch.status === 'disabled') await cancelPending(rows, row.id, now);
+    if (patch.status === 'disabled') await cancelPending(rows, { webhook_id: row.id }, now);
     await rows.updateTable('webhooks').set(patch).where('id', '=', row.id).execute();
     return { ...row, ...patch } as WebhookRow;
   });
 }
 
-/** What puts a delivery at the beginning of its endpoint's schedule. */
-const AGAIN = { status: 'pending', owner: 'endpoint', attempt_count: 0, completed_at: null } as const;
+/** What puts a delivery at the beginning of its endpoint's schedule. Of a try that is under way nothing is recorded. */
+const AGAIN: DeliveryPatch = {
+  ...{ status: 'pending', owner: 'endpoint', attempt_count: 0, completed_at: null },
+  ...{ lease_until: null, lease_by: null },
+};
 
 /** What became of it: queued again, or why it can't be. */
 export type Requeued = 'queued' | 'unknown' | 'no_webhook' | 'disabled' | 'no_body';
@@ -177,7 +171,7 @@ function remove(
     if (!row) return false;
     await first(rows);
     await rows.deleteFrom('webhooks').where('id', '=', row.id).execute();
-    await cancelPending(rows, row.id, now);
+    await cancelPending(rows, { webhook_id: row.id }, now);
     return true;
   });
 }

@@ -39,7 +39,7 @@ export function createApi(core: Core, options: ApiOptions, health: HealthService
     apiKeys,
     clientTokens,
     webhooks: createWebhooks({ ...core, ...core.webhooks, webhooks }),
-    deliveries: createDeliveries({ ...core, webhooks }),
+    deliveries: createDeliveries({ ...core, ...core.webhooks, webhooks }),
     models: createModels(core.catalogue),
     health,
   };

@@ -65,6 +65,10 @@ const WRITES: Record<string, (api: ApiClient) => Promise<{ path: string; body?: 
     path: `/v1/webhooks/${(await api.post('/v1/webhooks', HOOK)).body.id}/rotate-secret`,
     body: {},
   }),
+  'post /v1/webhooks/{webhookId}/test': async (api) => ({
+    path: `/v1/webhooks/${(await api.post('/v1/webhooks', HOOK)).body.id}/test`,
+    body: {},
+  }),
   'post /v1/webhooks/{webhookId}/replay': async (api) => ({
     path: `/v1/webhooks/${(await api.post('/v1/webhooks', HOOK)).body.id}/replay`,
     body: { from: '2026-01-01T00:00:00Z', to: '2100-01-01T00:00:00Z' },

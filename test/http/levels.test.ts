@@ -38,6 +38,7 @@ const DOCUMENTED = `
   DELETE /v1/webhooks/:webhookId standard
   GET /v1/webhooks/:webhookId/deliveries standard
   POST /v1/webhooks/:webhookId/rotate-secret standard
+  POST /v1/webhooks/:webhookId/test standard
   POST /v1/webhooks/:webhookId/replay standard
   GET /v1/deliveries/:deliveryId standard
   POST /v1/deliveries/:deliveryId/redeliver standard

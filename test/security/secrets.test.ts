@@ -14,13 +14,18 @@ const CANARIES = {
   secretKey: 'canary-4-secret-key-0123456789',
   guessedKey: 'canary-5-guessed-key-0123',
   queryKey: 'canary-6-key-in-the-query',
+  webhookSecret: 'canary-11-webhook-secret',
+  nextWebhookSecret: 'canary-12-next-webhook-secret',
   systemPrompt: 'canary-7-system-prompt',
   content: 'canary-8-message-content',
   metadata: 'canary-9-metadata',
   echoed: 'canary-10-said-again-by-the-model',
 };
 /** These may be in no file of Temporal's and in no log; the texts may be in Temporal's, as previews. */
-const KEYS = ['adminKey', 'providerKey', 'databasePassword', 'secretKey', 'guessedKey', 'queryKey'] as const;
+const KEYS = [
+  ...(['adminKey', 'providerKey', 'databasePassword', 'secretKey', 'guessedKey', 'queryKey'] as const),
+  ...(['webhookSecret', 'nextWebhookSecret'] as const),
+];
 
 const ECHO = '[echo]';
 
@@ -57,6 +62,7 @@ let server: ServerProcess;
 /** Shown once, to the caller. */
 let madeKey: string;
 let failed: any;
+let tried: any;
 let temporalFiles: Map<string, Buffer>;
 /** All answers but the one that shows a new key. */
 const answers: string[] = [];
@@ -81,6 +87,14 @@ async function wholeSession(): Promise<void> {
     answers.push(JSON.stringify([body, [...headers]]));
     return body as any;
   };
+  // At an address where nobody answers, so that there are failures to tell of.
+  const events = { url: 'http://127.0.0.1:1/hook', events: ['*'] };
+  const webhook = (await api.post('/v1/webhooks', { ...events, secret: CANARIES.webhookSecret })).body;
+  const hook = `/v1/webhooks/${webhook.id}`;
+  await api.post(`${hook}/rotate-secret`, { secret: CANARIES.nextWebhookSecret });
+  await note(api.patch(hook, { secret: CANARIES.webhookSecret }));
+  await note(api.post('/v1/webhooks', { ...events, url: 1, secret: CANARIES.webhookSecret }));
+  tried = await note(api.post(`${hook}/test`, {}));
   const session = await note(
     api.post('/v1/sessions', {
       model: 'claude-haiku',
@@ -94,6 +108,7 @@ async function wholeSession(): Promise<void> {
   failed = await note(api.post(messages, { content: `${ECHO} ${echoed}` }));
   for (const path of [`?include=state`, '/state', '/events?limit=100', '/messages', '?nothing=1'])
     await note(api.get(`/v1/sessions/${session.id}${path}`));
+  for (const path of [hook, '/v1/webhooks', `${hook}/deliveries`]) await note(api.get(path));
   await note(api.get(`/v1/sessions?metadata[note]=${metadata}&api_key=${CANARIES.queryKey}`));
   await note(api.patch(`/v1/sessions/${session.id}`, { metadata: { note: INJECTION } }));
   await note(api.get('/v1/models', { Authorization: `Bearer ${CANARIES.guessedKey}` }));
@@ -143,6 +158,7 @@ const isPrefixShown = (text: string, secret: string): boolean =>
 
 it('went through what it was meant to', () => {
   expect([failed.status, failed.error.code]).toEqual(['failed', 'model_authentication']);
+  expect([tried.status, tried.attempts.length]).toEqual(['failed', 1]);
   expect(madeKey).toMatch(/^oclaw_live_/);
   expect(answers.length).toBeGreaterThan(15);
   expect(logLines().length).toBeGreaterThan(15);

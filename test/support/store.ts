@@ -186,7 +186,7 @@ export async function openTestStore(options: TestStoreOptions = {}) {
   const webhookStore = createWebhooksStore(store);
   const { secrets } = sending;
   const webhooks = createWebhooks({ ...shared, ...sending, webhooks: webhookStore });
-  const deliveries = createDeliveries({ ...shared, webhooks: webhookStore });
+  const deliveries = createDeliveries({ ...shared, ...sending, webhooks: webhookStore });
   const accountId = await access.ensureAccount(account, now());
   const caller: Caller = { accountId, keyId: 'key_test', level: 'admin' };
 

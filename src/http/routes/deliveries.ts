@@ -1,7 +1,13 @@
 // Deliveries of the events of sessions to webhooks.
 import { z } from 'zod';
 import { pageOf } from '../../contracts/common.ts';
-import { DELIVERY_STATUSES, Delivery, ReplayDeliveries, Replayed } from '../../contracts/webhooks.ts';
+import {
+  DELIVERY_STATUSES,
+  Delivery,
+  ReplayDeliveries,
+  Replayed,
+  TestWebhook,
+} from '../../contracts/webhooks.ts';
 import { defineRoute, json, type Route } from '../define-route.ts';
 import { REPLAY_DELIVERIES } from '../examples.ts';
 import { written } from '../idempotency.ts';
@@ -51,6 +57,25 @@ const getDelivery = ({ services: { deliveries } }: RouteDeps) =>
     handler: async ({ caller, params }) => json(await deliveries.get(caller, params.deliveryId)),
   });
 
+const testWebhook = ({ services: { deliveries } }: RouteDeps) =>
+  defineRoute({
+    method: 'post',
+    path: '/v1/webhooks/:webhookId/test',
+    level: 'standard',
+    operationId: 'testWebhook',
+    summary: 'Send a webhook an event that never was, and see what it answers',
+    description:
+      'One try, whose end this call waits for. The body says `"test": true`. Without a `type` it is the first that ' +
+      'the webhook has asked for.',
+    tag,
+    body: TestWebhook,
+    response: Delivery,
+    status: 200,
+    errors: ['not_found', 'unavailable'],
+    handler: async ({ caller, params, body, idempotency }) =>
+      written(await deliveries.test(caller, params.webhookId, body, idempotency)),
+  });
+
 const redeliver = ({ services: { deliveries } }: RouteDeps) =>
   defineRoute({
     method: 'post',
@@ -90,6 +115,7 @@ const replayDeliveries = ({ services: { deliveries } }: RouteDeps) =>
 export const deliveryRoutes = (deps: RouteDeps): Route[] => [
   listDeliveries(deps),
   getDelivery(deps),
+  testWebhook(deps),
   redeliver(deps),
   replayDeliveries(deps),
 ];

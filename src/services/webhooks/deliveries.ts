@@ -1,14 +1,18 @@
 // Deliveries: what was sent to a webhook, what is still to be sent, and how its tries went.
 import type { Kysely } from 'kysely';
 import { ApiError, notFound } from '../../contracts/errors.ts';
-import type { Delivery, ReplayDeliveries, Replayed } from '../../contracts/webhooks.ts';
-import type { Tables } from '../../stores/schema.ts';
+import { WEBHOOK_EVENTS, type WebhookEventType } from '../../contracts/events.ts';
+import type { Delivery, ReplayDeliveries, Replayed, TestWebhook } from '../../contracts/webhooks.ts';
+import type { Tables, WebhookRow } from '../../stores/schema.ts';
 import type { Requeued, WebhooksStore } from '../../stores/webhooks.ts';
 import { deliveryView } from '../../views/webhooks.ts';
+import type { Sender } from '../../webhooks/send.ts';
 import type { Keep, Once } from '../idempotency.ts';
 import type { Caller, DeliveriesService } from '../ports.ts';
+import type { Signals } from '../signals.ts';
 import { byCreation, creationOf, sliceOf } from '../slices.ts';
 import { ownedBy, visibleWebhook } from './access.ts';
+import { testDelivery } from './test-event.ts';
 
 /** Of one replay, so that its transactions stay short. */
 const REPLAYED_MAX = 10_000;
@@ -16,6 +20,8 @@ const REPLAYED_MAX = 10_000;
 export interface DeliveriesDeps {
   webhooks: WebhooksStore;
   db: Kysely<Tables>;
+  send: Sender;
+  signals: Pick<Signals, 'endpointLater'>;
   once: Once;
   now: () => number;
 }
@@ -44,7 +50,21 @@ const tooMany = () =>
     { param: 'to' },
   );
 
-export function createDeliveries({ webhooks, db, once, now }: DeliveriesDeps): DeliveriesService {
+/** As asked; else the first event that the webhook has asked for. */
+function testedType({ events }: WebhookRow, { type }: TestWebhook): WebhookEventType {
+  if (type != null) return type;
+  const names: string[] = JSON.parse(events);
+  return WEBHOOK_EVENTS.find((name) => name === names[0]) ?? 'message.completed';
+}
+
+export function createDeliveries({
+  webhooks,
+  db,
+  send,
+  signals,
+  once,
+  now,
+}: DeliveriesDeps): DeliveriesService {
   async function show(caller: Caller, id: string): Promise<Delivery> {
     const row = await webhooks.getDelivery(ownedBy(caller, id));
     if (!row) throw notFound('delivery');
@@ -54,7 +74,17 @@ export function createDeliveries({ webhooks, db, once, now }: DeliveriesDeps): D
   async function redeliver(caller: Caller, id: string, keep: Keep): Promise<Delivery> {
     const owned = { ...ownedBy(caller, id), now: now() };
     refuseUnqueued(await webhooks.requeue(owned, (rows) => keep(rows, id)));
-    return show(caller, id);
+    const delivery = await show(caller, id);
+    signals.endpointLater(delivery.webhook_id);
+    return delivery;
+  }
+
+  async function test(caller: Caller, webhookId: string, body: TestWebhook, keep: Keep): Promise<Delivery> {
+    const webhook = await visibleWebhook(webhooks, caller, webhookId);
+    const delivery = testDelivery(webhook, testedType(webhook, body), now());
+    await webhooks.insertDelivery(delivery, (rows) => keep(rows, delivery.id));
+    await send(delivery.id, { isOnlyTry: true });
+    return show(caller, delivery.id);
   }
 
   async function replay(
@@ -70,6 +100,7 @@ export function createDeliveries({ webhooks, db, once, now }: DeliveriesDeps): D
     if (count === null) throw tooMany();
     // Should the key get lost with this process, its retry sends again: at least once, with the same ids.
     await db.transaction().execute((rows) => keep(rows, String(count)));
+    if (count > 0) signals.endpointLater(webhookId);
     return { count };
   }
 
@@ -82,6 +113,14 @@ export function createDeliveries({ webhooks, db, once, now }: DeliveriesDeps): D
     },
 
     get: show,
+
+    test: (caller, webhookId, body, idempotency) =>
+      once(
+        caller,
+        idempotency,
+        (keep) => test(caller, webhookId, body, keep),
+        (id) => show(caller, id),
+      ),
 
     redeliver: (caller, id, idempotency) =>
       once(

@@ -90,7 +90,7 @@ export function createFake(): Fake {
     },
     apiKeys: apiKeysOf(fake),
     clientTokens: { create: absent },
-    deliveries: { list: absent, get: absent, redeliver: absent, replay: absent },
+    deliveries: { list: absent, get: absent, test: absent, redeliver: absent, replay: absent },
     webhooks: {
       create: absent,
       list: async () => ({ data: [], next: null }),

@@ -54,6 +54,7 @@ const BODIES: Record<string, Record<string, unknown>> = {
   createClientToken: { session_ids: ['sess_unknown'], scopes: ['read'] },
   createWebhook: { url: 'https://example.com/hook', events: ['*'] },
   rotateWebhookSecret: {},
+  testWebhook: { type: 'session.created' },
   replayDeliveries: { from: '2026-01-01T00:00:00Z', to: '2100-01-01T00:00:00Z' },
   updateWebhook: { description: 'touched' },
   createApiKey: { name: 'made by a test', level: 'read-only' },
