@@ -29,7 +29,7 @@ export class PostFailed extends Error {
 export interface PosterOptions {
   allowed: AllowList;
   /** Instead of the name server. */
-  resolve?: Resolve;
+  resolve?: Resolve | undefined;
   timeoutMs?: number;
 }
 

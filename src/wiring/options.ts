@@ -1,5 +1,6 @@
 // What the composition root is told: where everything is, and what this process is to do.
 import type { Logger } from 'pino';
+import type { Resolve } from '../egress/guard.ts';
 import type { Catalogue } from '../models/catalogue.ts';
 import type { Model } from '../models/port.ts';
 import type { TemporalAddress } from '../temporal/connection.ts';
@@ -23,6 +24,8 @@ export interface CoreOptions {
   secretKey: string;
   /** Hosts and subnets that webhooks may reach although they are private. */
   webhookTargets: readonly string[];
+  /** Instead of this machine's name server. */
+  resolveName?: Resolve;
   settings: { showPreviews: boolean };
   log: Logger;
   now?: () => number;

@@ -11,7 +11,8 @@ import { createSender } from '../webhooks/send.ts';
 import { createSessionDeliveries } from '../webhooks/session-deliveries.ts';
 import type { CoreOptions } from './options.ts';
 
-export interface WebhookSendingDeps extends Pick<CoreOptions, 'secretKey' | 'webhookTargets'> {
+export interface WebhookSendingDeps
+  extends Pick<CoreOptions, 'secretKey' | 'webhookTargets' | 'resolveName'> {
   store: Store;
   logger: Logger;
   endpointDue: (webhookId: string) => Promise<void>;
@@ -20,7 +21,7 @@ export interface WebhookSendingDeps extends Pick<CoreOptions, 'secretKey' | 'web
 
 export function createWebhookSending(deps: WebhookSendingDeps) {
   const { store, logger, secretKey, webhookTargets, endpointDue, now } = deps;
-  const poster = createPoster({ allowed: createAllowList(webhookTargets) });
+  const poster = createPoster({ allowed: createAllowList(webhookTargets), resolve: deps.resolveName });
   const queue = createDeliveryQueue({ store, now });
   const secrets = createSecretBox(secretKey);
   // Names this process in the leases of what it sends; a restarted one is another.

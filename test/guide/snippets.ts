@@ -31,6 +31,7 @@ const MARKS = {
     "ws.on('close', () => {\nconsole.log('Connection closed');\n});",
   ],
   sendOverSocket: ['ws.send(JSON.stringify({', '}));'],
+  verifyWebhook: ["const crypto = require('crypto');", "res.status(200).send('OK');\n});"],
   createWebhook: ["await fetch('https://api.openclaw.com/v1/webhooks', {", '});'],
   rateLimitHeaders: ['X-RateLimit-Limit: 1000', 'X-RateLimit-Reset: 1708423200'],
   apiCallWithRetry: [

@@ -8,6 +8,7 @@ import { ensureBuilt, PROJECT_DIR } from './built.ts';
 import { freePort } from './ports.ts';
 import { isRunning, type ListedProcess, processesNaming } from './process-list.ts';
 
+const NO_NAMES = join(PROJECT_DIR, 'test', 'support', 'no-names.cjs');
 const MAIN = join(PROJECT_DIR, 'dist', 'src', 'main.js');
 /** A start takes two to three seconds on two cores; a loaded machine gets the rest. */
 const READY_TIMEOUT_MS = 60_000;
@@ -47,7 +48,7 @@ export function newDirectory(): string {
 
 export function environment(variables: Record<string, string>): NodeJS.ProcessEnv {
   const own = Object.entries(process.env).filter(([name]) => !FOREIGN_VARIABLES.test(name));
-  return { ...Object.fromEntries(own), ...variables };
+  return { ...Object.fromEntries(own), NODE_OPTIONS: `--require "${NO_NAMES}"`, ...variables };
 }
 
 function collect(child: ChildProcess) {

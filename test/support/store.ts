@@ -41,6 +41,7 @@ import type { StepWriter } from '../../src/turns/step-writer.ts';
 import { createSessionView } from '../../src/views/sessions.ts';
 import { createWebhookSending } from '../../src/wiring/webhooks.ts';
 import { databaseFileIn } from './files.ts';
+import { localNames } from './names.ts';
 import { createDatabase } from './postgres.ts';
 
 export type TestStore = Awaited<ReturnType<typeof openTestStore>>;
@@ -157,7 +158,15 @@ export async function openTestStore(options: TestStoreOptions = {}) {
   const sessionView = createSessionView({ catalogue, tools: registry });
   const turns = createTurns({ log, catalogue, sessionView });
   const sending = createWebhookSending({
-    ...{ store, logger, now, secretKey: 'pepper', webhookTargets: LOOPBACK, endpointDue: engine.endpoint },
+    ...{
+      store,
+      logger,
+      now,
+      secretKey: 'pepper',
+      webhookTargets: LOOPBACK,
+      resolveName: localNames,
+      endpointDue: engine.endpoint,
+    },
   });
   const accept = { catalogue, showPreviews, checker };
   const once = createOnce({ db, now });

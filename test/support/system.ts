@@ -13,6 +13,7 @@ import { type Simulator, startSimulator } from '../../src/models/simulator.ts';
 import { createSystem, type System, type SystemOptions } from '../../src/wiring.ts';
 import { type ApiClient, createApiClient } from './api-client.ts';
 import { databaseFileIn } from './files.ts';
+import { localNames } from './names.ts';
 import { readRunFile } from './run-file.ts';
 
 export interface TestSystem {
@@ -68,6 +69,7 @@ export async function startTestSystem(options: TestSystemOptions = {}): Promise<
       catalogue: createCatalogue(),
       secretKey,
       webhookTargets: LOOPBACK,
+      resolveName: localNames,
       version: 'test',
       isOnlyWorker: true,
       settings: {
