@@ -104,6 +104,25 @@ module.exports = {
       to: { path: SOURCES, pathNot: ['^src/(models|tools|contracts)/', '^src/ids\\.ts$'] },
     },
     {
+      name: 'egress-stands-alone',
+      comment:
+        'What may be dialled for somebody else is decided from addresses alone, for every caller alike: it knows no row and no caller.',
+      from: { path: '^src/egress/' },
+      to: { path: SOURCES, pathNot: ['^src/egress/'] },
+    },
+    {
+      name: 'webhooks-send-rows',
+      comment: 'Sending knows rows and the way out; who asks for it, and how it is waited for, lies above.',
+      from: { path: '^src/webhooks/' },
+      to: { path: SOURCES, pathNot: ['^src/(webhooks|egress|stores|contracts)/', '^src/ids\\.ts$'] },
+    },
+    {
+      name: 'only-egress-calls-out-for-others',
+      comment: 'An address that somebody else has named is called through the guard, or not at all.',
+      from: { path: SOURCES, pathNot: ['^src/(egress|models)/'] },
+      to: { path: 'node_modules/undici/' },
+    },
+    {
       name: 'one-temporal-client-room',
       comment:
         'Only src/temporal starts, signals, queries and works; else nobody could say who moves a session.',

@@ -103,6 +103,9 @@ const PLANTED: [rule: string, file: string, line: string][] = [
     'src/tools/planted.ts',
     "import type { SessionRow } from '../stores/schema.ts';",
   ],
+  ['egress-stands-alone', 'src/egress/planted.ts', "import type { WebhookRow } from '../stores/schema.ts';"],
+  ['webhooks-send-rows', 'src/webhooks/planted.ts', "import type { Engine } from '../services/engine.ts';"],
+  ['only-egress-calls-out-for-others', 'src/webhooks/planted-call.ts', "import { request } from 'undici';"],
   [
     'one-temporal-client-room',
     'src/services/planted-client.ts',
