@@ -128,13 +128,14 @@ interface Pulse {
   clients: Redis[];
   /** Sends a beat, which is heard again as a call of `heard`; false when there is no way for it now. */
   send(): boolean;
+  /** Called each time that it becomes live. */
   onLive(): void;
-  /** Called at each due beat before which it was not live. */
-  onAway(reason: string): void;
+  /** Called whenever a beat is due. One that answers beats and fails at all else is not live then, either. */
+  onDue(state: { live: boolean; reason: string }): void;
 }
 
 /** Knows from beats whether Redis can be used now. */
-function createPulse({ clients, send, onLive, onAway }: Pulse) {
+function createPulse({ clients, send, onLive, onDue }: Pulse) {
   let live = false;
   let reason = 'not connected yet';
   let sentAt: number | undefined;
@@ -162,7 +163,7 @@ function createPulse({ clients, send, onLive, onAway }: Pulse) {
       fail(`no answer within ${BEAT_EVERY_MS} ms`);
       for (const client of clients) client.disconnect(true);
     }
-    if (!live) onAway(reason);
+    onDue({ live, reason });
     beat();
   }
 
@@ -198,11 +199,8 @@ export async function connectRedis(url: string, log: Logger): Promise<RedisConne
       if (hasWay) say(ownBeat, '');
       return hasWay;
     },
-    onLive() {
-      teller.live();
-      started();
-    },
-    onAway: teller.away,
+    onLive: () => started(),
+    onDue: ({ live, reason }) => (live ? teller.live() : teller.away(reason)),
   });
   subscriptions.add(ownBeat, (text) => (text === null ? pulse.beat() : pulse.heard()));
   await new Promise<void>((resolve) => {

@@ -1,4 +1,5 @@
 // The connection to a real Redis: live, away, hung, back again; told once, and never waited for.
+import { createServer } from 'node:http';
 import { pino } from 'pino';
 import { connectRedis, type RedisConnection } from '../../src/redis/connection.ts';
 import { createSharedCounter } from '../../src/redis/counter.ts';
@@ -123,9 +124,29 @@ it('that refuses the password is told of without it', async () => {
   await guarded.stop();
 });
 
+it('that answers but counts nothing any more, for want of room, is told of', async () => {
+  const connection = await connected();
+  const count = createSharedCounter(connection);
+  await connection.commands.config('SET', 'maxmemory', '1');
+  const asked = async () => {
+    await count('a');
+    return told(/Redis is away/);
+  };
+  const [line] = await eventually(asked, ({ length }) => length === 1);
+  expect(line.reason).toContain('OOM');
+  await connection.commands.config('SET', 'maxmemory', '0');
+  await until(() => told(/Redis is back/).length === 1);
+  expect(await count('b')).toMatchObject({ used: 1 });
+});
+
 it('that is no Redis is never live', async () => {
-  const connection = await connected(`redis://127.0.0.1:${await freePort()}`);
-  expect(await createSharedCounter(connection)('a')).toBeUndefined();
+  const port = await freePort();
+  const other = createServer((_, res) => res.end('Hello'));
+  await new Promise<void>((resolve) => other.listen(port, '127.0.0.1', resolve));
+  const connection = await connected(`redis://127.0.0.1:${port}`);
+  await until(() => told(/Redis is away/).length === 1);
+  expect([connection.isLive(), await createSharedCounter(connection)('a')]).toEqual([false, undefined]);
+  other.close();
 });
 
 describe('a shared count', () => {
