@@ -10,9 +10,9 @@ import {
   endedAgain,
   interrupted,
   isEnded,
-  isHeld,
   type Model,
   type ModelSession,
+  mayWait,
   merge,
   newSession,
   openReplies,
@@ -20,15 +20,16 @@ import {
   sawEnd,
 } from './reference-model.ts';
 import { start } from './support/dev-installation.ts';
+import { TOOLS } from './support/tool.ts';
 
-interface Write {
+export interface Write {
   method: 'POST' | 'PATCH' | 'DELETE';
   path: string;
   body?: object;
 }
 
 /** A write that was answered, with what a retry of it must show. */
-interface Done extends Write {
+export interface Done extends Write {
   key: string;
   check(answer: Answer): void;
 }
@@ -41,9 +42,9 @@ export interface Real {
   writes: number;
 }
 
-type Step = fc.AsyncCommand<Model, Real>;
+export type Step = fc.AsyncCommand<Model, Real>;
 
-const read = (real: Real, path: string): Promise<Answer> => real.server.api.get(path);
+export const read = (real: Real, path: string): Promise<Answer> => real.server.api.get(path);
 
 async function killAndStart(real: Real): Promise<void> {
   const { server } = real;
@@ -57,7 +58,7 @@ const send = (real: Real, { method, path, body }: Write, key: string): Promise<A
   real.server.api.call(method, path, body, { 'Idempotency-Key': key });
 
 /** @param killAfterMs When the server is killed under the request, which is then made again. */
-async function write(
+export async function write(
   real: Real,
   request: Write,
   killAfterMs: number | null,
@@ -73,7 +74,7 @@ async function write(
   return { ...(await send(real, request, key)), key };
 }
 
-function expectRefusal({ status, body }: Answer, code: string): void {
+export function expectRefusal({ status, body }: Answer, code: string): void {
   expect([status, body.error?.code]).toEqual([404, code]);
 }
 
@@ -93,19 +94,19 @@ function expectSession(answer: Answer, session: ModelSession): void {
   expect([answer.status < 300, answer.body]).toMatchObject([true, shownOf(session)]);
 }
 
-/** A step on one of the sessions there are. */
-function onSession(
+/** A step on one of the sessions that it is possible on. */
+export function onSession(
   name: string,
   index: number,
   run: (session: ModelSession, real: Real) => Promise<void>,
   check: (session: ModelSession) => boolean = () => true,
 ): Step {
-  const pick = ({ sessions }: Model) => sessions[index % sessions.length];
+  const pick = ({ sessions }: Model) => {
+    const fitting = sessions.filter(check);
+    return fitting[index % fitting.length];
+  };
   return {
-    check(model) {
-      const session = pick(model);
-      return session !== undefined && check(session);
-    },
+    check: (model) => pick(model) !== undefined,
     run: (model, real) => run(pick(model) as ModelSession, real),
     toString: () => `${name} of ${index}`,
   };
@@ -118,11 +119,11 @@ const create = (killAfterMs: number | null, withKey: boolean): Step => ({
     const request: Write = {
       method: 'POST',
       path: '/v1/sessions',
-      body: { model: 'claude-haiku', metadata },
+      body: { model: 'claude-haiku', metadata, tools: TOOLS },
     };
     const answer = await write(real, request, killAfterMs);
     expect(answer.status).toBe(201);
-    const session = newSession(answer.body.id, metadata);
+    const session = newSession(answer.body.id, metadata, TOOLS);
     model.sessions.push(session);
     real.done.push({ ...request, key: answer.key, check: (again) => expectSession(again, session) });
   },
@@ -183,7 +184,7 @@ function sendMessage(index: number, sending: Sending, killAfterMs: number | null
     real.done.push({ ...request, key: answer.key, check });
   };
   // Who waits for an answer behind a held turn waits for ever.
-  const check = (session: ModelSession) => mode === 'background' || (!sending.isHeld && !isHeld(session));
+  const check = (session: ModelSession) => mode === 'background' || (!sending.isHeld && !mayWait(session));
   return onSession(`send(${JSON.stringify(sending)}, ${killAfterMs})`, index, run, check);
 }
 
@@ -280,10 +281,10 @@ const look = (index: number): Step =>
 const KILL_ONE_IN = 30;
 const KILL_AFTER_MS_MAX = 40;
 
-const killAfterMs = fc
+export const killAfterMs = fc
   .tuple(fc.integer({ min: 0, max: KILL_ONE_IN - 1 }), fc.integer({ min: 0, max: KILL_AFTER_MS_MAX }))
   .map(([chance, afterMs]) => (chance === KILL_ONE_IN - 1 ? afterMs : null));
-const index = fc.nat({ max: 11 });
+export const index = fc.nat({ max: 11 });
 const mode = fc.constantFrom<Mode>('background', 'sync', 'stream');
 
 export const steps: fc.Arbitrary<Step>[] = [

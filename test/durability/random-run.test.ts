@@ -1,10 +1,13 @@
-// Acceptance test 49: random sessions, messages, interrupts, changes, ends, retries and kills, held against a model.
+// Acceptance test 49: random sessions, messages, calls of tools and their results, interrupts, changes, ends, retries and
+// kills, held against a model.
 import fc from 'fast-check';
 import { type ApiClient, eventually } from '../support/api-client.ts';
 import { cleanUp } from '../support/process.ts';
 import { type Real, steps } from './random-commands.ts';
+import { toolSteps } from './random-tool-commands.ts';
 import { type Model, type ModelSession, newSession, type Turn } from './reference-model.ts';
 import { RECOVERY_MS_MAX, start } from './support/dev-installation.ts';
+import { TOOLS } from './support/tool.ts';
 
 const isLong = process.env.TEST_LONG === '1';
 const RUNS = isLong ? 500 : 6;
@@ -19,11 +22,27 @@ afterAll(cleanUp);
 /** What a turn must come to by itself: those before a held one are answered, it is open, and the rest waits. */
 function expectedOf(turns: Turn[]): string[] {
   const held = turns.findIndex(({ isHeld, ended }) => isHeld && ended === null);
-  return turns.map(({ ended }, index) => {
+  return turns.map(({ ended, results }, index) => {
     if (ended !== null) return ended;
     if (held === -1 || index < held) return 'completed';
-    return index === held ? 'in_progress' : 'queued';
+    if (index > held) return 'queued';
+    return results ? 'requires_action' : 'in_progress';
   });
+}
+
+/** Each call has one result at most, and those that were taken are the model's. */
+function expectOneResultEach(session: ModelSession, events: any[]): void {
+  const completed = events.filter(({ type }) => type === 'tool.completed');
+  const ids = completed.map(({ tool_call }) => tool_call.id);
+  expect(new Set(ids).size).toBe(ids.length);
+  for (const { replyId, results, runsOut, ended } of session.turns) {
+    const own = completed
+      .filter(({ message_id }) => message_id === replyId)
+      .map(({ tool_call }) => tool_call);
+    const taken = own.filter(({ status }) => status === 'completed').map(({ result }) => result);
+    expect(taken).toEqual(results ?? []);
+    if (runsOut && ended === 'completed') expect(own).toMatchObject([{ status: 'timed_out' }]);
+  }
 }
 
 async function expectAgreement(api: ApiClient, session: ModelSession): Promise<void> {
@@ -49,6 +68,7 @@ async function expectAgreement(api: ApiClient, session: ModelSession): Promise<v
     const isOver = FINAL_TYPES.includes(`message.${expected[index]}`);
     expect(ends.map(({ type }) => type)).toEqual(isOver ? [`message.${expected[index]}`] : []);
   }
+  expectOneResultEach(session, events);
 }
 
 it(
@@ -56,9 +76,11 @@ it(
   async () => {
     const real: Real = { server: await start(), done: [], kills: 0, writes: 0 };
     const property = fc.asyncProperty(
-      fc.commands(steps, { maxCommands: STEPS_MAX, size: 'max' }),
+      fc.commands([...steps, ...toolSteps], { maxCommands: STEPS_MAX, size: 'max' }),
       async (run) => {
-        const model: Model = { sessions: [newSession((await real.server.api.session()).id, {})] };
+        const model: Model = {
+          sessions: [newSession((await real.server.api.session({ tools: TOOLS })).id, {}, TOOLS)],
+        };
         real.done = [];
         await fc.asyncModelRun(() => ({ model, real }), run);
         for (const session of model.sessions) await expectAgreement(real.server.api, session);

@@ -1,6 +1,7 @@
 // What the API promises of sessions and their turns, as plain data: the model that a random run is held against.
 // A turn is quick or held: a held one is never answered, so that its end is certain; a quick one may be over or not at
-// any moment, and what an answer shows of it is taken in, if it is possible.
+// any moment, and what an answer shows of it is taken in, if it is possible. One that calls the client's tool is held until
+// each call has its result; one whose tool has little time ends by itself, but nobody waits behind it.
 
 export type Ending = 'completed' | 'interrupted' | 'failed';
 
@@ -8,6 +9,10 @@ export interface Turn {
   content: string;
   isHeld: boolean;
   replyId: string;
+  /** Results of its calls that have been taken, in the order of the calls; without it nothing is called. */
+  results?: string[];
+  /** Its call is answered by nobody, and runs out of time. */
+  runsOut?: boolean;
   /** Null while nothing has shown it. */
   ended: Ending | null;
 }
@@ -18,24 +23,50 @@ export interface ModelSession {
   endedReason: 'completed' | 'archived' | null;
   metadata: Record<string, string>;
   turns: Turn[];
+  /** Names of its tools, each with what was last said of it. */
+  tools: Map<string, string>;
 }
 
 export interface Model {
   sessions: ModelSession[];
 }
 
-export const newSession = (id: string, metadata: Record<string, string>): ModelSession => ({
+export const newSession = (
+  id: string,
+  metadata: Record<string, string>,
+  tools: { name: string; description: string }[],
+): ModelSession => ({
   id,
   status: 'active',
   endedReason: null,
   metadata,
   turns: [],
+  tools: new Map(tools.map(({ name, description }) => [name, description])),
 });
 
 export const isEnded = ({ status }: ModelSession): boolean => status !== 'active';
 const open = ({ turns }: ModelSession): Turn[] => turns.filter(({ ended }) => ended === null);
 /** Whether a turn stands in the way of every later one. */
 export const isHeld = (session: ModelSession): boolean => open(session).some((turn) => turn.isHeld);
+
+/** Whether one who waits for an answer might be told, instead, that a result is missing. */
+export const mayWait = (session: ModelSession): boolean =>
+  isHeld(session) || open(session).some(({ runsOut }) => runsOut);
+
+/** Calls of a turn; a turn goes on when each has its result. */
+export const CALLS = 2;
+
+/** The turn that waits for the client, as soon as those before it are over. */
+export function waitingTurn(session: ModelSession): Turn | undefined {
+  const held = open(session).find((turn) => turn.isHeld);
+  return held?.results ? held : undefined;
+}
+
+/** A result was taken: with the last one the turn is as any other that is being answered. */
+export function answered(turn: Turn, result: string): void {
+  turn.results = [...(turn.results ?? []), result];
+  turn.isHeld = turn.results.length < CALLS;
+}
 
 /** What a write to it answers when it is refused; null when it is not. */
 export function refusal(session: ModelSession): string | null {

@@ -10,3 +10,8 @@ export const asksFor = (keys: readonly string[]): string =>
   keys.map((key) => `use tool ${TOOL.name} ${JSON.stringify({ key })}`).join(' ');
 
 export const foundFor = (key: string): string => `found:${key}`;
+
+/** Nobody answers it: its time is over soon. */
+export const HURRIED = { name: 'hurried', description: 'Has no time', timeout_seconds: 1 };
+
+export const TOOLS = [TOOL, HURRIED];
