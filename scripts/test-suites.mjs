@@ -4,7 +4,7 @@
  * A budget tells a suite that hangs by its name, and leaves it room on a busy machine: together they take about 20 minutes on two
  * cores, with `npm ci` less than the 25 that a run may take.
  */
-const BUDGETS_TOGETHER_MINUTES_MAX = 34;
+const BUDGETS_TOGETHER_MINUTES_MAX = 38;
 
 /** `npm run check`, step by step. */
 export const CHECKS = [
@@ -50,9 +50,9 @@ export const SUITES = [
     budgetMinutes: 2.5,
     longBudgetMinutes: 15,
   },
-  { name: 'api', folders: ['api'], budgetMinutes: 1.75, longBudgetMinutes: 6 },
+  { name: 'api', folders: ['api'], budgetMinutes: 3.25, longBudgetMinutes: 6 },
   { name: 'guide', folders: ['guide'], budgetMinutes: 2 },
-  { name: 'security', folders: ['security'], budgetMinutes: 2, longBudgetMinutes: 10 },
+  { name: 'security', folders: ['security'], budgetMinutes: 3, longBudgetMinutes: 10 },
   {
     name: 'schemathesis',
     folders: ['schemathesis'],
@@ -79,7 +79,7 @@ export const SUITES = [
     budgetMinutes: 1.5,
     longBudgetMinutes: 20,
   },
-  { name: 'durability', folders: ['durability'], budgetMinutes: 5.5, longBudgetMinutes: 60 },
+  { name: 'durability', folders: ['durability'], budgetMinutes: 7, longBudgetMinutes: 60 },
   { name: 'gates', folders: ['gates'], temporal: false, budgetMinutes: 0.5 },
   { name: 'units', folders: [''], budgetMinutes: 1, longBudgetMinutes: 10 },
 ];
