@@ -163,6 +163,27 @@ test("a deleted session's end is told, and then nothing of it is left", async ()
   });
 });
 
+test('what was queued while nobody sent arrives when somebody does, with its own bytes', async () => {
+  const options = { idle: true };
+  const stopped = await startTestSystem(options);
+  const events = { url: to.url, events: ['session.created'] };
+  const { id } = (await stopped.api.post('/v1/webhooks', events)).body;
+  await stopped.api.session();
+  await stopped.api.session();
+  const path = `/v1/webhooks/${id}/deliveries?order=asc`;
+  const queued: Delivery[] = (await stopped.api.get(path)).body.data;
+  expect(queued.map(({ status, attempts }) => [status, attempts])).toEqual([
+    ['pending', []],
+    ['pending', []],
+  ]);
+  expect(to.received).toEqual([]);
+  options.idle = false;
+  await stopped.restart();
+  const received = await to.until((all) => all.length === 2);
+  expect(received.map(({ body }) => body).toSorted()).toEqual(queued.map(({ body }) => body).toSorted());
+  await stopped.stop();
+});
+
 test('a new secret signs beside the old one until its time, and alone from then on', async () => {
   const { id, secret: old } = await hook({ events: ['session.created'] });
   const activate_at = new Date(Date.now() + 3_600_000).toISOString();
