@@ -32,7 +32,7 @@ const FULL = {
   ageSamples: 30,
   diskTurns: 50,
   settleMs: 10_000,
-  // Who reads nothing is let go after 30 s.
+  // Who reads nothing is let go after 24 s.
   deafMs: 45_000,
 };
 const QUICK = {

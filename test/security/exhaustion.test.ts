@@ -9,9 +9,12 @@ import { exchange, type HeldSocket, hold, lookAtServerEnds, statusesIn } from '.
 const isLong = process.env.TEST_LONG === '1';
 /** Of each kind of slow client; the idle ones are ten times as many. */
 const SLOW_CLIENTS = isLong ? 200 : 25;
+const DEAF_SOCKETS = isLong ? 25 : 2;
 const ROUNDS = isLong ? 30 : 4;
 /** The server's own limits, and a moment for a busy machine to act on them. */
 const CLOSED_WITHIN_MS = 60_000 + 5_000;
+/** Of a peer that is gone without a word. */
+const HALF_OPEN_MS_MAX = 45_000;
 const DRIP_EVERY_MS = 4_000;
 /** On idle cores the longest takes 300 ms, most of it for the sending; what is quadratic would take minutes. */
 const REFUSED_WITHIN_MS = 3_000;
@@ -34,6 +37,33 @@ async function besiege(kind: string, count: number, text: (index: number) => str
         socket.write(text(index));
       }),
     );
+}
+
+/** `{"type":"ping"}`, masked with zeros. */
+const PING_FRAME = Buffer.concat([Buffer.from([0x81, 0x8f, 0, 0, 0, 0]), Buffer.from('{"type":"ping"}')]);
+const DRIPS: Record<string, string | Buffer> = {
+  'slow headers': 'X-Drip: 1\r\n',
+  'slow body': ' ',
+  'slow chunks': '1\r\n \r\n',
+  'a WebSocket that only sends': PING_FRAME,
+};
+/** The last that came to a WebSocket that reads, and answers no ping. */
+let lastBytes = Buffer.alloc(0);
+
+/** WebSockets of clients that are half gone: they follow a log of 8 MB, or one that is silent. */
+async function besiegeWithSockets(): Promise<void> {
+  const loud = (await server.api.session()).id;
+  const metadata = object(50, () => 'x'.repeat(500));
+  for (let count = 0; count < 300; count += 1) await server.api.patch(`/v1/sessions/${loud}`, { metadata });
+  const upgrade = (id: string) =>
+    `GET /v1/sessions/${id}/ws?after=0 HTTP/1.1\r\n${headersOf('Connection: Upgrade')}\r\nUpgrade: websocket\r\n` +
+    `Sec-WebSocket-Key: ${Buffer.alloc(16).toString('base64')}\r\nSec-WebSocket-Version: 13\r\n\r\n`;
+  await besiege('a WebSocket that reads nothing', DEAF_SOCKETS, () => upgrade(loud), true);
+  await besiege('a WebSocket that only sends', DEAF_SOCKETS, () => upgrade(loud), true);
+  await besiege('a WebSocket that answers no ping', DEAF_SOCKETS, () => upgrade(sessionId));
+  besiegers.at(-1)?.socket.on('data', (chunk) => {
+    lastBytes = Buffer.from(chunk);
+  });
 }
 
 beforeAll(async () => {
@@ -59,12 +89,12 @@ beforeAll(async () => {
   // One answer, asked for again and again under its key: 6 MB, more than the 4 MB that Linux buffers, and read by nobody.
   const stream = `${streams}${headersOf(`Idempotency-Key: one\r\nContent-Length: ${message.length}`)}\r\n\r\n${message}`;
   await besiege('reads nothing', 3, () => stream.repeat(60), true);
+  await besiegeWithSockets();
   drip = setInterval(() => {
     for (const { kind, socket, closedAt } of besiegers) {
       if (closedAt !== null || !socket.writable) continue;
-      if (kind === 'slow headers') socket.write('X-Drip: 1\r\n');
-      if (kind === 'slow body') socket.write(' ');
-      if (kind === 'slow chunks') socket.write('1\r\n \r\n');
+      const piece = DRIPS[kind];
+      if (piece) socket.write(piece);
     }
   }, DRIP_EVERY_MS);
 }, 60_000);
@@ -190,6 +220,10 @@ describe('while it is besieged', () => {
         ({ closedAt, openedAt }) => (closedAt ?? Number.POSITIVE_INFINITY) - openedAt > CLOSED_WITHIN_MS,
       );
       expect([...new Set(outlasted.map(({ kind }) => kind))]).toEqual([]);
+      const silent = besiegers.filter(({ kind }) => kind === 'a WebSocket that answers no ping');
+      for (const { openedAt, closedAt } of silent)
+        expect(closedAt! - openedAt).toBeLessThan(HALF_OPEN_MS_MAX);
+      expect([lastBytes[0], lastBytes.readUInt16BE(2)]).toEqual([0x88, 1013]);
       expect((await server.api.get('/v1/models')).status).toBe(200);
     },
     CLOSED_WITHIN_MS + 10_000,
