@@ -10,6 +10,7 @@ const PAGE = 'https://app.example.com';
 const REFUSED_WITHIN_MS = 5_000;
 
 let system: TestSystem;
+let limited: TestSystem | undefined;
 let clock = 0;
 let mine: string;
 let others: ApiClient;
@@ -23,6 +24,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   for (const { socket } of opened) socket.terminate();
+  await limited?.stop();
   await system.stop();
 });
 
@@ -121,10 +123,11 @@ describe('an upgrade is refused by status and envelope, as any call:', () => {
   });
 
   it('over the rate, before anything is looked at', async () => {
-    const limited = await startTestSystem({ idle: true, settings: { rateLimitPerMinute: 3 } });
+    limited = await startTestSystem({ idle: true, settings: { rateLimitPerMinute: 3 } });
     const { id } = await limited.api.session();
     const url = `${limited.url}/v1/sessions/${id}/ws`;
     const tab = await openSocket(url, { key: limited.adminKey });
+    opened.push(tab);
     // The third call of the window; pings are no calls.
     expect(await tab.ask({ type: 'interrupt' })).toMatchObject({ type: 'ack' });
     expect(await tab.ask({ type: 'interrupt' })).toMatchObject({ type: 'error', code: 'rate_limited' });
@@ -132,8 +135,6 @@ describe('an upgrade is refused by status and envelope, as any call:', () => {
     const refusal = await refusalOf(url, { key: limited.adminKey });
     expect([refusal.status, refusal.body.error.code]).toEqual([429, 'rate_limited']);
     expect(Number(refusal.headers['retry-after'])).toBeGreaterThanOrEqual(1);
-    tab.socket.terminate();
-    await limited.stop();
   });
 });
 
