@@ -19,6 +19,7 @@ const SUITES = ['random-kills', 'recovery', 'several-processes', 'outages'];
 
 const TITLES = {
   random: 'Processes killed and stopped at random',
+  webhooks: 'Events of these runs, and what their webhook was sent',
   recovery: '`dev` on SQLite: from the ready line to the next word of an interrupted turn',
   several:
     'Two `api` and two `worker` processes on PostgreSQL: from the harm to the next word of an interrupted turn',

@@ -1,8 +1,11 @@
 // Twenty clients talk while processes are killed and stopped at random: every promise of the API holds.
 import { writeFileSync } from 'node:fs';
+import { isWebhookEvent } from '../../src/contracts/events.ts';
+import { eventually } from '../support/api-client.ts';
 import { startDeployment } from '../support/deployment.ts';
 import { findPostgres } from '../support/postgres.ts';
 import { cleanUp } from '../support/process.ts';
+import { type Receiver, startReceiver } from '../support/receiver.ts';
 import { successesOutside, violations } from './support/checks.ts';
 import { createClient } from './support/client.ts';
 import { RECOVERY_MS_MAX, startDev } from './support/dev-installation.ts';
@@ -26,7 +29,8 @@ const INSTALLATIONS: Record<string, (model: ModelDouble) => Promise<Installation
   ...(findPostgres()
     ? {
         'api and worker processes on PostgreSQL': async ({ url: modelUrl }) => {
-          const deployment = await startDeployment({ modelUrl, apis: 2, workers: 2 });
+          const env = { OPENCLAW_EGRESS_ALLOW: '127.0.0.0/8' };
+          const deployment = await startDeployment({ modelUrl, apis: 2, workers: 2, env });
           const parts = deployment.parts.filter((part) => isLong || part.name !== 'postgres');
           return { ...deployment, parts };
         },
@@ -55,6 +59,7 @@ describe.each(Object.keys(INSTALLATIONS))(`${CLIENTS} clients of %s, for ${SECON
   const ledger = createLedger();
   let installation: Installation;
   let model: ModelDouble;
+  let receiver: Receiver;
   let faults: Fault[];
   let times: [number, number];
 
@@ -62,6 +67,8 @@ describe.each(Object.keys(INSTALLATIONS))(`${CLIENTS} clients of %s, for ${SECON
     process.stdout.write(`DURABILITY_SEED=${SEED}\n`);
     model = await startModel(() => ledger.reach('answered'));
     installation = await INSTALLATIONS[name]!(model);
+    receiver = await startReceiver();
+    await installation.api().post('/v1/webhooks', { url: receiver.url, events: ['*'] });
     const from = Date.now();
     faults = await talkThrough(installation, ledger);
     times = [from, Date.now()];
@@ -69,6 +76,7 @@ describe.each(Object.keys(INSTALLATIONS))(`${CLIENTS} clients of %s, for ${SECON
   afterAll(async () => {
     await installation?.stop();
     await model?.close();
+    await receiver?.stop();
   });
 
   it('have answered calls of their tools', () => {
@@ -100,6 +108,40 @@ describe.each(Object.keys(INSTALLATIONS))(`${CLIENTS} clients of %s, for ${SECON
         writeFileSync(process.env.DURABILITY_EVIDENCE, JSON.stringify(evidence, null, 1));
       expect(ledger.faults).toEqual([]);
       expect(found).toEqual([]);
+    },
+    TEST_MS_MAX,
+  );
+
+  it(
+    'have every event sent to their webhook, at least once and with the same bytes each time',
+    async () => {
+      const stories = await readStories(installation.api(), ledger);
+      const events = stories.flatMap((story) => story.events).filter(({ type }) => isWebhookEvent(type));
+      expect(events.length).toBeGreaterThan(0);
+      const missing = () => {
+        const ids = new Set(receiver.received.map(({ event }) => event.id));
+        return events
+          .filter(({ id }) => !ids.has(id))
+          .map(({ id, type, created_at }) => [id, type, created_at]);
+      };
+      await eventually(
+        async () => missing(),
+        (each) => each.length === 0,
+        2 * RECOVERY_MS_MAX,
+      );
+      const bodies = new Map(events.map((event) => [event.id, JSON.stringify(event)]));
+      const others = receiver.received.filter(
+        ({ event, body }) => bodies.has(event.id) && bodies.get(event.id) !== body,
+      );
+      expect(others).toEqual([]);
+      const row = {
+        installation: name,
+        events: events.length,
+        'arrived more than once':
+          receiver.received.length - new Set(receiver.received.map(({ event }) => event.id)).size,
+        missing: missing().length,
+      };
+      record({ table: 'webhooks', rows: [row] });
     },
     TEST_MS_MAX,
   );
