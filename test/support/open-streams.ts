@@ -89,14 +89,21 @@ export async function openStreams(
   return readings;
 }
 
+const isFinal = ({ event }: Frame): boolean => ['message', 'message.completed'].includes(event);
+
+/** On a slow machine a turn may be over before the others have begun. */
+export const isOver = ({ frames }: Reading): boolean => frames.some(isFinal);
+
 /** What a reader gets who comes back with the last id that it has, up to the end of the turn. */
-async function resume(api: ApiClient, { sessionId, replyId, names, frames }: Reading): Promise<Frame[]> {
+async function resume(api: ApiClient, reading: Reading): Promise<Frame[]> {
+  if (isOver(reading)) return [];
+  const { sessionId, replyId, names, frames } = reading;
   const query = names === 'stream' ? `?names=stream&message_id=${replyId}` : '?after=0';
   const headers = { 'Last-Event-ID': String(frames.at(-1)?.id) };
   const rest: Frame[] = [];
   for await (const frame of api.follow(sessionId, query, headers)) {
     if (frame.id !== null) rest.push(frame);
-    if (['message', 'message.completed'].includes(frame.event)) break;
+    if (isFinal(frame)) break;
   }
   return rest;
 }
