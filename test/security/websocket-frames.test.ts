@@ -1,5 +1,6 @@
 // What no client of a WebSocket should send: broken frames, floods, and half a connection. Others do not notice.
 import { randomBytes } from 'node:crypto';
+import fc from 'fast-check';
 import { eventually } from '../support/api-client.ts';
 import { openSocket, type TestSocket } from '../support/socket-client.ts';
 import { startTestSystem, type TestSystem } from '../support/system.ts';
@@ -145,4 +146,37 @@ it('10,000 pings of the protocol, unread, end their connection at most', async (
   const calm = await connect();
   expect(await calm.ask({ type: 'ping' })).toMatchObject({ type: 'pong' });
   socket.destroy();
+});
+
+const anyFrame = fc
+  .record({
+    opcode: fc.integer({ min: 0, max: 255 }),
+    payload: fc.oneof(
+      fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes)),
+      fc.json().map((text) => Buffer.from(text)),
+      fc
+        .record({ type: fc.constantFrom('ping', 'interrupt', 'subscribe', 'x'), a: fc.jsonValue() })
+        .map((value) => Buffer.from(JSON.stringify(value))),
+    ),
+    isText: fc.boolean(),
+  })
+  .map(({ opcode, payload, isText }) => frame(isText ? TEXT : opcode, payload));
+
+test('whatever bytes come, in however many pieces, others are served', async () => {
+  const calm = await connect();
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(anyFrame, { minLength: 1, maxLength: 8 }),
+      fc.boolean(),
+      async (frames, isCut) => {
+        const { socket } = await raw();
+        const bytes = Buffer.concat(frames);
+        for (let at = 0; at < bytes.length; at += 7_000) socket.write(bytes.subarray(at, at + 7_000));
+        if (isCut) socket.resetAndDestroy();
+        expect(await calm.ask({ type: 'ping' })).toMatchObject({ type: 'pong' });
+        socket.destroy();
+      },
+    ),
+    { numRuns: 40 },
+  );
 });
