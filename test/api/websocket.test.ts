@@ -1,6 +1,7 @@
 // WebSockets on the real system: what a client sends and gets, on one session and on several, and where it goes on.
-import { STREAM_NAMES } from '../../src/contracts/events.ts';
+import { STREAM_NAMES, WEBHOOK_EVENTS } from '../../src/contracts/events.ts';
 import type { SseFrame } from '../support/api-client.ts';
+import { startReceiver } from '../support/receiver.ts';
 import { openSocket, type SocketOptions, type TestSocket } from '../support/socket-client.ts';
 import { startTestSystem, type TestSystem } from '../support/system.ts';
 
@@ -106,8 +107,11 @@ describe('one session', () => {
     expect(textOf(all)).toBe(message.content);
   });
 
-  it('two tabs, a reader of the stream and a reader of pages see the same events in the same order', async () => {
+  it('two tabs, a reader of the stream, a webhook and a reader of pages see the same events in the same order', async () => {
     const { id } = await system.api.session();
+    const webhook = await startReceiver();
+    const hook = { url: webhook.url, events: ['*'], filter: { session_id: id } };
+    expect((await system.api.post('/v1/webhooks', hook)).status).toBe(201);
     const tabs = [await connect(id, '?after=0'), await connect(id, '?after=0')];
     const streamed: SseFrame[] = [];
     const lastSeq = new Promise<number>((resolve) => {
@@ -131,6 +135,11 @@ describe('one session', () => {
     const events = (await system.api.events(id)).slice(0, await lastSeq);
     for (const tab of tabs) expect(tab.events()).toEqual(named(events));
     expect(streamed.map(({ data }) => data)).toEqual(events);
+    const last = await lastSeq;
+    const sent = await webhook.until((all) => all.some(({ event }) => event.seq === last));
+    const wanted = events.filter(({ seq, type }) => seq > 1 && WEBHOOK_EVENTS.includes(type));
+    expect(sent.map(({ event }) => event)).toEqual(wanted);
+    await webhook.stop();
   });
 
   it('takes the result of a tool, and an interrupt, and names the reply that each is about', async () => {
