@@ -4,7 +4,7 @@
  * A budget tells a suite that hangs by its name, and leaves it room on a busy machine: together they take about 20 minutes on two
  * cores, with `npm ci` less than the 25 that a run may take.
  */
-const BUDGETS_TOGETHER_MINUTES_MAX = 39;
+const BUDGETS_TOGETHER_MINUTES_MAX = 40;
 
 /** `npm run check`, step by step. */
 export const CHECKS = [
@@ -47,11 +47,11 @@ export const SUITES = [
   {
     name: 'workflows',
     folders: ['workflows', 'activities', 'temporal'],
-    budgetMinutes: 2.5,
+    budgetMinutes: 3,
     longBudgetMinutes: 15,
   },
   { name: 'api', folders: ['api'], budgetMinutes: 3.25, longBudgetMinutes: 6 },
-  { name: 'guide', folders: ['guide'], budgetMinutes: 2 },
+  { name: 'guide', folders: ['guide'], budgetMinutes: 2.5 },
   { name: 'security', folders: ['security'], budgetMinutes: 3, longBudgetMinutes: 10 },
   {
     name: 'schemathesis',

@@ -39,8 +39,9 @@ describe('the first start', () => {
     expect(answer.headers.get('content-type')).toContain('text/html');
   });
 
-  it('says that the simulator answers, and how to get Claude', () => {
+  it('says that the simulator answers, how to get Claude, and that webhooks may go to this machine', () => {
     expect(server.stdout()).toMatch(/simulator.*ANTHROPIC_API_KEY/);
+    expect(server.stdout()).toMatch(/Webhooks .*this machine/);
   });
 
   it('prints the admin key once', () => {
