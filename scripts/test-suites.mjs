@@ -1,10 +1,10 @@
 // What `npm test` runs, in this order. A test file belongs to the first suite that names its folder; `units` takes the rest.
 
 /**
- * A budget tells a suite that hangs by its name, and leaves it room on a busy machine: together they take about 20 minutes on two
+ * A budget tells a suite that hangs by its name, and leaves it room on a busy machine: together they take about 22 minutes on two
  * cores, with `npm ci` less than the 25 that a run may take.
  */
-const BUDGETS_TOGETHER_MINUTES_MAX = 40;
+const BUDGETS_TOGETHER_MINUTES_MAX = 41;
 
 /** `npm run check`, step by step. */
 export const CHECKS = [
@@ -34,7 +34,7 @@ export const PREPARATIONS = {
  */
 export const SUITES = [
   { name: 'models', folders: ['models'], temporal: false, budgetMinutes: 0.5 },
-  { name: 'http', folders: ['http'], temporal: false, budgetMinutes: 0.5, longBudgetMinutes: 4 },
+  { name: 'http', folders: ['http'], temporal: false, budgetMinutes: 1, longBudgetMinutes: 4 },
   { name: 'stores', folders: ['stores', 'turns'], temporal: false, budgetMinutes: 0.5, longBudgetMinutes: 3 },
   {
     name: 'stores-postgres',

@@ -1,6 +1,6 @@
 // Listens, with every time limit of the HTTP server set on purpose, and stops without leaving a connection behind.
 import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, createServer as createTcpServer, type Server as TcpServer } from 'node:net';
 import type { Express } from 'express';
 import { type Connections, trackConnections } from './connections.ts';
 import type { OpenCalls } from './open-calls.ts';
@@ -64,12 +64,13 @@ export async function listen(app: Express, { host, port }: ListenOptions): Promi
  * @throws Error as `listen` does.
  */
 export async function assertPortFree({ host, port }: ListenOptions): Promise<void> {
-  const server = createServer();
+  // Clients that try again and again meet it; a call that was taken in here would never be answered, and hold up the start.
+  const server = createTcpServer((socket) => socket.destroy());
   await bind(server, host, port);
   await new Promise((resolve) => server.close(resolve));
 }
 
-function bind(server: Server, host: string, port: number): Promise<void> {
+function bind(server: TcpServer, host: string, port: number): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => reject(explained(error, host, port)));
     server.listen(port, host, resolve);

@@ -93,6 +93,7 @@ export function createSweepStore(store: Store) {
 
   return {
     lostLeases,
+    claimLease: (session: SessionRow, staleAt: number) => claimLease(db, session, staleAt),
     unsignalledMessages,
     unsignalledEnds,
     owing,
@@ -103,6 +104,21 @@ export function createSweepStore(store: Store) {
     unsignalledResults,
     halfDeleted,
   };
+}
+
+/**
+ * Of those who have found a lease lost at the same time one goes on; should that one die, the lease is lost again from `staleAt` on.
+ * @returns whether it is the caller.
+ */
+async function claimLease(db: Kysely<Tables>, session: SessionRow, staleAt: number): Promise<boolean> {
+  const { numUpdatedRows } = await db
+    .updateTable('sessions')
+    .set({ lease_renewed_at: staleAt })
+    .where('id', '=', session.id)
+    .where('fence', '=', session.fence)
+    .where('lease_renewed_at', '=', session.lease_renewed_at)
+    .executeTakeFirst();
+  return numUpdatedRows > 0n;
 }
 
 /** Sessions in which a message of this age waits, and no answer is begun. */

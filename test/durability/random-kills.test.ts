@@ -12,7 +12,7 @@ import { RECOVERY_MS_MAX, startDev } from './support/dev-installation.ts';
 import { record } from './support/figures.ts';
 import { type Fault, harmUntil } from './support/harm.ts';
 import type { Installation } from './support/installation.ts';
-import { createLedger, type Ledger } from './support/ledger.ts';
+import { createLedger, type Entry, type Ledger } from './support/ledger.ts';
 import { type ModelDouble, startModel } from './support/model.ts';
 import { createRandom, SEED } from './support/random.ts';
 import { readStories } from './support/read-back.ts';
@@ -51,8 +51,29 @@ async function talkThrough(installation: Installation, ledger: Ledger): Promise<
   const talking = Promise.all(clients.map((client) => client.run()));
   const faults = await harmUntil({ installation, ledger, random: random.fork('harm'), until });
   isOver = true;
-  await talking;
+  await inTime(talking, () => {
+    const logs = process.env.DURABILITY_EVIDENCE;
+    if (logs) writeFileSync(logs, JSON.stringify({ ...ledger, faults, logs: installation.logs() }, null, 1));
+    return `Clients still wait: ${JSON.stringify(ledger.entries.filter(isOpen).map(briefly))}`;
+  });
   return faults;
+}
+
+const isOpen = ({ mode, acknowledged, repliedAt }: Entry): boolean =>
+  acknowledged === null || (mode !== 'background' && repliedAt === null);
+
+const briefly = ({ client, sessionId, content, mode, acknowledged, frames }: Entry) => ({
+  ...{ client, sessionId, content, mode, acknowledged },
+  lastFrame: frames.at(-1)?.id ?? null,
+});
+
+/** When all harm is over, an answer that a client still waits for after this is lost; who waits is told, with the evidence. */
+async function inTime(work: Promise<unknown>, words: () => string): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(words())), 2 * RECOVERY_MS_MAX);
+  });
+  await Promise.race([work, late]).finally(() => clearTimeout(timer));
 }
 
 describe.each(Object.keys(INSTALLATIONS))(`${CLIENTS} clients of %s, for ${SECONDS} s`, (name) => {

@@ -1,9 +1,10 @@
 // The server around the app: sockets, stops, probes, headers, logs.
 import { once } from 'node:events';
 import { createServer } from 'node:http';
-import { connect } from 'node:net';
+import { connect, Server } from 'node:net';
 import express from 'express';
 import { assertPortFree, listen } from '../../src/http/server.ts';
+import { freePort } from '../support/ports.ts';
 import { addSession } from './support/fake-services.ts';
 import { makeEvent } from './support/fixtures.ts';
 import { type Harness, startHarness } from './support/server.ts';
@@ -77,6 +78,21 @@ describe('listening', () => {
     await expect(listen(express(), { host: '192.0.2.1', port: 0 })).rejects.toThrow(
       /no address 192.0.2.1.*HOST/,
     );
+  });
+});
+
+describe('trying a port', () => {
+  it('is held up by no client that calls just then', async () => {
+    const port = await freePort();
+    const realClose = Server.prototype.close;
+    // The moment is too short to be met by chance: the port is let go again when a call has come in.
+    jest.spyOn(Server.prototype, 'close').mockImplementationOnce(function (this: Server, done) {
+      const client = connect(port, '127.0.0.1', () => client.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n'));
+      client.on('error', () => undefined);
+      this.once('connection', () => setImmediate(() => realClose.call(this, done)));
+      return this;
+    });
+    await assertPortFree({ host: '127.0.0.1', port });
   });
 });
 

@@ -194,6 +194,21 @@ describe("another worker's attempt that does not renew its lease", () => {
     expect(await lookFor(500)).toEqual([500]);
   });
 
+  test('is ended by one of two workers that have found it, for the next attempt has the same name', async () => {
+    const { session } = await streaming();
+    const found = await store.sessionRow(session);
+    const { claimLease } = createSweepStore(store.store);
+    const again = nowMs + 1_000;
+    expect([await claimLease(found, again), await claimLease(found, again)]).toEqual([true, false]);
+  });
+
+  test('is ended again a second later when nothing has come of it: who ended it may have died over it', async () => {
+    await watch(false);
+    await streaming();
+    expect(await lookFor(6_500)).toEqual([6_500]);
+    expect(await lookFor(1_500)).toEqual([1_500]);
+  });
+
   test('lives on when the store was away as long, and it renews within two of its intervals after that', async () => {
     await watch(false);
     const { session, renew } = await streaming();

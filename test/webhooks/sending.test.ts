@@ -78,7 +78,9 @@ const attemptsOf = async (webhook: string): Promise<StoredAttempt[][]> => {
 async function due(events = 1, url = 'https://example.com/hook') {
   const { id: webhook } = await store.createWebhook({ url });
   const session = await store.createSession();
-  for (let n = 1; n < events; n += 1) await store.send(session, `Message ${n}`);
+  // No messages: a hundred of them may wait in a session, and nobody works on it.
+  for (let n = 1; n < events; n += 1)
+    await store.sessions.update(store.caller, session, { metadata: { n: String(n) } });
   return { webhook, session };
 }
 

@@ -88,9 +88,10 @@ test('a session of several runs sends each event once, in order', async () => {
   const to = await receiver();
   const webhook = await hook(to);
   const session = await engine.createSession();
+  await engine.settled(await engine.send(session, 'Message 1'));
   const { runId } = await engine.handle(session).describe();
   const sent = [];
-  for (let n = 1; n <= 7; n += 1) sent.push(await engine.send(session, `Message ${n}`));
+  for (let n = 2; n <= 7; n += 1) sent.push(await engine.send(session, `Message ${n}`));
   await Promise.all(sent.map((message) => engine.settled(message)));
   await allDelivered(webhook, 1 + 7 * 3);
   expect((await engine.handle(session).describe()).runId).not.toBe(runId);

@@ -5,6 +5,12 @@ import type { Engine, LostAttempt } from '../engine.ts';
 import { type Look, type SweepRows, WORKER_LOST_AFTER_MS } from './look.ts';
 import { createPresence } from './presence.ts';
 
+/**
+ * An attempt is ended by the activity's name, so one that was begun meanwhile would be ended too: by a second worker that has seen
+ * the same lost lease. So they take turns, and a turn is longer than a question to Temporal and its answer.
+ */
+const CLAIM_MS = 1_000;
+
 export interface LostAttemptsDeps {
   rows: SweepRows;
   engine: Engine;
@@ -38,11 +44,13 @@ export function lostAttempts(deps: LostAttemptsDeps): Look<SessionRow> {
     return leasesCount() ? found : [];
   }
 
+  const claim = (session: SessionRow) => rows.claimLease(session, now() - WORKER_LOST_AFTER_MS + CLAIM_MS);
+
   return {
     find: () => (isOnlyWorker ? rows.lostLeases(worker, Number.MAX_SAFE_INTEGER) : lostBesideOthers()),
     async help(session) {
       const lost = attemptOf(session);
-      if (!lost) return;
+      if (!lost || !(isOnlyWorker || (await claim(session)))) return;
       if (await engine.failAttempt(lost)) logger.info(lost, 'A lost attempt was ended');
       // The next one may have been given to another worker that is stopped or dying, and was never opened.
       else await engine.endSilentAttempts(session.id, WORKER_LOST_AFTER_MS);
