@@ -59,8 +59,6 @@ async function runSuite(suite) {
   const report = join(reports, `${suite.name}.json`);
   const jest = [
     'node_modules/jest/bin/jest.js',
-    // Once in many runs a socket of a test outlives all of them, and would cost the suite its budget; processes are still looked for.
-    '--forceExit',
     '--ci',
     '--json',
     `--outputFile=${report}`,
