@@ -6,6 +6,7 @@ import { DELIVERIES, MODEL_STEP, STORE_STEP, TOOL_CALL } from './activity-option
 import {
   type ConfigureSignal,
   type EndSignal,
+  EVENTS_PER_RUN_MAX,
   type InterruptSignal,
   type MessageSignal,
   type PendingCall,
@@ -282,14 +283,26 @@ async function idle(run: Run, state: SessionState): Promise<void> {
   );
 }
 
-const isFull = (run: Run): boolean =>
-  run.stepsInRun >= (run.input.turnsPerRunMax ?? TURNS_PER_EARLY_RUN_MAX) ||
-  wf.workflowInfo().continueAsNewSuggested;
+/** Temporal leaves so much between the starts of two runs of a workflow: one that ends sooner waits for the rest. */
+const RUN_MS_MIN = 1_500;
+
+function isFull({ input, stepsInRun }: Run): boolean {
+  const { historyLength, runStartTime, continueAsNewSuggested } = wf.workflowInfo();
+  const { turnsPerRunMax = TURNS_PER_EARLY_RUN_MAX, eventsPerRunMax = Number.POSITIVE_INFINITY } = input;
+  const isLong = historyLength >= eventsPerRunMax && Date.now() - runStartTime.getTime() >= RUN_MS_MIN;
+  return stepsInRun >= turnsPerRunMax || isLong || continueAsNewSuggested;
+}
 
 /** What was being sent goes on without this run; should it be cut short, the next run's first act finds it. */
 function nextInput(run: Run, carried: SessionState): SessionInput {
   const { isDue: _before, ...input } = run.input;
-  return { turnsPerRunMax: TURNS_PER_RUN_MAX, ...input, carried, ...(isSent(run) ? {} : { isDue: true }) };
+  return {
+    turnsPerRunMax: TURNS_PER_RUN_MAX,
+    eventsPerRunMax: EVENTS_PER_RUN_MAX,
+    ...input,
+    carried,
+    ...(isSent(run) ? {} : { isDue: true }),
+  };
 }
 
 /**

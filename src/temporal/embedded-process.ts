@@ -59,6 +59,8 @@ function serverArguments(plan: ServerPlan): string[] {
     ...['--dynamic-config-value', 'history.transferProcessorMaxPollRPS=2000'],
     ...['--dynamic-config-value', 'history.timerProcessorMaxPollRPS=2000'],
     ...['--dynamic-config-value', 'history.timerProcessorMaxTimeShift="20ms"'],
+    // A workflow task that was late three times is given ever more time, up to 10 minutes: nobody would wait for that.
+    ...['--dynamic-config-value', 'history.workflowTaskRetryMaxInterval="10s"'],
     // These count only when the database is new (measured: an existing one ignores them without a word);
     // `ensureSearchAttributes` adds what a later release wants more.
     ...Object.entries(plan.searchAttributes)

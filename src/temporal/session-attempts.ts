@@ -28,7 +28,7 @@ const workerLost = () =>
     nextRetryDelay: RETRY_AT_ONCE,
   });
 
-type PendingActivity = ReturnType<typeof attemptsUnderWay>[number];
+export type PendingActivity = ReturnType<typeof attemptsUnderWay>[number];
 
 /** When Temporal last heard of the attempt. */
 function heardOfAt({ lastHeartbeatTime, lastStartedTime }: PendingActivity): number {
@@ -66,17 +66,34 @@ export function notUnderWay(error: unknown): false {
 
 export interface SessionAttemptsDeps {
   client: Client;
+  namespace: string;
   temporal: TemporalConnection;
 }
 
-/** Ends one attempt by name. */
-export const createEndAttempt =
-  ({ client, temporal }: SessionAttemptsDeps) =>
-  async ({ sessionId, runId, activityId }: Omit<LostAttempt, 'worker' | 'attempt'>): Promise<true> => {
-    const attempt = { workflowId: workflowId(sessionId), runId, activityId };
-    await temporal.call(() => client.activity.fail(attempt, workerLost()));
+export interface Execution {
+  workflowId: string;
+  runId: string;
+}
+
+/** What is scheduled from now on is offered to any worker at once, not first to the one that had the session last. */
+export const createForgetWorker =
+  ({ client, namespace, temporal }: SessionAttemptsDeps) =>
+  async (execution: Execution): Promise<void> => {
+    const { workflowService } = client.connection;
+    await temporal.call(() => workflowService.resetStickyTaskQueue({ namespace, execution }));
+  };
+
+/** Ends one attempt by name. Whoever had it most likely had its session too, and takes no task of it any more. */
+export function createEndAttempt(deps: SessionAttemptsDeps) {
+  const { client, temporal } = deps;
+  const forgetWorker = createForgetWorker(deps);
+  return async ({ sessionId, runId, activityId }: Omit<LostAttempt, 'worker' | 'attempt'>): Promise<true> => {
+    const execution = { workflowId: workflowId(sessionId), runId };
+    await forgetWorker(execution);
+    await temporal.call(() => client.activity.fail({ ...execution, activityId }, workerLost()));
     return true;
   };
+}
 
 export function createSessionAttempts(deps: SessionAttemptsDeps) {
   const { client, temporal } = deps;

@@ -2,6 +2,7 @@
 import { type Client, WorkflowExecutionAlreadyStartedError, WorkflowNotFoundError } from '@temporalio/client';
 import { defineSearchAttributeKey, TypedSearchAttributes } from '@temporalio/common';
 import {
+  EVENTS_PER_RUN_MAX,
   SEARCH_ATTRIBUTES,
   type SessionInput,
   TURNS_PER_RUN_MAX,
@@ -18,10 +19,11 @@ const ATTRIBUTES = {
 };
 
 /**
- * A workflow task that a killed worker had taken is given to the next one after this; Temporal's 10 s are 10 s without an
- * answer. Tasks take milliseconds, a replay of a whole run less than a second.
+ * A workflow task that one of several workers had taken when it was killed is given to the next one after this; Temporal's 10 s are
+ * 10 s without an answer. Tasks take milliseconds, but on a busy machine a few replays beside each other take seconds,
+ * and one that is late was for nothing.
  */
-const TASK_TIMEOUT = '3 seconds';
+const TASK_TIMEOUT = '5 seconds';
 
 /** Sessions that this process remembers to have a run; about 1 MB. */
 const RUNNING_MAX = 10_000;
@@ -44,7 +46,11 @@ const attributesOf = ({ accountId, model }: EngineSession) =>
 export function createSessionStart({ client, temporal, taskQueue, turnsPerRunMax }: SessionStartDeps) {
   function optionsOf(session: EngineSession) {
     const { sessionId, accountId, model } = session;
-    const input: SessionInput = { sessionId, turnsPerRunMax: turnsPerRunMax ?? TURNS_PER_RUN_MAX };
+    const input: SessionInput = {
+      sessionId,
+      turnsPerRunMax: turnsPerRunMax ?? TURNS_PER_RUN_MAX,
+      eventsPerRunMax: EVENTS_PER_RUN_MAX,
+    };
     return {
       workflowId: workflowId(sessionId),
       taskQueue,

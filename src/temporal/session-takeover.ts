@@ -5,7 +5,10 @@ import { workflowId } from '../../workflows/protocol.ts';
 import {
   attemptsUnderWay,
   createEndAttempt,
+  createForgetWorker,
+  type Execution,
   notUnderWay,
+  type PendingActivity,
   type SessionAttemptsDeps,
 } from './session-attempts.ts';
 
@@ -25,39 +28,22 @@ function taskTakenAt({ raw }: WorkflowExecutionDescription): number | undefined 
   return Number(task.startedTime?.seconds ?? 0) * 1_000 + (task.startedTime?.nanos ?? 0) / 1_000_000;
 }
 
-export interface SessionTakeoverDeps extends SessionAttemptsDeps {
-  namespace: string;
-}
-
 type EventId = NonNullable<
   Parameters<
     Client['connection']['workflowService']['resetWorkflowExecution']
   >[0]['workflowTaskFinishEventId']
 >;
 
-interface Execution {
-  workflowId: string;
-  runId: string;
-}
-
-export function createSessionTakeover(deps: SessionTakeoverDeps) {
+export function createSessionTakeover(deps: SessionAttemptsDeps) {
   const { client, temporal, namespace } = deps;
   const endAttempt = createEndAttempt(deps);
+  const forgetWorker = createForgetWorker(deps);
   const service = client.connection.workflowService;
   /** This process has taken nothing before. */
   const bornAt = Date.now();
 
-  /** @returns whether there were any. */
-  async function endAttempts(
-    description: WorkflowExecutionDescription,
-    { workflowId: sessionId, runId }: Execution,
-    worker: string,
-  ): Promise<boolean> {
-    const others = attemptsUnderWay(description).filter(
-      ({ lastWorkerIdentity }) => lastWorkerIdentity !== worker,
-    );
+  async function endAttempts(others: PendingActivity[], { workflowId: sessionId, runId }: Execution) {
     for (const { activityId } of others) if (activityId) await endAttempt({ sessionId, runId, activityId });
-    return others.length > 0;
   }
 
   /** @returns false when Temporal can't begin anew there: the event lies within what was written together. */
@@ -89,20 +75,19 @@ export function createSessionTakeover(deps: SessionTakeoverDeps) {
         return;
   }
 
-  /** What is scheduled from now on is offered to any worker at once, not first to the one that is gone. */
-  const forgetWorker = (execution: Execution) => service.resetStickyTaskQueue({ namespace, execution });
-
   async function endWork(sessionId: string, worker: string): Promise<void> {
     const handle = client.workflow.getHandle(workflowId(sessionId));
     const description = await temporal.call(() => handle.describe());
     if (description.status.name !== 'RUNNING') return;
     const execution = { workflowId: workflowId(sessionId), runId: description.runId };
-    // While an attempt goes on the workflow task is no hurry, and a reset would end the attempt.
-    if (await endAttempts(description, execution, worker)) return;
+    const attempts = attemptsUnderWay(description);
+    const others = attempts.filter(({ lastWorkerIdentity }) => lastWorkerIdentity !== worker);
     const takenAt = taskTakenAt(description);
-    if (takenAt === undefined) await temporal.call(() => forgetWorker(execution));
-    else if (takenAt < bornAt && (description.raw.pendingActivities ?? []).length === 0)
+    // A reset ends every attempt. One of ours is worth more than the task, which comes back after its time.
+    if (takenAt !== undefined && takenAt < bornAt && others.length === attempts.length)
       await temporal.call(() => resetToLastTask(execution));
+    else if (others.length > 0) await endAttempts(others, execution);
+    else if (takenAt === undefined) await forgetWorker(execution);
   }
 
   return {

@@ -9,7 +9,7 @@ import {
 import type { TemporalConnection } from './connection.ts';
 
 /** As for sessions: what a killed worker had taken is given to the next one after this. */
-const TASK_TIMEOUT = '3 seconds';
+const TASK_TIMEOUT = '5 seconds';
 
 export interface EndpointSignalDeps {
   client: Client;

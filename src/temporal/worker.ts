@@ -5,8 +5,12 @@ import type { Activities } from '../../activities/index.ts';
 import { toolsTaskQueue, webhooksTaskQueue } from '../../workflows/protocol.ts';
 import type { TemporalAddress } from './connection.ts';
 
-/** A worker that died is found by its sticky queue's silence; the default of 10 s made recovery 10 s slower. */
-const STICKY_TIMEOUT = '500 milliseconds';
+/**
+ * A task that its session's own worker has not taken by then goes to any worker, who has to replay the session. On a busy machine
+ * tasks wait for their turn, and a replay costs twenty times what it waits for: so this is long, and of a worker that is
+ * known to be gone Temporal is told to forget (session-attempts.ts, session-takeover.ts).
+ */
+const STICKY_TIMEOUT = '5 seconds';
 /** Turns under way are handed over, not finished: the next worker starts them again at once. */
 const SHUTDOWN_GRACE = '0 seconds';
 /** After the activities were told to stop, this bounds how long they may take to say so. */
@@ -19,6 +23,12 @@ const RESTART_BACKOFF_MS = 500;
  * replay when they are spoken to again. The SDK's own default grows with the heap to some thousand.
  */
 const CACHED_SESSIONS_MAX = 600;
+
+/**
+ * Workflow tasks that a worker takes at once. They share one thread, so that more of them are not done sooner, and the time of each
+ * runs from when it is taken: with Temporal's 40, as many replays after a restart were all late, and all for nothing.
+ */
+const WORKFLOW_TASKS_MAX = 6;
 
 interface SessionWorkerDeps {
   connection: TemporalAddress;
@@ -77,6 +87,7 @@ async function startSessionWorker(deps: SessionWorkerDeps): Promise<SessionWorke
       activities: deps.activities,
       maxConcurrentActivityTaskExecutions: deps.activitiesMax,
       maxCachedWorkflows: CACHED_SESSIONS_MAX,
+      maxConcurrentWorkflowTaskExecutions: WORKFLOW_TASKS_MAX,
       stickyQueueScheduleToStartTimeout: STICKY_TIMEOUT,
       maxHeartbeatThrottleInterval: HEARTBEAT_THROTTLE,
       defaultHeartbeatThrottleInterval: HEARTBEAT_THROTTLE,

@@ -1,4 +1,5 @@
 // A session over several runs: continue-as-new (design 2a.12).
+import { EVENTS_PER_RUN_MAX } from '../../workflows/protocol.ts';
 import { eventually } from '../support/api-client.ts';
 import { startTestEngine, type TestEngine } from '../support/engine.ts';
 import { isGapFree } from '../support/store.ts';
@@ -57,6 +58,21 @@ describe('continue-as-new', () => {
       () => runsOf(session),
       (count) => count === 6,
     );
+  });
+
+  test('comes after so many events, but not before Temporal would begin the next run', async () => {
+    const long = await startTestEngine({ turnsPerRunMax: 1_000 });
+    const session = await long.createSession();
+    const run = async () => (await long.handle(session).describe()).runId;
+    await long.settled(await long.send(session, 'First'));
+    const first = await run();
+    for (let turn = 0; turn < 300 && (await run()) === first; turn += 1)
+      await long.settled(await long.send(session, `Turn ${turn}`));
+    const ended = await long.client.workflow.getHandle(session, first).describe();
+    expect(ended.status.name).toBe('CONTINUED_AS_NEW');
+    expect(ended.historyLength).toBeGreaterThanOrEqual(EVENTS_PER_RUN_MAX);
+    expect(Number(ended.closeTime) - Number(ended.startTime)).toBeGreaterThanOrEqual(1_500);
+    await long.stop();
   });
 
   test('keeps the search attributes and the outline', async () => {

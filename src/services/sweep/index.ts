@@ -61,8 +61,9 @@ export function createSweep(deps: SweepDeps) {
   type Pass = ((everything: boolean) => Promise<void>)[];
   const urgentLooks: Pass = [helpEach(lostAttempts(shared)), helpEach(unopenedTurns(shared))];
   const looks: Pass = [
-    ...urgentLooks,
+    // Before lost attempts are ended by name: the next ones would be ours, and a task that waits behind them would wait on.
     helpEach(deadWork(shared)),
+    ...urgentLooks,
     helpEach(lostMessages(shared)),
     helpEach(lostResults(shared)),
     helpEach(lostEnds(shared)),

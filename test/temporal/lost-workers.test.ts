@@ -1,9 +1,10 @@
-// Ending the attempts of workers that are gone, on a real Temporal server; the test itself plays the workers.
+// What workers that are gone had taken is taken from them, on a real Temporal server; the test itself plays the workers.
 import { randomUUID } from 'node:crypto';
 import { Client } from '@temporalio/client';
 import { pino } from 'pino';
 import { connectTemporal, type TemporalConnection } from '../../src/temporal/connection.ts';
 import { createSessionAttempts } from '../../src/temporal/session-attempts.ts';
+import { createSessionTakeover } from '../../src/temporal/session-takeover.ts';
 import { workflowId } from '../../workflows/protocol.ts';
 import { eventually } from '../support/api-client.ts';
 import { readRunFile } from '../support/run-file.ts';
@@ -47,13 +48,25 @@ async function startStep() {
       const { attempt } = await poll(() => service.pollActivityTaskQueue({ ...queue, identity }));
       return attempt ?? 0;
     },
+    /** Takes the next workflow task, and says nothing more of it. @returns the run that it is of. */
+    async takeTask(identity: string): Promise<string> {
+      const { workflowExecution } = await poll(() => service.pollWorkflowTaskQueue({ ...queue, identity }));
+      return workflowExecution?.runId ?? '';
+    },
+    sessionId,
+    runId,
+    signal: () => client.workflow.getHandle(workflowId(sessionId)).signal('message'),
+    pending: async () => {
+      const { raw } = await client.workflow.getHandle(workflowId(sessionId)).describe();
+      return (raw.pendingActivities ?? []).map(({ activityId, attempt }) => ({ activityId, attempt }));
+    },
     lost: { sessionId, runId, activityId: '1', attempt: 1, worker: ASLEEP },
     end: () => client.workflow.getHandle(workflowId(sessionId)).terminate(),
   };
 }
 
 test('what a stopped worker is given again while it sleeps is taken from it within a second', async () => {
-  const attempts = createSessionAttempts({ client, temporal });
+  const attempts = createSessionAttempts({ client, namespace: 'default', temporal });
   const { take, lost, end } = await startStep();
   expect(await take(ASLEEP)).toBe(1);
   for (const next of [2, 3]) {
@@ -67,7 +80,7 @@ test('what a stopped worker is given again while it sleeps is taken from it with
 });
 
 test('what another worker was given is left to it', async () => {
-  const attempts = createSessionAttempts({ client, temporal });
+  const attempts = createSessionAttempts({ client, namespace: 'default', temporal });
   const { take, lost, end } = await startStep();
   expect(await take(ASLEEP)).toBe(1);
   expect(await attempts.failAttempt(lost)).toBe(true);
@@ -77,4 +90,40 @@ test('what another worker was given is left to it', async () => {
   await eventually(isOld, (underWay) => underWay && Date.now() - from > 1_000);
   expect(await attempts.failAttempt(lost)).toBe(false);
   await end();
+});
+
+describe('a workflow task that was taken before this process was born', () => {
+  const takeover = () => createSessionTakeover({ client, namespace, temporal });
+
+  test('is offered again at once, beside an activity that nobody has taken', async () => {
+    const { runId, sessionId, signal, takeTask, pending, end } = await startStep();
+    await signal();
+    expect(await takeTask(ASLEEP)).toBe(runId);
+    await takeover().takeOver(sessionId, AWAKE);
+    expect(await takeTask(AWAKE)).not.toBe(runId);
+    expect(await pending()).toEqual([{ activityId: '1', attempt: 1 }]);
+    await end();
+  });
+
+  test('is offered again together with the attempt that was taken as well', async () => {
+    const { runId, sessionId, signal, take, takeTask, end } = await startStep();
+    expect(await take(ASLEEP)).toBe(1);
+    await signal();
+    expect(await takeTask(ASLEEP)).toBe(runId);
+    await takeover().takeOver(sessionId, AWAKE);
+    expect(await takeTask(AWAKE)).not.toBe(runId);
+    expect(await take(AWAKE)).toBe(1);
+    await end();
+  });
+
+  test('waits for its time while this process itself has an attempt of the session', async () => {
+    const { runId, sessionId, signal, take, takeTask, end } = await startStep();
+    await signal();
+    expect(await takeTask(ASLEEP)).toBe(runId);
+    expect(await take(AWAKE)).toBe(1);
+    await takeover().takeOver(sessionId, AWAKE);
+    const { runId: now } = await client.workflow.getHandle(workflowId(sessionId)).describe();
+    expect(now).toBe(runId);
+    await end();
+  });
 });
