@@ -170,6 +170,24 @@ test('410 disables at once, and says why', async () => {
   expect((await deliveries(api, { id })).map(({ status }) => status)).toEqual(['failed']);
 });
 
+test('of what a receiver answers, its status is shown and nothing else', async () => {
+  const api = await account();
+  const to = await receiver((_request, response) => {
+    response.writeHead(418, 'canary-words', { 'x-canary': 'canary-header' }).end('canary-body');
+  });
+  const failing = await hook(api, to, { events: ['session.created'] });
+  await create(api);
+  const shown = await eventually(
+    () => deliveries(api, failing),
+    ([first]) => (first?.attempts.length ?? 0) > 0,
+  );
+  expect(shown[0]!.attempts[0]).toEqual({
+    ...{ at: expect.any(String), duration_ms: expect.any(Number) },
+    ...{ status_code: 418, error: 'The endpoint answered 418' },
+  });
+  expect(JSON.stringify(shown)).not.toContain('canary');
+});
+
 test('an address that must not be reached is refused when it is named', async () => {
   const api = await account();
   const refused = async (url: string) => (await api.post('/v1/webhooks', { url, events: ['*'] })).body.error;

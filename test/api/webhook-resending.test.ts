@@ -4,7 +4,7 @@ import { Webhook } from 'standardwebhooks';
 import { WEBHOOK_EVENTS } from '../../src/contracts/events.ts';
 import type { Delivery } from '../../src/contracts/webhooks.ts';
 import { type ApiClient, eventually } from '../support/api-client.ts';
-import { type Receiver, startReceiver } from '../support/receiver.ts';
+import { type Received, type Receiver, startReceiver } from '../support/receiver.ts';
 import { startTestSystem, type TestSystem } from '../support/system.ts';
 
 let system: TestSystem;
@@ -184,6 +184,14 @@ test('what was queued while nobody sent arrives when somebody does, with its own
   await stopped.stop();
 });
 
+function verifies(by: string, { body, headers }: Received): boolean {
+  try {
+    return Boolean(new Webhook(by).verify(body, headers as Record<string, string>));
+  } catch {
+    return false;
+  }
+}
+
 test('a new secret signs beside the old one until its time, and alone from then on', async () => {
   const { id, secret: old } = await hook({ events: ['session.created'] });
   const activate_at = new Date(Date.now() + 3_600_000).toISOString();
@@ -191,13 +199,6 @@ test('a new secret signs beside the old one until its time, and alone from then 
   const next = async (count: number) => {
     await api.session();
     return (await to.until((all) => all.length === count)).at(-1)!;
-  };
-  const verifies = (by: string, { body, headers }: Awaited<ReturnType<typeof next>>) => {
-    try {
-      return Boolean(new Webhook(by).verify(body, headers as Record<string, string>));
-    } catch {
-      return false;
-    }
   };
   const announced = await next(1);
   expect([verifies(old, announced), verifies(secret, announced)]).toEqual([true, true]);
@@ -207,4 +208,41 @@ test('a new secret signs beside the old one until its time, and alone from then 
   const inForce = await next(2);
   expect([verifies(old, inForce), verifies(secret, inForce)]).toEqual([false, true]);
   expect(inForce.headers['x-openclaw-signature']).toBe(hexOf(secret, inForce.body));
+});
+
+test('while a secret is replaced under load, every try is signed with what is in force at that time', async () => {
+  const { id, secret: old } = await hook({ events: ['session.updated'] });
+  let isOver = false;
+  async function flow(): Promise<void> {
+    const session = await api.session();
+    for (let n = 0; !isOver; n += 1)
+      await api.patch(`/v1/sessions/${session.id}`, { metadata: { n: `${n}` } });
+  }
+  const flows = Promise.all(Array.from({ length: 4 }, flow));
+  const atMs = ({ headers }: Received) => Number(headers['webhook-timestamp']) * 1_000;
+  const since = (fromMs: number) => to.until((all) => all.filter((each) => atMs(each) > fromMs).length > 20);
+  await since(0);
+  const path = `/v1/webhooks/${id}/rotate-secret`;
+  const rotate = async (atMs: number, more = {}) =>
+    (await api.post(path, { activate_at: new Date(atMs).toISOString(), ...more })).body;
+  const beganMs = Date.now();
+  const { secret } = await rotate(beganMs + 3_600_000);
+  const announcedMs = Date.now();
+  await since(announcedMs);
+  // A whole second, as the header has them: so it tells on which side of it a try was signed.
+  const activeMs = Math.ceil(Date.now() / 1_000) * 1_000 + 1_000;
+  await rotate(activeMs, { secret });
+  await since(activeMs);
+  isOver = true;
+  await flows;
+  for (const each of to.received) {
+    const isActive = atMs(each) >= activeMs;
+    expect(verifies(old, each)).toBe(!isActive);
+    if (atMs(each) > announcedMs) expect(verifies(secret, each)).toBe(true);
+    if (atMs(each) + 1_000 <= beganMs) expect(verifies(secret, each)).toBe(false);
+    expect(each.headers['x-openclaw-signature']).toBe(hexOf(isActive ? secret : old, each.body));
+  }
+  const inForce = to.received.map((each) => `${verifies(old, each)} ${verifies(secret, each)}`);
+  expect(new Set(inForce)).toEqual(new Set(['true false', 'true true', 'false true']));
+  await api.delete(`/v1/webhooks/${id}`);
 });

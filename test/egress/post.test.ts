@@ -172,6 +172,20 @@ describe('a name', () => {
     );
   });
 
+  // The kernel takes this address for loopback: what is dialled is not what was asked for, and only the socket tells.
+  it('that leads to an address behind which another one answers is not called', async () => {
+    let calls = 0;
+    const port = await http((_request, response) => {
+      calls += 1;
+      response.end();
+    });
+    const unspecified: Resolve = async () => [{ address: '0.0.0.0', family: 4 }];
+    await expect(post(`http://receiver.test:${port}/`, poster(unspecified, ['0.0.0.0']))).rejects.toThrow(
+      'not called',
+    );
+    expect(calls).toBe(0);
+  });
+
   it('that no name server answers for ends with the time', async () => {
     const never: Resolve = () => new Promise(() => undefined);
     await expect(post('https://receiver.test/', poster(never))).rejects.toThrow('no whole answer within');

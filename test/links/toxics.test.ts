@@ -1,13 +1,18 @@
-// Links that are slow, silent, broken off or down: api to Redis, api to PostgreSQL, worker to Temporal. Clients talk through all
-// of it: no call fails in a way that is not in the API's document, and in the end everything is there once.
+// Links that are slow, silent, broken off or down: api to Redis, api to PostgreSQL, worker to Temporal, to the model and to the
+// receiver of a webhook. Clients talk through all of it: no call fails in a way that is not in the API's document, and in the end
+// everything is there once, and the receiver has been told all of it.
+import { type Simulator, startSimulator } from '../../src/models/simulator.ts';
 import { type ApiClient, createApiClient, eventually } from '../support/api-client.ts';
 import { ADMIN_KEY, type Deployment, startDeployment } from '../support/deployment.ts';
 import { cleanUp, type ServerProcess, startServer } from '../support/process.ts';
+import { type Received, type Receiver, startReceiver } from '../support/receiver.ts';
 import { type Link, startToxiproxy, type Toxic, type Toxiproxy } from '../support/toxiproxy.ts';
 
 const IS_LONG = process.env.TEST_LONG === '1';
-/** How long a link stays bad. */
-const BAD_MS = IS_LONG ? 12_000 : 3_000;
+const MODEL = 'worker to the Messages API';
+const RECEIVER = 'worker to a receiver';
+/** How long a link stays bad; a receiver's is back before the second try, for the third is minutes later. */
+const badMsOf = (link: string): number => (IS_LONG && link !== RECEIVER ? 12_000 : 3_000);
 const CLIENTS = 3;
 const READY_MS_MAX = 90_000;
 const TEST_MS_MAX = 180_000;
@@ -25,7 +30,16 @@ const TOXICS: Record<string, Toxic> = {
   }),
 };
 
+/** Of these links the short run sees one toxic each. */
+const SHORT_TOXIC: Record<string, string> = { [MODEL]: 'broken off', [RECEIVER]: 'down' };
+/** A delivery has a connection of its own, and is smaller than what the others send in that time. */
+const RECEIVER_BYTES = 500;
+
 let toxiproxy: Toxiproxy;
+let simulator: Simulator;
+let receiver: Receiver;
+/** Where the server finds the receiver. */
+let receiverUrl: string;
 let deployment: Deployment;
 /** Finds everything at its own address, and so tells what has really become of it. */
 let witness: ServerProcess;
@@ -40,7 +54,11 @@ beforeAll(async () => {
     address.host = link.address;
     return address.href;
   }
+  simulator = await startSimulator({ echoOnly: true });
+  receiver = await startReceiver();
+  receiverUrl = await through(RECEIVER, receiver.url);
   deployment = await startDeployment({
+    env: { OPENCLAW_EGRESS_ALLOW: '127.0.0.1' },
     apis: 1,
     workers: 1,
     redis: true,
@@ -51,6 +69,7 @@ beforeAll(async () => {
       },
       worker: {
         TEMPORAL_ADDRESS: new URL(await through('worker to Temporal', `http://${TEMPORAL_ADDRESS}`)).host,
+        ANTHROPIC_BASE_URL: await through(MODEL, simulator.url),
       },
     }),
   });
@@ -61,6 +80,8 @@ afterAll(async () => {
   await deployment?.stop();
   await cleanUp();
   await toxiproxy?.stop();
+  await simulator?.close();
+  await receiver?.stop();
 }, READY_MS_MAX);
 
 /** Says one thing after the other in a session of its own, and each again, with its key, until it is answered. */
@@ -128,8 +149,29 @@ async function expectWhole(api: ApiClient, { id, answers }: Talk): Promise<void>
   );
 }
 
-const cases = ['api to Redis', 'api to PostgreSQL', 'worker to Temporal'].flatMap((link) =>
-  Object.keys(TOXICS).map((toxic) => [link, toxic] as const),
+const EVENTS = ['message.created', 'message.completed'];
+
+/** Each event of the log has come, and whenever it came, with the same id and bytes. */
+async function expectTold(api: ApiClient, { id }: Talk): Promise<void> {
+  const own = (all: Received[]) => all.filter(({ event }) => event.session_id === id);
+  const ids = (all: Received[]) => new Set(own(all).map(({ headers }) => headers['webhook-id']));
+  const events = (await api.events(id)).filter(({ type }) => EVENTS.includes(type));
+  const received = own(await receiver.until((all) => ids(all).size >= events.length, READY_MS_MAX));
+  expect([...ids(received)].sort()).toEqual(events.map((event) => event.id).sort());
+  const bodies = new Set(received.map(({ body }) => body));
+  expect([...bodies].map((body) => JSON.parse(body)).sort((a, b) => a.seq - b.seq)).toEqual(events);
+}
+
+function toxicOf(link: string, name: string): Toxic {
+  const toxic = TOXICS[name]!;
+  const isTooWide = link === RECEIVER && toxic !== 'down' && toxic.type === 'limit_data';
+  return isTooWide ? { ...toxic, attributes: { bytes: RECEIVER_BYTES } } : toxic;
+}
+
+const cases = ['api to Redis', 'api to PostgreSQL', 'worker to Temporal', MODEL, RECEIVER].flatMap((link) =>
+  Object.keys(TOXICS)
+    .filter((toxic) => IS_LONG || (SHORT_TOXIC[link] ?? toxic) === toxic)
+    .map((toxic) => [link, toxic] as const),
 );
 
 it.each(cases)(
@@ -138,22 +180,30 @@ it.each(cases)(
     const api = deployment.api();
     const link = links.get(name)!;
     const statuses = new Map<number, number>();
+    const hook = await api.post('/v1/webhooks', { url: receiverUrl, events: EVENTS });
     const talks = await Promise.all(Array.from({ length: CLIENTS }, () => talk(api, statuses)));
     await allGoOn(talks);
-    await link.poison(TOXICS[toxic]!);
-    await new Promise((resolve) => setTimeout(resolve, BAD_MS));
+    await link.poison(toxicOf(name, toxic));
+    await new Promise((resolve) => setTimeout(resolve, badMsOf(name)));
     await link.heal();
     const healedAt = Date.now();
     await allGoOn(talks);
     const backMs = Date.now() - healedAt;
     await Promise.all(talks.map((each) => each.end()));
-    const counts = [...statuses].sort(([a], [b]) => a - b).map(([status, count]) => `${status}: ${count}`);
-    process.stdout.write(`${name} ${toxic}: ${counts.join(', ')}; all went on ${backMs} ms after it\n`);
-    for (const status of statuses.keys()) expect([200, 202, 503]).toContain(status);
-    // Without Redis no call is refused at all.
-    if (name === 'api to Redis') expect([...statuses.keys()]).toEqual([200]);
     const truth = createApiClient(witness.url, ADMIN_KEY);
-    for (const each of talks) await expectWhole(truth, each);
+    for (const each of talks) {
+      await expectWhole(truth, each);
+      await expectTold(truth, each);
+    }
+    const toldMs = Date.now() - healedAt;
+    const counts = [...statuses].sort(([a], [b]) => a - b).map(([status, count]) => `${status}: ${count}`);
+    process.stdout.write(
+      `${name} ${toxic}: ${counts.join(', ')}; all went on ${backMs} ms after it, the receiver knew all after ${toldMs} ms\n`,
+    );
+    for (const status of statuses.keys()) expect([200, 202, 503]).toContain(status);
+    // Neither without Redis nor for a model or a receiver is any call refused.
+    if (['api to Redis', MODEL, RECEIVER].includes(name)) expect([...statuses.keys()]).toEqual([200]);
+    await truth.delete(`/v1/webhooks/${hook.body.id}`);
   },
   TEST_MS_MAX,
 );

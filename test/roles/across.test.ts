@@ -132,6 +132,22 @@ describe('a database without a key', () => {
   });
 });
 
+it('a webhook can be told of none of the own servers, by number or by name', async () => {
+  const { DATABASE_URL, TEMPORAL_ADDRESS } = deployment.env;
+  const own = [DATABASE_URL, `http://${TEMPORAL_ADDRESS}`, ...deployment.baseUrls()].map(
+    (url) => new URL(url!).port,
+  );
+  const urls = own.flatMap((port) =>
+    ['http://127.0.0.1', 'https://127.0.0.1', 'https://[::1]', 'https://localhost'].map(
+      (origin) => `${origin}:${port}/`,
+    ),
+  );
+  for (const url of urls) {
+    const { status, body } = await deployment.api().post('/v1/webhooks', { url, events: ['*'] });
+    expect([url, status, body.error?.param]).toEqual([url, 400, 'url']);
+  }
+});
+
 describe('characters that PostgreSQL cannot store', () => {
   const NUL = '\u0000';
   const LONE = '\ud800';

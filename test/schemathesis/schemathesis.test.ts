@@ -1,9 +1,9 @@
 // Schemathesis reads the OpenAPI document and sends the running product all that it allows, and all that it forbids.
-import { readFileSync, writeFileSync } from 'node:fs';
-import { homedir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createApiClient } from '../support/api-client.ts';
 import { cleanUp, newDirectory, openclaw, run, type ServerProcess, startServer } from '../support/process.ts';
+import { pythonTool } from './python-tools.ts';
 
 const isLong = process.env.TEST_LONG === '1';
 /** Of each operation and phase. 25 are about 3,000 cases. */
@@ -14,11 +14,6 @@ const TIMEOUT_MS = isLong ? 25 * 60_000 : 100_000;
 const SEED = isLong ? Math.floor(Math.random() * 1e9) : 1;
 /** A run that was refused at the door has no findings either. */
 const SUCCESSES_MIN = 300;
-
-const requirements = readFileSync(join(__dirname, 'requirements.txt'), 'utf8');
-const version = /^schemathesis==(\S+)$/m.exec(requirements)?.[1];
-const cacheDir = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'openclaw');
-const SCHEMATHESIS = join(cacheDir, `schemathesis-${version}`, 'bin', 'schemathesis');
 
 let server: ServerProcess;
 let keys: string[];
@@ -63,7 +58,7 @@ test(
     const extent = ['--max-examples', String(EXAMPLES_MAX), '--seed', String(SEED), '--no-color'];
     const config = ['--config-file', join(__dirname, 'schemathesis.toml')];
     const report = await run(
-      SCHEMATHESIS,
+      pythonTool('schemathesis'),
       [...config, ...where, ...extent],
       {
         SCHEMATHESIS_HOOKS_FILE: join(__dirname, 'hooks.py'),
