@@ -13,6 +13,18 @@ export interface Start {
   signal: AbortSignal;
 }
 
+/** When everything of ours has ended, what a library has left open (the thread of a worker that has failed) ends by itself in this. */
+const LEFT_OPEN_MS_MAX = 2_000;
+
+/** Nothing left open may keep the process: whoever stopped it would wait, and then kill it. */
+function exitSoon(log: Logger): void {
+  const exit = () => {
+    log.warn({ open: process.getActiveResourcesInfo() }, 'Ending although something is still open');
+    process.exit();
+  };
+  setTimeout(exit, LEFT_OPEN_MS_MAX).unref();
+}
+
 /** Listens for the system's signals that ask us to stop. */
 function listenForStop(): { asked: Promise<NodeJS.Signals>; abort: AbortSignal } {
   const controller = new AbortController();
@@ -51,6 +63,7 @@ export async function runUntilStopped(
     }
   } finally {
     await cleanup.run();
+    exitSoon(log);
   }
   return 0;
 }

@@ -47,6 +47,13 @@ it('Ctrl-C in `npm start`, which reaches every process of the terminal, leaves n
   expect(below.filter(({ pid }) => isRunning(pid))).toEqual([]);
 });
 
+it('what a library has left open does not keep it', async () => {
+  const leftOpen = `--import "data:text/javascript,setInterval(() => {}, 1_000)"`;
+  const server = await startServer({ env: { NODE_OPTIONS: leftOpen } });
+  await stopsCleanly(server, () => server.kill('SIGTERM'));
+  expect(server.stderr()).toContain('Ending although something is still open');
+});
+
 it('a signal during the start ends it as cleanly', async () => {
   const server = spawnServer({ port: await freePort() });
   await eventually(async () => server.temporal(), Boolean);
