@@ -1,7 +1,8 @@
 // The calculator's own process: evaluates one expression at a time, and can be killed at any moment. Plain JavaScript, for
 // it is started as a file both from the sources and from what is built.
 import vm from 'node:vm';
-import { all, create } from 'mathjs';
+// The library's own single file: loading takes 0.1 s of CPU instead of the 2.5 s, and half of the memory, of its 1,200 modules.
+import mathjs from 'mathjs/lib/browser/math.js';
 
 /** Significant digits of the calculation, and of a second one: a value that differs between them was rounded. */
 const PRECISION = 320;
@@ -46,7 +47,7 @@ const newScope = () => new Map(HIDDEN.map(refusal));
 
 function calculator(precision) {
   const tolerance = { relTol: 1e-60, absTol: 1e-60 };
-  const math = create(all, { number: 'BigNumber', precision, ...tolerance });
+  const math = mathjs.create({ number: 'BigNumber', precision, ...tolerance });
   const own = { evaluate: math.evaluate, format: math.format, math };
   const { isPrime, bignumber } = math;
   const refusals = DISABLED.map(refusal);

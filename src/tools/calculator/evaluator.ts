@@ -8,7 +8,10 @@ const PROGRAM = fileURLToPath(new URL('./evaluate.mjs', import.meta.url));
 const HEAP_MEGABYTES = 192;
 /** The process ends a calculation after 2 s by itself; one that can't is killed. */
 const KILL_AFTER_MS = 4_000;
-/** Its libraries take a second to load, on a busy machine several. */
+/**
+ * Measured: 0.9 s of CPU with its library, on a busy machine several times that until it is ready. Started when first
+ * needed: kept ready from the start on it would cost 45 MB in every worker that never calculates.
+ */
 const START_TIMEOUT_MS = 20_000;
 
 const failure = (result: string): BuiltInResult => ({ result, isError: true });
