@@ -1,6 +1,5 @@
 // Calls of tools whose time is over: the model is told, or the reply fails, as was agreed on with the tool.
 import { messageError } from '../contracts/errors.ts';
-import { isTerminal } from '../contracts/messages.ts';
 import type { SessionLog, SessionTransaction } from '../stores/log.ts';
 import type { MessageRow, SessionRow, ToolCallRow } from '../stores/schema.ts';
 import { closeReply, type ReplyRef } from './close.ts';
@@ -42,7 +41,6 @@ export const createExpireCalls =
   (ref: ReplyRef, nowMs: number): Promise<ExpiredCalls | undefined> =>
     log.write(ref.sessionId, async (tx) => {
       const reply = await tx.messages.get(ref.replyId);
-      if (!reply) return undefined;
-      if (isTerminal(reply.status)) return { session: tx.session, reply, open: [] };
-      return expire(tx, reply, nowMs);
+      // One that has ended has no open calls.
+      return reply && expire(tx, reply, nowMs);
     });

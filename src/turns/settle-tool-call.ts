@@ -1,22 +1,16 @@
 // The result of a tool that a worker has run.
-import { isTerminal } from '../contracts/messages.ts';
 import type { SessionLog, SessionTransaction } from '../stores/log.ts';
 import type { ToolCallRow } from '../stores/schema.ts';
 import { isOpen, type Outcome, settleCall } from './tool-calls.ts';
 
 export interface ToolCallRef {
   sessionId: string;
-  replyId: string;
   callId: string;
 }
 
-async function openCall(
-  tx: SessionTransaction,
-  { replyId, callId }: ToolCallRef,
-): Promise<ToolCallRow | undefined> {
-  const reply = await tx.messages.get(replyId);
-  if (!reply || isTerminal(reply.status)) return undefined;
-  const call = (await tx.messages.toolCalls([replyId])).find(({ id }) => id === callId);
+/** The end of a reply closes its calls: an open one is wanted. */
+async function openCall(tx: SessionTransaction, { callId }: ToolCallRef): Promise<ToolCallRow | undefined> {
+  const call = await tx.messages.toolCall(callId);
   return call && isOpen(call) ? call : undefined;
 }
 

@@ -95,12 +95,15 @@ export async function makeCalls(
 
 /** Sets the reply to what its calls want now, and says what is still missing from the client. */
 export async function announceCalls(tx: SessionTransaction, reply: MessageRow): Promise<MessageRow> {
-  const calls = await tx.messages.toolCalls([reply.id]);
-  const needsClient = calls.some(({ status }) => status === 'awaiting_result');
+  const open = await tx.messages.openToolCalls(reply.id);
+  const needsClient = open.some(({ status }) => status === 'awaiting_result');
   const status = needsClient ? 'requires_action' : 'in_progress';
   const row: MessageRow = { ...reply, status };
   if (reply.status !== status) await tx.messages.update(reply.id, { status });
-  if (needsClient) tx.append('message.requires_action', reply.id, { message: messageView(row, calls) });
+  if (needsClient) {
+    const calls = await tx.messages.toolCalls([reply.id]);
+    tx.append('message.requires_action', reply.id, { message: messageView(row, calls) });
+  }
   return row;
 }
 
