@@ -38,6 +38,8 @@ export interface Real {
   server: ServerProcess;
   done: Done[];
   kills: number;
+  /** Results that came for calls that were closed. */
+  lateResults: number;
   /** So many have been made, each with a key of its own. */
   writes: number;
 }

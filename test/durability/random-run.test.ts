@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { type ApiClient, eventually } from '../support/api-client.ts';
 import { cleanUp } from '../support/process.ts';
 import { type Real, steps } from './random-commands.ts';
-import { toolSteps } from './random-tool-commands.ts';
+import { anotherResult, toolSteps } from './random-tool-commands.ts';
 import { type Model, type ModelSession, newSession, type Turn } from './reference-model.ts';
 import { RECOVERY_MS_MAX, start } from './support/dev-installation.ts';
 import { TOOLS } from './support/tool.ts';
@@ -74,7 +74,7 @@ async function expectAgreement(api: ApiClient, session: ModelSession): Promise<v
 it(
   `${RUNS} random runs agree with the model, through kill -9`,
   async () => {
-    const real: Real = { server: await start(), done: [], kills: 0, writes: 0 };
+    const real: Real = { server: await start(), done: [], kills: 0, lateResults: 0, writes: 0 };
     const property = fc.asyncProperty(
       fc.commands([...steps, ...toolSteps], { maxCommands: STEPS_MAX, size: 'max' }),
       async (run) => {
@@ -83,6 +83,7 @@ it(
         };
         real.done = [];
         await fc.asyncModelRun(() => ({ model, real }), run);
+        if (anotherResult.check(model)) await anotherResult.run(model, real);
         for (const session of model.sessions) await expectAgreement(real.server.api, session);
         // A held turn would go on for ever.
         for (const { id, status } of model.sessions)
@@ -91,8 +92,11 @@ it(
     );
     // Starts cost seconds, so a failure is shrunk by hand only: with its seed, and `endOnFailure: false`.
     await fc.assert(property, { ...SEED, numRuns: RUNS, endOnFailure: true });
-    process.stdout.write(`${RUNS} random runs: ${real.writes} writes, ${real.kills} kills\n`);
+    process.stdout.write(
+      `${RUNS} random runs: ${real.writes} writes, ${real.kills} kills, ${real.lateResults} late results\n`,
+    );
     expect(real.kills).toBeGreaterThan(0);
+    expect(real.lateResults).toBeGreaterThan(0);
     expect(real.writes).toBeGreaterThan(RUNS * 5);
   },
   TEST_MS_MAX,

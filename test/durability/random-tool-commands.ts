@@ -106,11 +106,15 @@ const late = (at: number, which: number, isSame: boolean): Step =>
       const answer = await write(real, submission(session, chosen.id, words), null);
       const code = refusal(session);
       if (code) return expectRefusal(answer, code);
+      real.lateResults += 1;
       if (words === chosen.result) expect(answer).toMatchObject({ status: 200, body: { tool_call: chosen } });
       else expect([answer.status, answer.body.error?.code]).toEqual([409, 'tool_call_closed']);
     },
     ({ status, turns }) => status !== 'deleted' && turns.some(({ results, runsOut }) => results || runsOut),
   );
+
+/** A step that is no matter of chance: another result for the first call that has one. */
+export const anotherResult = late(0, 0, false);
 
 /** The time of a tool is over: the model is told, and a result that comes now is refused. */
 const runOut = (at: number): Step =>
