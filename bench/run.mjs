@@ -1,5 +1,5 @@
 // `npm run bench`: OpenClaw as built beside direct calls of the model double, and beside peers, in one run.
-// npm run bench -- [--quick] [--only turn,ttft,words,tools,parallel,disk,age,idle,paused,sockets,recover] [--rounds N] [--peers restate,dbos,temporal-min]
+// npm run bench -- [--quick] [--only turn,ttft,words,tools,parallel,disk,age,idle,paused,sockets,webhooks,recover] [--rounds N] [--peers restate,dbos,temporal-min]
 //                  [--json FILE] [--write]
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
@@ -14,6 +14,7 @@ import { age, disk, idle } from './measures/sizes.mjs';
 import { sockets, words } from './measures/streams.mjs';
 import { calculator, customTool, paused } from './measures/tools.mjs';
 import { firstToken, turn } from './measures/turn.mjs';
+import { webhooks } from './measures/webhooks.mjs';
 import { loadAverage } from './processes.mjs';
 import { render, write } from './report.mjs';
 import { medianOf } from './statistics.mjs';
@@ -34,6 +35,9 @@ const FULL = {
   settleMs: 10_000,
   // Who reads nothing is let go after 24 s.
   deafMs: 45_000,
+  queued: 10_000,
+  // Twice the 30 s for which an endpoint is left alone at first.
+  visitMs: 60_000,
 };
 const QUICK = {
   turns: 40,
@@ -49,6 +53,8 @@ const QUICK = {
   diskTurns: 10,
   settleMs: 3_000,
   deafMs: 45_000,
+  queued: 1_000,
+  visitMs: 20_000,
 };
 /** For the test of the benchmark itself: every measure runs, and no figure means anything. */
 const TINY = {
@@ -65,6 +71,8 @@ const TINY = {
   diskTurns: 2,
   settleMs: 100,
   deafMs: 100,
+  queued: 20,
+  visitMs: 100,
 };
 
 /** In this order; FOR_PEERS also for peers. */
@@ -84,6 +92,7 @@ const MEASURES = {
   idle: { idle },
   paused: { paused },
   sockets: { sockets },
+  webhooks: { webhooks },
   recover: { recover },
 };
 const FOR_PEERS = ['turn', 'ttft', 'parallel'];

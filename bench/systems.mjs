@@ -84,6 +84,18 @@ function clientOf(url) {
     },
     history: async (id) =>
       (await call('GET', `${url}/sessions/${id}/messages?limit=100`, undefined, headers)).data,
+    complete: (id) => call('POST', `${url}/sessions/${id}/complete`, undefined, headers),
+    /** A webhook for everything. @returns its id. */
+    createWebhook: async (target) =>
+      (await call('POST', `${url}/webhooks`, { url: target, events: ['*'] }, headers)).id,
+    updateWebhook: (id, fields) => call('PATCH', `${url}/webhooks/${id}`, fields, headers),
+    /** Queues for the webhook what has happened in that time. @returns how many events. */
+    replay: async (id, from, to) =>
+      (await call('POST', `${url}/webhooks/${id}/replay`, { from, to }, headers)).count,
+    /** Whether the webhook has something that is still to be sent. */
+    owes: async (id) =>
+      (await call('GET', `${url}/webhooks/${id}/deliveries?status=pending&limit=1`, undefined, headers)).data
+        .length > 0,
   };
 }
 

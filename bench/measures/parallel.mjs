@@ -5,12 +5,15 @@ import { summary } from '../statistics.mjs';
 const TURNS_PER_SESSION = 10;
 
 async function talk(system, untilMs, latencies) {
-  for (let id = await system.create(), turns = 0; performance.now() < untilMs; turns += 1) {
-    if (turns > 0 && turns % TURNS_PER_SESSION === 0) id = await system.create();
+  let id;
+  let turns = 0;
+  do {
+    if (turns % TURNS_PER_SESSION === 0) id = await system.create();
     const start = performance.now();
     await system.send(id, `turn ${turns}`);
     latencies.push(performance.now() - start);
-  }
+    turns += 1;
+  } while (performance.now() < untilMs);
 }
 
 /** Every session sends its next message as soon as the last one is answered, for so many milliseconds. */

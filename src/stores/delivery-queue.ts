@@ -1,6 +1,6 @@
 // Deliveries as their senders take them: found, claimed one by one, left to their endpoint. A row that a sender has claimed is
 // no other's until its lease is over, so that no two send it at once.
-import type { ExpressionBuilder, Kysely } from 'kysely';
+import { type ExpressionBuilder, type Kysely, sql } from 'kysely';
 import { recordFailure, recordSuccess, type TryResult } from './delivery-results.ts';
 import { cancelPending } from './delivery-rows.ts';
 import type { DeliveryRow, Tables, WebhookPatch, WebhookRow } from './schema.ts';
@@ -65,6 +65,17 @@ const claim = (db: Kysely<Tables>, id: string, lease: Lease, at: number): Promis
     .returningAll()
     .executeTakeFirst();
 
+/** Not before `until`; whatever another sender has taken meanwhile stays as it is. */
+const postpone = (db: Kysely<Tables>, id: string, until: number, at: number) =>
+  db
+    .updateTable('deliveries')
+    .set({ next_attempt_at: until })
+    .where('id', '=', id)
+    .where('status', '=', 'pending')
+    .where('owner', '=', 'session')
+    .where(isFree(at))
+    .execute();
+
 /** What the endpoint may be sent now: the longest due first, of one time in the order of their events. */
 async function dueOf(db: Kysely<Tables>, webhookId: string, limit: number, at: number): Promise<string[]> {
   const rows = await ofEndpoint(db, webhookId)
@@ -92,25 +103,36 @@ async function nextDueOf(db: Kysely<Tables>, webhookId: string, at: number): Pro
   return times.length === 0 ? null : Math.min(...times);
 }
 
-/** Who has rows that were due before `before` and that nobody sends: sessions, and endpoints that are not left alone. */
+/**
+ * Who has rows that were due before `before` and that nobody sends: sessions, and endpoints that are not left alone. Each endpoint
+ * is asked for one such row, for thousands may wait for one that is away.
+ */
 async function stuck(db: Kysely<Tables>, before: number, at: number) {
   const due = db
     .selectFrom('deliveries')
     .where('deliveries.status', '=', 'pending')
     .where('deliveries.next_attempt_at', '<', before)
-    .where(isFree(at))
-    .limit(STUCK_MAX);
-  const sessions = await due.select('session_id').distinct().where('owner', '=', 'session').execute();
-  const endpoints = await due
-    .leftJoin('webhooks', 'webhooks.id', 'deliveries.webhook_id')
-    .select('webhook_id')
+    .where(isFree(at));
+  const sessions = await due
+    .select('session_id')
     .distinct()
+    .where('owner', '=', 'session')
+    .limit(STUCK_MAX)
+    .execute();
+  const ofWebhook = due
+    .select('deliveries.id')
     .where('owner', '=', 'endpoint')
+    .where('deliveries.webhook_id', '=', sql.ref<string>('webhooks.id'));
+  const endpoints = await db
+    .selectFrom('webhooks')
+    .select('webhooks.id')
     .where((eb) => eb.or([eb('open_until', 'is', null), eb('open_until', '<', before)]))
+    .where((eb) => eb.exists(ofWebhook))
+    .limit(STUCK_MAX)
     .execute();
   return {
     sessionIds: sessions.flatMap(({ session_id }) => session_id ?? []),
-    webhookIds: endpoints.map(({ webhook_id }) => webhook_id),
+    webhookIds: endpoints.map(({ id }) => id),
   };
 }
 
@@ -144,6 +166,8 @@ export function createDeliveryQueue({ store, now }: { store: Store; now: () => n
     headOf: (sessionId: string, webhookId: string): Promise<DeliveryHead | undefined> =>
       ofSession(db, sessionId).select(HEAD).where('webhook_id', '=', webhookId).limit(1).executeTakeFirst(),
     claim: (id: string, lease: Lease) => claim(db, id, lease, now()),
+    /** What the session has for an endpoint that can take no more now. */
+    postpone: (id: string, until: number) => postpone(db, id, until, now()),
     /** What can't be sent, for its endpoint is gone or switched off. */
     cancel: (id: string): Promise<void> => cancelPending(db, { id }, now()),
     /** Everything that waits for an endpoint that is gone or switched off. */

@@ -6,6 +6,7 @@ import * as openCall from './migrations/0003-open-call.ts';
 import * as toolCalls from './migrations/0004-tool-calls.ts';
 import * as webhooks from './migrations/0005-webhooks.ts';
 import * as delivery from './migrations/0006-delivery.ts';
+import * as dueDeliveries from './migrations/0007-due-deliveries.ts';
 import type { Tables } from './schema.ts';
 
 const MIGRATIONS: Record<string, Migration> = {
@@ -15,6 +16,7 @@ const MIGRATIONS: Record<string, Migration> = {
   '0004-tool-calls': toolCalls,
   '0005-webhooks': webhooks,
   '0006-delivery': delivery,
+  '0007-due-deliveries': dueDeliveries,
 };
 
 /** What a later version has done to it and this one does not know. */

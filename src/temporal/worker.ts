@@ -149,7 +149,7 @@ const MODEL_CALLS_MAX = 150;
 /** Calls of built-in tools at once: each tool bounds what it starts itself. */
 const TOOL_CALLS_MAX = 20;
 /** Activities that send webhooks at once: each waits for receivers most of its time, and they are none of ours. */
-const DELIVERIES_MAX = 100;
+const DELIVERIES_MAX = 200;
 
 /**
  * The workers of a process: one for sessions and model calls, one for built-in tools and one for webhooks, none of which may

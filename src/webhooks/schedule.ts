@@ -84,7 +84,10 @@ export interface Trouble {
 export const NO_TROUBLE: Trouble = { failures: 0, failingSince: null, openUntil: null };
 
 /** After one more failure. The pause doubles with each probe that fails. */
-export function afterFailure({ failures, failingSince }: Trouble, nowMs: number): Trouble {
+export function afterFailure(before: Trouble, nowMs: number): Trouble {
+  const { failures, failingSince, openUntil } = before;
+  // It was on its way when the pause began: one receiver that restarts under load is no row of probes.
+  if (openUntil !== null && openUntil > nowMs) return before;
   const inRow = failures + 1;
   const doublings = Math.max(inRow - BREAKER_FAILURES, 0);
   const pauseMs = Math.min(PAUSE_MS * 2 ** doublings, PAUSE_MAX_MS);

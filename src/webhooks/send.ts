@@ -64,12 +64,12 @@ function judged(webhook: WebhookRow, { kind }: Ending, now: number): WebhookPatc
   const before = {
     failures: webhook.failures_in_row - 1,
     failingSince: webhook.failing_since,
-    openUntil: null,
+    openUntil: webhook.open_until,
   };
   const trouble = afterFailure(before, now);
   const reason =
     kind === 'gone' ? WHY_GONE : isGivenUp(trouble, now) ? whyGivenUp(webhook.failing_since ?? now) : null;
-  if (reason === null) return { open_until: trouble.openUntil };
+  if (reason === null) return { open_until: trouble.openUntil, failures_in_row: trouble.failures };
   return { open_until: null, status: 'disabled', disabled_reason: reason, updated_at: now };
 }
 

@@ -18,6 +18,11 @@ const FIGURES = {
   age: ['youngAddedMs', 'oldAddedMs', 'latencyRatio', 'youngCpuMs', 'oldCpuMs', 'cpuRatio'],
   idle: ['beforeMiB', 'onceMiB', 'twiceMiB', 'kibPerFurtherSession'],
   paused: ['beforeMiB', 'onceMiB', 'twiceMiB', 'kibPerFurtherSession', 'takenMs', 'continuedMs'],
+  webhooks: [
+    ...['turnsWithout', 'turnsWith', 'perSecond', 'cpuMs', 'fullP50', 'fullP95', 'fullP99'],
+    ...['aloneP50', 'aloneP95', 'aloneP99', 'besideP50', 'besideP95', 'besideP99'],
+    ...['queued', 'backlogPerSecond'],
+  ],
   recover: ['afterReadyMs', 'afterKillMs'],
 };
 
@@ -35,4 +40,4 @@ it('measures everything that it promises', async () => {
   }
   expect(conditions).toMatchObject({ cores: expect.any(Number), node: process.version });
   expect(stdout).toContain('**Added latency of a synchronous turn**');
-}, 90_000);
+}, 120_000);

@@ -72,10 +72,17 @@ it('after five failures in a row an endpoint is left alone, longer with each pro
   const pauses: (number | null)[] = [];
   let trouble: Trouble = NO_TROUBLE;
   for (let n = 1; n <= 10; n += 1) {
-    trouble = afterFailure(trouble, NOW);
-    pauses.push(trouble.openUntil === null ? null : (trouble.openUntil - NOW) / 1_000);
+    const at = trouble.openUntil ?? NOW;
+    trouble = afterFailure(trouble, at);
+    pauses.push(trouble.openUntil === null ? null : (trouble.openUntil - at) / 1_000);
   }
   expect(pauses).toEqual([null, null, null, null, 30, 60, 120, 240, 300, 300]);
+});
+
+it('what was on its way when the pause began makes it no longer', () => {
+  let trouble: Trouble = NO_TROUBLE;
+  for (let n = 1; n <= 60; n += 1) trouble = afterFailure(trouble, NOW + n);
+  expect(trouble).toEqual({ failures: 5, failingSince: NOW + 1, openUntil: NOW + 5 + 30_000 });
 });
 
 it('an endpoint that has failed for five days is given up, and one that answered in between is not', () => {

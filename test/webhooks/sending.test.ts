@@ -1,13 +1,10 @@
 // What is sent when, by whom, and what becomes of it: the real store, a clock in the test's hands, and receivers of its own.
 import { pino } from 'pino';
-import type { PostAnswer, PostRequest } from '../../src/egress/post.ts';
+import type { PostRequest } from '../../src/egress/post.ts';
 import type { DeliveryQueue } from '../../src/stores/delivery-queue.ts';
-import type { StoredAttempt } from '../../src/stores/schema.ts';
-import { createEndpointDeliveries } from '../../src/webhooks/endpoint-deliveries.ts';
-import { createSender } from '../../src/webhooks/send.ts';
-import { createSessionDeliveries } from '../../src/webhooks/session-deliveries.ts';
 import { startReceiver } from '../support/receiver.ts';
 import { openTestStore, type TestStore } from '../support/store.ts';
+import { answer, createSenders, ids, type Post } from './senders.ts';
 
 const isLong = process.env.TEST_LONG === '1';
 const SECOND_MS = 1_000;
@@ -31,58 +28,9 @@ afterEach(async () => {
   await store.db.deleteFrom('deliveries').execute();
 });
 
-type Post = (request: PostRequest) => Promise<PostAnswer>;
-const answer = (statusCode: number, headers: PostAnswer['headers'] = {}): PostAnswer => ({
-  statusCode,
-  headers,
+const { processOf, due, status, row, attemptsOf } = createSenders({
+  ...{ store: () => store, now: () => nowMs, logger },
 });
-
-let processes = 0;
-/** A process that sends. Endpoints that it tells of something are in `told`. */
-function processOf(post: Post, queue: DeliveryQueue = store.sending.queue) {
-  processes += 1;
-  const told: string[] = [];
-  const now = () => nowMs;
-  const send = createSender({
-    ...{ queue, poster: { post }, secrets: store.secrets, sender: `process-${processes}`, logger, now },
-    random: () => 0.5,
-  });
-  const endpointDue = async (id: string) => {
-    told.push(id);
-  };
-  const deliverSession = createSessionDeliveries({ queue, send, endpointDue, now });
-  const deliverEndpoint = createEndpointDeliveries({ queue, send, now });
-  const { signal } = new AbortController();
-  return {
-    ...{ told, send },
-    session: (id: string, isRetry = false) => deliverSession(id, { isRetry, signal }),
-    endpoint: (id: string) => deliverEndpoint(id, signal),
-  };
-}
-
-const ids = (requests: PostRequest[]) => requests.map(({ headers }) => headers['webhook-id']);
-const status = async (webhook: string) =>
-  (await store.deliveriesOf(webhook)).map((delivery) => delivery.status);
-const row = (id: string) => store.sending.queue.webhook(id);
-const attemptsOf = async (webhook: string): Promise<StoredAttempt[][]> => {
-  const rows = await store.db
-    .selectFrom('deliveries')
-    .selectAll()
-    .where('webhook_id', '=', webhook)
-    .orderBy('seq')
-    .execute();
-  return rows.map(({ attempts }) => JSON.parse(attempts));
-};
-
-/** A webhook, and a session with so many events for it. */
-async function due(events = 1, url = 'https://example.com/hook') {
-  const { id: webhook } = await store.createWebhook({ url });
-  const session = await store.createSession();
-  // No messages: a hundred of them may wait in a session, and nobody works on it.
-  for (let n = 1; n < events; n += 1)
-    await store.sessions.update(store.caller, session, { metadata: { n: String(n) } });
-  return { webhook, session };
-}
 
 test('three failures and then a success are four tries of one id and equal bytes, at the times of the schedule', async () => {
   const { webhook, session } = await due();
@@ -171,53 +119,6 @@ test('two that send for one session at once send nothing twice', async () => {
   await both[0]!.session(session);
   expect(ids(requests)).toHaveLength(10);
   expect(new Set(ids(requests)).size).toBe(10);
-});
-
-test('five failures in a row leave an endpoint alone; one probe finds that it is back, and then all is sent', async () => {
-  const { webhook, session } = await due(30);
-  await store.sending.queue.handOver(session, webhook);
-  let isBack = false;
-  let inFlight = 0;
-  let most = 0;
-  const requests: PostRequest[] = [];
-  const { endpoint } = processOf(async (request) => {
-    requests.push(request);
-    inFlight += 1;
-    most = Math.max(most, inFlight);
-    await new Promise((resolve) => setTimeout(resolve, 2));
-    inFlight -= 1;
-    return answer(isBack ? 200 : 500);
-  });
-  const pausedUntil = await endpoint(webhook);
-  const before = requests.length;
-  expect(before).toBeGreaterThanOrEqual(5);
-  // Those that were on their way when it was the fifth.
-  expect(before).toBeLessThanOrEqual(8);
-  expect(pausedUntil).toBeGreaterThanOrEqual(nowMs + 30 * SECOND_MS);
-  expect(await endpoint(webhook)).toBe(pausedUntil);
-  expect(requests).toHaveLength(before);
-  nowMs = pausedUntil!;
-  const longer = await endpoint(webhook);
-  expect(requests).toHaveLength(before + 1);
-  expect(longer).toBeGreaterThanOrEqual(nowMs + 60 * SECOND_MS);
-  nowMs = longer!;
-  isBack = true;
-  most = 0;
-  for (let at = await endpoint(webhook); at !== null; at = await endpoint(webhook)) nowMs = at;
-  expect(most).toBe(4);
-  expect(new Set(await status(webhook))).toEqual(new Set(['delivered']));
-});
-
-test('what a session has for an endpoint that is left alone is the endpoint’s at once, without a try', async () => {
-  const { webhook, session } = await due(3);
-  await store.db
-    .updateTable('webhooks')
-    .set({ open_until: nowMs + MINUTE_MS, failures_in_row: 5 })
-    .execute();
-  const { session: deliver, told } = processOf(async () => Promise.reject(new Error('Nothing may be sent')));
-  expect(await deliver(session)).toMatchObject({ againAtMs: null });
-  expect(told).toEqual([webhook]);
-  expect((await attemptsOf(webhook)).flat()).toEqual([]);
 });
 
 test('five days of nothing but failures disable an endpoint, and say so; enabled again it gets each event of a replay', async () => {

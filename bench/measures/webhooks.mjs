@@ -1,0 +1,148 @@
+// Webhooks: what they cost a turn, how late they come, and whether an endpoint that never answers makes others wait.
+import { createServer } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { quantile } from '../statistics.mjs';
+import { run } from './parallel.mjs';
+import { shared } from './sizes.mjs';
+
+/** Sessions that leave the machine no time: for what is sent at most. */
+const BUSY = 16;
+/** Clients that leave it some: for how late events are. A turn of theirs is a session of its own, so that many have to do with a dead endpoint. */
+const VISITORS = 16;
+const MODEL_MS = 1_000;
+/** The backlog is spread over so many sessions. */
+const BACKLOG_SESSIONS = 20;
+/** Nothing came for so long: then whether anything is left may be asked, which costs the server something. */
+const QUIET_MS = 1_000;
+const POLL_MS = 20;
+
+async function textOf(request) {
+  let text = '';
+  for await (const chunk of request.setEncoding('utf8')) text += chunk;
+  return text;
+}
+
+/** Keeps how late each event has come since it happened. @param answer Without one no request is ever answered. */
+async function startReceiver(answer) {
+  const delays = [];
+  let lastAt = 0;
+  const server = createServer(async (request, response) => {
+    const { created_at } = JSON.parse(await textOf(request));
+    delays.push(Date.now() - Date.parse(created_at));
+    lastAt = performance.now();
+    answer?.(response);
+  });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return {
+    url: `http://127.0.0.1:${server.address().port}/webhooks`,
+    count: () => delays.length,
+    lastAt: () => lastAt,
+    /** The delays since it was asked last. */
+    take: () => delays.splice(0),
+    close() {
+      server.closeAllConnections();
+      return new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+async function until(condition) {
+  while (!(await condition())) await sleep(POLL_MS);
+}
+
+const sum = (values) => values.reduce((total, value) => total + value, 0);
+const turnsPerSecond = ({ latencies, seconds }) => latencies.length / seconds;
+
+/** Works, then waits until its last event has come. @returns what the work came to, and all the delays. */
+async function told(system, { receiver, webhook }, work) {
+  const isAllThere = async () =>
+    performance.now() - receiver.lastAt() > QUIET_MS && !(await system.owes(webhook));
+  receiver.take();
+  const start = performance.now();
+  const result = await work();
+  await until(isAllThere);
+  const delays = receiver.take();
+  return { ...result, delays, perSecond: delays.length / ((receiver.lastAt() - start) / 1_000) };
+}
+
+/** Clients of one question each come and go. */
+async function visits(system, durationMs) {
+  const end = performance.now() + durationMs;
+  const visitor = async () => {
+    // Not all in the same moment.
+    await sleep(Math.random() * MODEL_MS);
+    do await system.send(await system.create(), `hello [[ms=${MODEL_MS}]]`);
+    while (performance.now() < end);
+  };
+  await Promise.all(Array.from({ length: VISITORS }, visitor));
+}
+
+/** Events that nobody is sent yet, of sessions that have ended: nothing but rows. @returns a replay of them. */
+async function makeBacklog(system, count) {
+  const ids = [];
+  await shared(BACKLOG_SESSIONS, async () => {
+    const id = await system.create();
+    await system.complete(id);
+    ids.push(id);
+  });
+  const from = new Date();
+  await shared(count, (index) => system.update(ids[index % ids.length], { metadata: { n: String(index) } }));
+  const to = new Date();
+  return (webhook) => system.replay(webhook, from, to);
+}
+
+const delaysOf = (name, { delays }) => ({
+  [`${name}P50`]: quantile(delays, 0.5),
+  [`${name}P95`]: quantile(delays, 0.95),
+  [`${name}P99`]: quantile(delays, 0.99),
+});
+
+/** As many turns as go, without a webhook and with one. */
+async function full(system, { receiver }, { parallelMs }) {
+  await run(system, BUSY, parallelMs / 2);
+  const without = await run(system, BUSY, parallelMs);
+  const webhook = await system.createWebhook(receiver.url);
+  const withOne = await told(system, { receiver, webhook }, () => run(system, BUSY, parallelMs));
+  const deliveries = withOne.delays.length / withOne.latencies.length;
+  const figures = {
+    turnsWithout: turnsPerSecond(without),
+    turnsWith: turnsPerSecond(withOne),
+    perSecond: withOne.perSecond,
+    cpuMs: (sum(withOne.cpu) - sum(without.cpu)) / deliveries,
+    ...delaysOf('full', withOne),
+  };
+  return { webhook, figures };
+}
+
+/** Some visitors, alone and beside an endpoint that takes everything and answers nothing; then the endpoint is back. */
+async function besideDead(system, { receiver, dead, webhook }, { visitMs, queued }) {
+  const own = { receiver, webhook };
+  const alone = await told(system, own, () => visits(system, visitMs / 2));
+  await system.updateWebhook(webhook, { status: 'disabled' });
+  const deadWebhook = await system.createWebhook(dead.url);
+  await system.updateWebhook(deadWebhook, { status: 'disabled' });
+  const replay = await makeBacklog(system, queued);
+  for (const id of [webhook, deadWebhook]) await system.updateWebhook(id, { status: 'enabled' });
+  const count = await replay(deadWebhook);
+  const beside = await told(system, own, () => visits(system, visitMs));
+  await system.updateWebhook(deadWebhook, { url: receiver.url });
+  await replay(deadWebhook);
+  const start = performance.now();
+  await until(() => receiver.count() >= count);
+  return {
+    ...delaysOf('alone', alone),
+    ...delaysOf('beside', beside),
+    queued: count,
+    backlogPerSecond: count / ((performance.now() - start) / 1_000),
+  };
+}
+
+export async function webhooks({ system, counts }) {
+  const [receiver, dead] = [await startReceiver((response) => response.end()), await startReceiver()];
+  try {
+    const { webhook, figures } = await full(system, { receiver }, counts);
+    return { ...figures, ...(await besideDead(system, { receiver, dead, webhook }, counts)) };
+  } finally {
+    await Promise.all([receiver.close(), dead.close()]);
+  }
+}
