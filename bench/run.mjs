@@ -38,6 +38,7 @@ const FULL = {
   queued: 10_000,
   // Twice the 30 s for which an endpoint is left alone at first.
   visitMs: 60_000,
+  webhookClients: 16,
 };
 const QUICK = {
   turns: 40,
@@ -55,6 +56,7 @@ const QUICK = {
   deafMs: 45_000,
   queued: 1_000,
   visitMs: 20_000,
+  webhookClients: 16,
 };
 /** For the test of the benchmark itself: every measure runs, and no figure means anything. */
 const TINY = {
@@ -73,6 +75,7 @@ const TINY = {
   deafMs: 100,
   queued: 20,
   visitMs: 100,
+  webhookClients: 2,
 };
 
 /** In this order; FOR_PEERS also for peers. */

@@ -61,7 +61,7 @@ export const SUITES = [
     budgetMinutes: 2,
     longBudgetMinutes: 30,
   },
-  { name: 'start', folders: ['start'], temporal: false, budgetMinutes: 2.25 },
+  { name: 'start', folders: ['start'], temporal: false, budgetMinutes: 3 },
   {
     name: 'roles',
     folders: ['roles', 'redis'],

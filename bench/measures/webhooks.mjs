@@ -5,10 +5,6 @@ import { quantile } from '../statistics.mjs';
 import { run } from './parallel.mjs';
 import { shared } from './sizes.mjs';
 
-/** Sessions that leave the machine no time: for what is sent at most. */
-const BUSY = 16;
-/** Clients that leave it some: for how late events are. A turn of theirs is a session of its own, so that many have to do with a dead endpoint. */
-const VISITORS = 16;
 const MODEL_MS = 1_000;
 /** The backlog is spread over so many sessions. */
 const BACKLOG_SESSIONS = 20;
@@ -65,8 +61,8 @@ async function told(system, { receiver, webhook }, work) {
   return { ...result, delays, perSecond: delays.length / ((receiver.lastAt() - start) / 1_000) };
 }
 
-/** Clients of one question each come and go. */
-async function visits(system, durationMs) {
+/** Clients of one question each come and go: each is a session of its own, so that many have to do with a dead endpoint. */
+async function visits(system, clients, durationMs) {
   const end = performance.now() + durationMs;
   const visitor = async () => {
     // Not all in the same moment.
@@ -74,7 +70,7 @@ async function visits(system, durationMs) {
     do await system.send(await system.create(), `hello [[ms=${MODEL_MS}]]`);
     while (performance.now() < end);
   };
-  await Promise.all(Array.from({ length: VISITORS }, visitor));
+  await Promise.all(Array.from({ length: clients }, visitor));
 }
 
 /** Events that nobody is sent yet, of sessions that have ended: nothing but rows. @returns a replay of them. */
@@ -98,11 +94,11 @@ const delaysOf = (name, { delays }) => ({
 });
 
 /** As many turns as go, without a webhook and with one. */
-async function full(system, { receiver }, { parallelMs }) {
-  await run(system, BUSY, parallelMs / 2);
-  const without = await run(system, BUSY, parallelMs);
+async function full(system, { receiver }, { parallelMs, webhookClients }) {
+  await run(system, webhookClients, parallelMs / 2);
+  const without = await run(system, webhookClients, parallelMs);
   const webhook = await system.createWebhook(receiver.url);
-  const withOne = await told(system, { receiver, webhook }, () => run(system, BUSY, parallelMs));
+  const withOne = await told(system, { receiver, webhook }, () => run(system, webhookClients, parallelMs));
   const deliveries = withOne.delays.length / withOne.latencies.length;
   const figures = {
     turnsWithout: turnsPerSecond(without),
@@ -115,16 +111,16 @@ async function full(system, { receiver }, { parallelMs }) {
 }
 
 /** Some visitors, alone and beside an endpoint that takes everything and answers nothing; then the endpoint is back. */
-async function besideDead(system, { receiver, dead, webhook }, { visitMs, queued }) {
+async function besideDead(system, { receiver, dead, webhook }, { visitMs, queued, webhookClients }) {
   const own = { receiver, webhook };
-  const alone = await told(system, own, () => visits(system, visitMs / 2));
+  const alone = await told(system, own, () => visits(system, webhookClients, visitMs / 2));
   await system.updateWebhook(webhook, { status: 'disabled' });
   const deadWebhook = await system.createWebhook(dead.url);
   await system.updateWebhook(deadWebhook, { status: 'disabled' });
   const replay = await makeBacklog(system, queued);
   for (const id of [webhook, deadWebhook]) await system.updateWebhook(id, { status: 'enabled' });
   const count = await replay(deadWebhook);
-  const beside = await told(system, own, () => visits(system, visitMs));
+  const beside = await told(system, own, () => visits(system, webhookClients, visitMs));
   await system.updateWebhook(deadWebhook, { url: receiver.url });
   await replay(deadWebhook);
   const start = performance.now();

@@ -40,4 +40,4 @@ it('measures everything that it promises', async () => {
   }
   expect(conditions).toMatchObject({ cores: expect.any(Number), node: process.version });
   expect(stdout).toContain('**Added latency of a synchronous turn**');
-}, 120_000);
+}, 180_000);
