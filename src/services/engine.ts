@@ -45,6 +45,11 @@ export interface Engine {
   state(sessionId: string): Promise<EngineState | undefined>;
   /** Whether a run is open now. */
   isRunning(sessionId: string): Promise<boolean>;
+  /**
+   * Ends the open run when its history can't be replayed; the next word begins one with what the store knows.
+   * @returns whether it has.
+   */
+  endUnreplayable(sessionId: string): Promise<boolean>;
   /** Whether Temporal still waits for this attempt: its run is open, and nothing has cancelled or replaced it. */
   isUnderWay(attempt: Attempt & { sessionId: string }): Promise<boolean>;
   /**

@@ -8,6 +8,7 @@ import { createSessionAttempts } from './session-attempts.ts';
 import { createSessionQuery } from './session-query.ts';
 import { createSessionStart } from './session-start.ts';
 import { createSessionTakeover } from './session-takeover.ts';
+import { createUnreplayableRun } from './unreplayable-run.ts';
 import { createEndpointSignal } from './webhook-endpoint.ts';
 
 export interface GatewayDeps {
@@ -43,6 +44,7 @@ export function createSessionGateway(deps: GatewayDeps): Engine {
     ...createSessionQuery(deps),
     ...createSessionAttempts(deps),
     ...createSessionTakeover(deps),
+    ...createUnreplayableRun(deps),
     urlOf: (sessionId) =>
       uiUrl === null ? null : `${uiUrl}/namespaces/${namespace}/workflows/${workflowId(sessionId)}`,
   };

@@ -22,6 +22,7 @@ const tell = (what: string) => async (session: { sessionId: string }) => {
 const engine: Partial<Engine> = {
   ...{ start: tell('start'), message: tell('message'), configure: tell('configure'), end: tell('end') },
   isRunning: async () => false,
+  endUnreplayable: async () => false,
 };
 
 let store: TestStore;

@@ -74,6 +74,7 @@ const silentEngine: Engine = {
   endpoint: quiet,
   state: quiet,
   isRunning: async () => true,
+  endUnreplayable: async () => false,
   isUnderWay: async () => true,
   failAttempt: async () => false,
   takeOver: quiet,

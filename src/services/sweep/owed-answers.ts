@@ -7,6 +7,7 @@ import type { MessageRow, SessionRow } from '../../stores/schema.ts';
 import type { Engine } from '../engine.ts';
 import { engineSession, messageSignal } from '../signals.ts';
 import { CHECK_EVERY_MS, type Look, type SweepRows } from './look.ts';
+import { createEndUnreplayable } from './unreplayable.ts';
 
 export interface OwedAnswersDeps {
   rows: SweepRows;
@@ -19,6 +20,7 @@ export interface OwedAnswersDeps {
 
 export function owedAnswers(deps: OwedAnswersDeps): Look<SessionRow> {
   const { rows, messages, engine, logger, showPreviews, now } = deps;
+  const endUnreplayable = createEndUnreplayable(deps);
 
   /** The message that the workflow should be busy with: the one being answered, else the first that waits. */
   async function owed(session: SessionRow): Promise<MessageRow | undefined> {
@@ -33,10 +35,10 @@ export function owedAnswers(deps: OwedAnswersDeps): Look<SessionRow> {
       await engine.interrupt(engineSession(session), { replyId: reply.id });
   }
 
-  /** Whether the workflow knows of the message. One that runs and can't answer now is believed to. */
+  /** Whether the workflow knows of the message. One that runs and can't answer now is believed to, unless it never will. */
   async function isKnown(session: SessionRow, messageId: string): Promise<boolean> {
     const found = await engine.state(session.id);
-    if (!found) return engine.isRunning(session.id);
+    if (!found) return !(await endUnreplayable(session.id)) && engine.isRunning(session.id);
     const { state } = found.answer;
     await sayInterrupt(session, state);
     return [state.running, ...state.queue].some((message) => message?.messageId === messageId);

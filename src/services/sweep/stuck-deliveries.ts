@@ -1,10 +1,12 @@
 // Webhooks that are due and that nobody sends: whoever is to send them is told again.
 import type { Kysely } from 'kysely';
+import type { Logger } from 'pino';
 import type { DeliveryQueue } from '../../stores/delivery-queue.ts';
 import type { Tables } from '../../stores/schema.ts';
 import type { Engine } from '../engine.ts';
 import { engineSession } from '../signals.ts';
 import { CHECK_EVERY_MS, type Look, lostBefore } from './look.ts';
+import { createEndUnreplayable } from './unreplayable.ts';
 
 export interface StuckDeliveriesDeps {
   deliveries: Pick<DeliveryQueue, 'stuck' | 'releaseOthers'>;
@@ -12,6 +14,7 @@ export interface StuckDeliveriesDeps {
   sender: string;
   db: Kysely<Tables>;
   engine: Engine;
+  logger: Logger;
   now: () => number;
   isOnlyWorker: boolean;
 }
@@ -33,11 +36,14 @@ function createToldLately(now: () => number) {
 
 export function stuckDeliveries(deps: StuckDeliveriesDeps): Look<Stuck> {
   const { deliveries, sender, db, engine, now, isOnlyWorker } = deps;
+  const endUnreplayable = createEndUnreplayable(deps);
   const wasToldLately = createToldLately(now);
 
   async function tellSession(id: string): Promise<void> {
     const session = await db.selectFrom('sessions').selectAll().where('id', '=', id).executeTakeFirst();
-    if (session) await engine.deliver(engineSession(session));
+    if (!session) return;
+    await endUnreplayable(id);
+    await engine.deliver(engineSession(session));
   }
 
   return {
