@@ -9,7 +9,7 @@ const isLong = process.env.TEST_LONG === '1';
 /** Of each operation and phase. 25 are about 3,000 cases. */
 const EXAMPLES_MAX = isLong ? 1_000 : 25;
 const CASES_MIN = isLong ? 5_000 : 1_000;
-const TIMEOUT_MS = isLong ? 25 * 60_000 : 100_000;
+const TIMEOUT_MS = isLong ? 25 * 60_000 : 150_000;
 /** The short form always asks the same, so that it fails for a change and not for a coincidence. */
 const SEED = isLong ? Math.floor(Math.random() * 1e9) : 1;
 /** A run that was refused at the door has no findings either. */
