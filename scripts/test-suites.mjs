@@ -4,7 +4,7 @@
  * A budget tells a suite that hangs by its name, and leaves it room on a busy machine: together they take about 23 minutes on two
  * cores, with `npm ci` less than the 25 that a run may take.
  */
-const BUDGETS_TOGETHER_MINUTES_MAX = 47;
+const BUDGETS_TOGETHER_MINUTES_MAX = 48;
 
 /** `npm run check`, step by step. */
 export const CHECKS = [
@@ -61,7 +61,7 @@ export const SUITES = [
     budgetMinutes: 3,
     longBudgetMinutes: 30,
   },
-  { name: 'start', folders: ['start'], temporal: false, budgetMinutes: 3 },
+  { name: 'start', folders: ['start'], temporal: false, budgetMinutes: 4 },
   {
     name: 'roles',
     folders: ['roles', 'redis'],
