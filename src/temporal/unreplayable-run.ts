@@ -9,8 +9,9 @@ const NON_DETERMINISTIC = 24;
 /** Events from the end of a history in which failed tasks are looked for: each task has three, and brings the signal that began it. */
 const LAST_EVENTS = 20;
 /**
- * Failures in a row that make it certain. The first of them may be a worker of another version in the middle of a deployment. Temporal
- * writes down the first of a task; further ones count as its attempts only.
+ * Failures in a row that are enough. The first of them may be a worker of another version in the middle of a deployment. Temporal writes
+ * down the first of a task; what follows counts as its attempts only, and one that was late looks the same: ending a run that
+ * would have gone on after all costs no more than ending any other.
  */
 const FAILURES_MIN = 3;
 

@@ -1,6 +1,6 @@
 // Endpoints that are left alone, that are back, or that answer nothing: who tries what, and whom it keeps waiting.
 import { pino } from 'pino';
-import type { PostAnswer, PostRequest } from '../../src/egress/post.ts';
+import type { PostAnswer } from '../../src/egress/post.ts';
 import { eventually } from '../support/api-client.ts';
 import { openTestStore, type TestStore } from '../support/store.ts';
 import { answer, createSenders } from './senders.ts';
@@ -29,9 +29,7 @@ test('five failures in a row leave an endpoint alone; one probe finds that it is
   let isBack = false;
   let inFlight = 0;
   let most = 0;
-  const requests: PostRequest[] = [];
-  const { endpoint } = processOf(async (request) => {
-    requests.push(request);
+  const { endpoint, requests } = processOf(async () => {
     inFlight += 1;
     most = Math.max(most, inFlight);
     await new Promise((resolve) => setTimeout(resolve, 2));
@@ -84,15 +82,7 @@ test('when a pause is over the endpoint’s own probe is the only try', async ()
     .updateTable('webhooks')
     .set({ open_until: nowMs - 1, failures_in_row: 5 })
     .execute();
-  const requests: PostRequest[] = [];
-  const {
-    session: deliver,
-    endpoint,
-    told,
-  } = processOf(async (request) => {
-    requests.push(request);
-    return answer(500);
-  });
+  const { session: deliver, endpoint, requests, told } = processOf(async () => answer(500));
   expect(await deliver(session)).toMatchObject({ againAtMs: null });
   expect(requests).toEqual([]);
   expect(told).toEqual([webhook]);

@@ -24,13 +24,18 @@ interface SendersDeps {
 export function createSenders({ store, now, logger }: SendersDeps) {
   let processes = 0;
 
-  /** A process that sends. Endpoints that it tells of something are in `told`. */
+  /** A process that sends. What it has sent is in `requests`, endpoints that it tells of something in `told`. */
   function processOf(post: Post, queue: DeliveryQueue = store().sending.queue) {
     processes += 1;
+    const requests: PostRequest[] = [];
     const told: string[] = [];
     const { secrets } = store();
+    const recorded: Post = (request) => {
+      requests.push(request);
+      return post(request);
+    };
     const send = createSender({
-      ...{ queue, poster: { post }, secrets, sender: `process-${processes}`, logger, now },
+      ...{ queue, poster: { post: recorded }, secrets, sender: `process-${processes}`, logger, now },
       random: () => 0.5,
     });
     const endpointDue = async (id: string) => {
@@ -40,7 +45,7 @@ export function createSenders({ store, now, logger }: SendersDeps) {
     const deliverEndpoint = createEndpointDeliveries({ queue, send, now });
     const { signal } = new AbortController();
     return {
-      ...{ told, send },
+      ...{ requests, told, send },
       session: (id: string, isRetry = false) => deliverSession(id, { isRetry, signal }),
       endpoint: (id: string) => deliverEndpoint(id, signal),
     };

@@ -1,6 +1,5 @@
 // What is sent when, by whom, and what becomes of it: the real store, a clock in the test's hands, and receivers of its own.
 import { pino } from 'pino';
-import type { PostRequest } from '../../src/egress/post.ts';
 import type { DeliveryQueue } from '../../src/stores/delivery-queue.ts';
 import { startReceiver } from '../support/receiver.ts';
 import { openTestStore, type TestStore } from '../support/store.ts';
@@ -34,17 +33,12 @@ const { processOf, due, status, row, attemptsOf } = createSenders({
 
 test('three failures and then a success are four tries of one id and equal bytes, at the times of the schedule', async () => {
   const { webhook, session } = await due();
-  const requests: PostRequest[] = [];
   const times: number[] = [];
-  const {
-    session: deliver,
-    endpoint,
-    told,
-  } = processOf(async (request) => {
-    requests.push(request);
+  const sender = processOf(async () => {
     times.push(nowMs);
-    return answer(requests.length > 3 ? 204 : 500);
+    return answer(times.length > 3 ? 204 : 500);
   });
+  const { session: deliver, endpoint, requests, told } = sender;
   const first = await deliver(session);
   expect(first.againAtMs).toBe(nowMs + 5 * SECOND_MS);
   nowMs += 5 * SECOND_MS;
@@ -94,11 +88,7 @@ test('a pause that a busy receiver asks for is kept, and no session waits for it
 
 test('a session sends in order, and all of it without asking again', async () => {
   const { webhook, session } = await due(20);
-  const requests: PostRequest[] = [];
-  const { session: deliver } = processOf(async (request) => {
-    requests.push(request);
-    return answer(200);
-  });
+  const { session: deliver, requests } = processOf(async () => answer(200));
   await deliver(session);
   const seqs = requests.map(({ body }) => JSON.parse(body).seq);
   expect(seqs).toHaveLength(20);
@@ -108,27 +98,22 @@ test('a session sends in order, and all of it without asking again', async () =>
 
 test('two that send for one session at once send nothing twice', async () => {
   const { session } = await due(10);
-  const requests: PostRequest[] = [];
-  const post: Post = async (request) => {
-    requests.push(request);
+  const post: Post = async () => {
     await new Promise(setImmediate);
     return answer(200);
   };
   const both = [processOf(post), processOf(post)];
   await Promise.all(both.map((each) => each.session(session)));
   await both[0]!.session(session);
+  const requests = both.flatMap((each) => each.requests);
   expect(ids(requests)).toHaveLength(10);
   expect(new Set(ids(requests)).size).toBe(10);
 });
 
 test('five days of nothing but failures disable an endpoint, and say so; enabled again it gets each event of a replay', async () => {
   const { webhook, session } = await due();
-  const requests: PostRequest[] = [];
   let statusCode = 500;
-  const { session: deliver, endpoint } = processOf(async (request) => {
-    requests.push(request);
-    return answer(statusCode);
-  });
+  const { session: deliver, endpoint, requests } = processOf(async () => answer(statusCode));
   const began = nowMs;
   await deliver(session);
   for (let day = 1; day <= 5; day += 1) {
@@ -160,11 +145,7 @@ test('five days of nothing but failures disable an endpoint, and say so; enabled
 
 test('deleting an endpoint ends its tries at once', async () => {
   const { webhook, session } = await due(3);
-  const requests: PostRequest[] = [];
-  const { session: deliver, endpoint } = processOf(async (request) => {
-    requests.push(request);
-    return answer(500);
-  });
+  const { session: deliver, endpoint, requests } = processOf(async () => answer(500));
   await deliver(session);
   await store.services.webhooks.delete(store.caller, webhook, null);
   nowMs += DAY_MS;
@@ -175,11 +156,7 @@ test('deleting an endpoint ends its tries at once', async () => {
 
 test('an event whose transaction was rolled back is never sent', async () => {
   const { session } = await due();
-  const requests: PostRequest[] = [];
-  const { session: deliver } = processOf(async (request) => {
-    requests.push(request);
-    return answer(200);
-  });
+  const { session: deliver, requests } = processOf(async () => answer(200));
   const failing = store.log.write(session, async (tx) => {
     tx.append('message.content_started', null, { step: 1 });
     throw new Error('The test rolls back');
