@@ -7,7 +7,7 @@ WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 # The sources are not here yet, so this layer is cached until a dependency changes; `prepare` would want to build them.
 RUN npm ci --ignore-scripts && npm rebuild better-sqlite3
-COPY tsconfig.json tsconfig.build.json ./
+COPY tsconfig.json ./
 COPY scripts scripts
 COPY src src
 COPY workflows workflows
@@ -31,4 +31,4 @@ EXPOSE 8080
 # Alive, not ready: /readyz also asks Temporal and the store, and a restart of this container mends neither.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/healthz`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
-CMD ["node", "--enable-source-maps", "dist/src/main.js", "dev"]
+CMD ["node", "--enable-source-maps", "dist/main.js", "dev"]

@@ -1,8 +1,8 @@
-// Real components, one after the other: the suites share two cores with the servers they test.
+// Real components, one file after the other unless scripts/test-suites.mjs says otherwise: they share two cores with what they test.
 export default {
   rootDir: '.',
   testMatch: ['<rootDir>/test/**/*.test.ts'],
-  // dist/ has the same package.json names and compiled copies; nothing in it is a test or is imported by one.
+  // Nothing in it is a test or is imported by one.
   modulePathIgnorePatterns: ['<rootDir>/dist/'],
   // Not in TMPDIR, which scripts/test.mjs gives each suite anew.
   cacheDirectory: '<rootDir>/node_modules/.cache/jest',

@@ -118,7 +118,7 @@ export async function startOpenClaw(modelUrl, nodeArguments = []) {
       ANTHROPIC_BASE_URL: modelUrl,
       ANTHROPIC_API_KEY: 'double',
     };
-    const main = join(import.meta.dirname, '..', 'dist', 'src', 'main.js');
+    const main = join(import.meta.dirname, '..', 'dist', 'main.js');
     child = spawn(process.execPath, [...nodeArguments, main, 'dev'], {
       env,
       stdio: ['ignore', output, errors],

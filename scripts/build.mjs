@@ -1,26 +1,44 @@
-// Compiles TypeScript to dist/ and bundles the workflows once, so that a start is a start and not a compilation.
-import { execFileSync } from 'node:child_process';
-import { copyFileSync, existsSync, writeFileSync } from 'node:fs';
+// Makes of the sources what runs: a file for the server, one for the workflows, one for the calculator's process. So a start is
+// neither a compilation nor a walk through 2,500 modules, which would be half of its time.
+import { copyFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { bundleWorkflowCode } from '@temporalio/worker';
 
 const require = createRequire(import.meta.url);
-if (!existsSync('node_modules/typescript')) {
+if (!existsSync('node_modules/esbuild')) {
   console.error(
     'A build needs the development dependencies: `npm ci` first, then `npm prune --omit=dev` drops them.',
   );
   process.exit(1);
 }
-execFileSync(process.execPath, [require.resolve('typescript/bin/tsc'), '-p', 'tsconfig.build.json'], {
-  stdio: 'inherit',
+const { build } = await import('esbuild');
+const { engines } = JSON.parse(readFileSync('package.json', 'utf8'));
+
+rmSync('dist', { recursive: true, force: true });
+await build({
+  // The second one is for scripts that have no server.
+  entryPoints: { main: 'src/main.ts', 'temporal-binary': 'src/temporal/binary.ts' },
+  outdir: 'dist',
+  bundle: true,
+  platform: 'node',
+  format: 'esm',
+  target: `node${engines.node.replace('>=', '')}`,
+  // They load native code, and files of their own by their names.
+  external: ['@temporalio/*', 'better-sqlite3', 'pg-native'],
+  // Bundled CommonJS modules call it for what is Node's or external.
+  banner: {
+    js: "import { createRequire as requireOf } from 'node:module'; const require = requireOf(import.meta.url);",
+  },
+  sourcemap: true,
+  sourcesContent: false,
+  keepNames: true,
+  logLevel: 'warning',
 });
-// A program of its own, that TypeScript does not compile.
-const CALCULATOR = 'src/tools/calculator/evaluate.mjs';
-copyFileSync(CALCULATOR, `dist/${CALCULATOR}`);
+copyFileSync('src/tools/calculator/evaluate.mjs', 'dist/evaluate.mjs');
 
 const quiet = { log() {}, trace() {}, debug() {}, info() {}, warn: console.warn, error: console.error };
 const { code } = await bundleWorkflowCode({
-  workflowsPath: require.resolve('../dist/workflows/index.js'),
+  workflowsPath: require.resolve('../workflows/index.ts'),
   logger: quiet,
 });
 writeFileSync('dist/workflow-bundle.js', code);

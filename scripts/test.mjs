@@ -42,6 +42,7 @@ async function runStep(step) {
 
 const testFiles = readdirSync('test', { recursive: true })
   .filter((path) => path.endsWith('.test.ts') && !path.split('/').includes('tmp'))
+  .filter((path) => isLong || !path.endsWith('.long.test.ts'))
   .sort();
 
 function filesOf(suite) {
@@ -62,6 +63,7 @@ async function runSuite(suite) {
     '--ci',
     '--json',
     `--outputFile=${report}`,
+    ...(suite.workers ? [`--maxWorkers=${suite.workers}`] : []),
     '--runTestsByPath',
   ];
   const env = {

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Config } from '../config.ts';
 
-/** dist/src/commands -> the package. */
-const packageDir = fileURLToPath(new URL('../../../', import.meta.url));
+/** All of this is built into dist/main.js. */
+const packageDir = fileURLToPath(new URL('../', import.meta.url));
 
 export const WORKFLOW_BUNDLE = join(packageDir, 'dist', 'workflow-bundle.js');
 

@@ -3,9 +3,9 @@ import Database from 'better-sqlite3';
 import { newRow } from '../../src/services/sessions/new-row.ts';
 import { type ApiClient, eventually } from '../support/api-client.ts';
 import { databaseFileIn } from '../support/files.ts';
+import { isLong } from '../support/long.ts';
 import { startTestSystem, type TestSystem } from '../support/system.ts';
 
-const isLong = process.env.TEST_LONG === '1';
 const SESSIONS = isLong ? 5_000 : 400;
 const PAGE = 20;
 const TEST_MS_MAX = isLong ? 300_000 : 60_000;

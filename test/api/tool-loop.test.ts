@@ -5,10 +5,10 @@ import type { Model, ModelBlock, ModelRequest } from '../../src/models/port.ts';
 import { TURNS_PER_RUN_MAX } from '../../workflows/protocol.ts';
 import { eventually } from '../support/api-client.ts';
 import { databaseFileIn } from '../support/files.ts';
+import { isLong } from '../support/long.ts';
 import { replyOf } from '../support/store.ts';
 import { startTestSystem, type TestSystem } from '../support/system.ts';
 
-const isLong = process.env.TEST_LONG === '1';
 /** In the long form the product's own bound; in the short form there are seams as well. */
 const TURNS_PER_RUN = isLong ? TURNS_PER_RUN_MAX : 25;
 const STEPS = isLong ? 500 : 60;

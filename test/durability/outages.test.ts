@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Answer } from '../support/api-client.ts';
+import { isLong, itLong } from '../support/long.ts';
 import { createDatabase, findPostgres, startPostgres, type TestPostgres } from '../support/postgres.ts';
 import { cleanUp } from '../support/process.ts';
 import { descendantsOf } from '../support/process-list.ts';
@@ -20,7 +21,6 @@ import { createRandom, SEED } from './support/random.ts';
 import { readStories } from './support/read-back.ts';
 import { mountSmallDisk, type SmallDisk, smallDiskObstacle } from './support/tmpfs.ts';
 
-const isLong = process.env.TEST_LONG === '1';
 /** Longer than every time-out of the product that bounds a call, but for the store's 10 s. */
 const STOPPED_MS = isLong ? 30_000 : 4_000;
 /** PostgreSQL that hangs is noticed by the query's own time-out of 10 s. */
@@ -180,7 +180,7 @@ ifPostgres(postgresBin ? 'with PostgreSQL' : 'skipped, for PostgreSQL is not ins
     disk = undefined;
   });
 
-  it(
+  itLong(
     `stopped for ${STOPPED_MS / 1_000} s calls are refused in time, and it goes on without a restart`,
     async () => {
       postgres = await startPostgres(postgresBin!);
@@ -234,7 +234,7 @@ const obstacle = smallDiskObstacle();
     TEST_MS_MAX,
   );
 
-  (postgresBin ? it : it.skip)(
+  (postgresBin ? itLong : it.skip)(
     postgresBin
       ? 'PostgreSQL loses nothing, and works again when there is room'
       : 'skipped, for PostgreSQL is not installed',

@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { isWebhookEvent } from '../../src/contracts/events.ts';
 import { eventually } from '../support/api-client.ts';
 import { startDeployment } from '../support/deployment.ts';
+import { isLong } from '../support/long.ts';
 import { findPostgres } from '../support/postgres.ts';
 import { cleanUp } from '../support/process.ts';
 import { type Receiver, startReceiver } from '../support/receiver.ts';
@@ -19,7 +20,6 @@ import { readStories } from './support/read-back.ts';
 
 const CLIENTS = 20;
 /** Half a minute in `npm test`, ten in the long form; `npm run report:durability` takes two. */
-const isLong = process.env.TEST_LONG === '1';
 const SECONDS = Number(process.env.DURABILITY_SECONDS || (isLong ? 600 : 30));
 const SUCCESSES_PER_SECOND_MIN = 1;
 const TEST_MS_MAX = SECONDS * 1_000 + 4 * RECOVERY_MS_MAX;

@@ -2,6 +2,7 @@
 // kills, held against a model.
 import fc from 'fast-check';
 import { type ApiClient, eventually } from '../support/api-client.ts';
+import { isLong } from '../support/long.ts';
 import { cleanUp } from '../support/process.ts';
 import { type Real, steps } from './random-commands.ts';
 import { anotherResult, toolSteps } from './random-tool-commands.ts';
@@ -9,7 +10,6 @@ import { type Model, type ModelSession, newSession, type Turn } from './referenc
 import { RECOVERY_MS_MAX, start } from './support/dev-installation.ts';
 import { TOOLS } from './support/tool.ts';
 
-const isLong = process.env.TEST_LONG === '1';
 const RUNS = isLong ? 500 : 6;
 /** The short form always does the same: six runs of chance may be without any kill. */
 const SEED = isLong ? {} : { seed: 1 };

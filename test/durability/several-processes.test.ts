@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { eventually } from '../support/api-client.ts';
 import { type Deployment, startDeployment } from '../support/deployment.ts';
+import { isLong, itLong } from '../support/long.ts';
 import { findPostgres } from '../support/postgres.ts';
 import { cleanUp } from '../support/process.ts';
 import { successesOutside, violations } from './support/checks.ts';
@@ -15,7 +16,6 @@ import { type ModelDouble, startModel } from './support/model.ts';
 import { createRandom, SEED } from './support/random.ts';
 import { readStories } from './support/read-back.ts';
 
-const isLong = process.env.TEST_LONG === '1';
 const ROUNDS = Number(process.env.DURABILITY_ROUNDS || (isLong ? 10 : 1));
 /** The aim for several workers: a lease counts as lost after 6 s, and somebody looks twice a second. */
 const AIM_MS = 7_000;
@@ -167,7 +167,7 @@ about(
       TEST_MS_MAX,
     );
 
-    it(
+    itLong(
       'one that was stopped for longer than its lease comes back too late and changes nothing',
       async () => {
         const entries = await askSix(LONG_ANSWER);
@@ -211,7 +211,7 @@ about(
       ],
     ];
 
-    it.each(ABSENCES)(
+    itLong.each(ABSENCES)(
       `with PostgreSQL %s for ${AWAY_MS / 1_000} s the answers under way go on: no model call is made twice`,
       async (what, beAway) => {
         const entries = await askSix(ANSWER_BEYOND_ABSENCE);
@@ -276,7 +276,7 @@ about(
       TEST_MS_MAX,
     );
 
-    it(
+    itLong(
       `all killed together, with Temporal and PostgreSQL, everything goes on within ${ALL_KILLED_MS_MAX / 1_000} s`,
       async () => {
         const entries = await askSix(LONG_ANSWER);

@@ -2,11 +2,11 @@
 import type { ServerResponse } from 'node:http';
 import type { Delivery } from '../../src/contracts/webhooks.ts';
 import { eventually } from '../support/api-client.ts';
+import { isLong } from '../support/long.ts';
 import { cleanUp } from '../support/process.ts';
 import { type Received, type Receiver, startReceiver } from '../support/receiver.ts';
 import { type DevInstallation, RECOVERY_MS_MAX, startDev } from './support/dev-installation.ts';
 
-const isLong = process.env.TEST_LONG === '1';
 /** Deliveries whose answer dies with their sender. */
 const UNTOLD = isLong ? 200 : 16;
 /** Sessions whose deliveries are under way at each kill. */

@@ -8,10 +8,10 @@ import { createCursors } from '../../src/http/pagination.ts';
 import { readQuery } from '../../src/http/query.ts';
 import { createRoutes } from '../../src/http/routes/index.ts';
 import { BODY, parseInput } from '../../src/http/validation.ts';
+import { isLong } from '../support/long.ts';
 import { addSession, createFake } from './support/fake-services.ts';
 import { type Harness, startHarness } from './support/server.ts';
 
-const isLong = process.env.TEST_LONG === '1';
 fc.configureGlobal({ numRuns: isLong ? 20_000 : 200 });
 
 /** @returns the value, or the refusal; anything else that is thrown is a bug. */

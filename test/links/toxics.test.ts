@@ -4,15 +4,15 @@
 import { type Simulator, startSimulator } from '../../src/models/simulator.ts';
 import { type ApiClient, createApiClient, eventually } from '../support/api-client.ts';
 import { ADMIN_KEY, type Deployment, startDeployment } from '../support/deployment.ts';
+import { isLong } from '../support/long.ts';
 import { cleanUp, type ServerProcess, startServer } from '../support/process.ts';
 import { type Received, type Receiver, startReceiver } from '../support/receiver.ts';
 import { type Link, startToxiproxy, type Toxic, type Toxiproxy } from '../support/toxiproxy.ts';
 
-const IS_LONG = process.env.TEST_LONG === '1';
 const MODEL = 'worker to the Messages API';
 const RECEIVER = 'worker to a receiver';
 /** How long a link stays bad; a receiver's is back before the second try, for the third is minutes later. */
-const badMsOf = (link: string): number => (IS_LONG && link !== RECEIVER ? 12_000 : 3_000);
+const badMsOf = (link: string): number => (isLong && link !== RECEIVER ? 12_000 : 3_000);
 const CLIENTS = 3;
 const READY_MS_MAX = 90_000;
 const TEST_MS_MAX = 180_000;
@@ -20,7 +20,7 @@ const TEST_MS_MAX = 180_000;
 const TOXICS: Record<string, Toxic> = {
   down: 'down',
   'broken off': { type: 'reset_peer', attributes: { timeout: 0 } },
-  ...(IS_LONG && {
+  ...(isLong && {
     'slow by 2 s': { type: 'latency', attributes: { latency: 2_000, jitter: 500 } },
     silent: { type: 'timeout', attributes: { timeout: 0 } },
     'silent, then closed': { type: 'timeout', attributes: { timeout: 1_500 } },
@@ -30,8 +30,14 @@ const TOXICS: Record<string, Toxic> = {
   }),
 };
 
-/** Of these links the short run sees one toxic each. */
-const SHORT_TOXIC: Record<string, string> = { [MODEL]: 'broken off', [RECEIVER]: 'down' };
+/** The short run sees one of each. */
+const SHORT_TOXIC: Record<string, string> = {
+  'api to Redis': 'down',
+  'api to PostgreSQL': 'broken off',
+  'worker to Temporal': 'down',
+  [MODEL]: 'broken off',
+  [RECEIVER]: 'down',
+};
 /** A delivery has a connection of its own, and is smaller than what the others send in that time. */
 const RECEIVER_BYTES = 500;
 
@@ -168,9 +174,9 @@ function toxicOf(link: string, name: string): Toxic {
   return isTooWide ? { ...toxic, attributes: { bytes: RECEIVER_BYTES } } : toxic;
 }
 
-const cases = ['api to Redis', 'api to PostgreSQL', 'worker to Temporal', MODEL, RECEIVER].flatMap((link) =>
+const cases = Object.keys(SHORT_TOXIC).flatMap((link) =>
   Object.keys(TOXICS)
-    .filter((toxic) => IS_LONG || (SHORT_TOXIC[link] ?? toxic) === toxic)
+    .filter((toxic) => isLong || SHORT_TOXIC[link] === toxic)
     .map((toxic) => [link, toxic] as const),
 );
 

@@ -2,6 +2,7 @@
 import pg from 'pg';
 import { type Answer, eventually, type SseFrame } from '../support/api-client.ts';
 import { type Deployment, type ProcessPart, startDeployment } from '../support/deployment.ts';
+import { itLong } from '../support/long.ts';
 import { cleanUp } from '../support/process.ts';
 import { answered, ask, expectOneAnswer, expectPrefix, gapFreeEvents, watch } from './turn.ts';
 
@@ -244,7 +245,7 @@ function talkOn(sessionId: string) {
   return { goesOn, end };
 }
 
-it(
+itLong(
   'a rolling deploy hands every turn over and is noticed by nobody who tries again',
   async () => {
     await deployment.untilReady();

@@ -1,11 +1,11 @@
 // A tool that answers after three minutes, behind an nginx with its defaults, which cuts what is silent for one. The short run is of
 // the same calls straight to the server, and waits for nothing.
 import { createApiClient } from '../support/api-client.ts';
+import { isLong } from '../support/long.ts';
 import { type Nginx, startNginx } from '../support/nginx.ts';
 import { cleanUp, type ServerProcess, startServer } from '../support/process.ts';
 import { openSocket } from '../support/socket-client.ts';
 
-const isLong = process.env.TEST_LONG === '1';
 /** One each fifteen seconds: three minutes of silence. */
 const COMMENTS = isLong ? 12 : 0;
 const TOOL = { name: 'look_up', description: 'Looks something up', timeout_seconds: 600 };

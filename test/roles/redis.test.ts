@@ -3,6 +3,7 @@
 import { Redis } from 'ioredis';
 import { type ApiClient, createApiClient, eventually } from '../support/api-client.ts';
 import { ADMIN_KEY, type Deployment, startDeployment } from '../support/deployment.ts';
+import { itLong } from '../support/long.ts';
 import { cleanUp, type ServerProcess, startServer } from '../support/process.ts';
 import { expectOneAnswer, expectPrefix, watch } from './turn.ts';
 
@@ -177,7 +178,7 @@ it(
   TEST_MS_MAX,
 );
 
-it('a process that starts while Redis is away serves all the same', async () => {
+itLong('a process that starts while Redis is away serves all the same', async () => {
   await deployment.named('redis').kill();
   const api = await startServer({ role: 'api', env: deployment.env });
   const client = createApiClient(api.url, ADMIN_KEY);

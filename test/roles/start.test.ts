@@ -2,6 +2,7 @@
 import { type AddressInfo, connect, createServer, type Server } from 'node:net';
 import pg from 'pg';
 import { eventually } from '../support/api-client.ts';
+import { itLong } from '../support/long.ts';
 import { freePort } from '../support/ports.ts';
 import { createDatabase, findPostgres, startPostgres, type TestPostgres } from '../support/postgres.ts';
 import { cleanUp, newDirectory, openclaw, spawnServer } from '../support/process.ts';
@@ -135,7 +136,7 @@ describe('what does not answer', () => {
 });
 
 describe('migrate', () => {
-  it('of many that start at once one does the work, and all of them find it done', async () => {
+  itLong('of many that start at once one does the work, and all of them find it done', async () => {
     const url = await newDatabase();
     const all = await Promise.all(Array.from({ length: AT_ONCE }, () => migrate(url)));
     expect(all.map(({ code, stderr }) => [code, stderr])).toEqual(all.map(() => [0, '']));
@@ -144,7 +145,7 @@ describe('migrate', () => {
     expect(said.filter((line) => line === 'Nothing to migrate\n')).toHaveLength(AT_ONCE - 1);
   });
 
-  it('one that is killed while it holds the lock does not keep the next from its work', async () => {
+  itLong('one that is killed while it holds the lock does not keep the next from its work', async () => {
     const url = await newDatabase();
     const client = await connected(url);
     const locks = async (granted: boolean): Promise<number> => {

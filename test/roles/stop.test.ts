@@ -3,6 +3,7 @@
 import { connect } from 'node:net';
 import { eventually } from '../support/api-client.ts';
 import { type Deployment, type ProcessPart, startDeployment } from '../support/deployment.ts';
+import { itLong } from '../support/long.ts';
 import { expectResumed, isOver, openStreams } from '../support/open-streams.ts';
 import { cleanUp, startServer } from '../support/process.ts';
 
@@ -70,7 +71,7 @@ describe('of an api and a worker at once', () => {
   );
 });
 
-it(
+itLong(
   'of `dev`: every stream ends within 10 s, whole, and goes on after the next start, where every turn is answered',
   async () => {
     const env = { OPENCLAW_RATE_LIMIT_PER_MINUTE: '1000000' };

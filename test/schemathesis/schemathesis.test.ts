@@ -2,12 +2,12 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createApiClient } from '../support/api-client.ts';
+import { isLong } from '../support/long.ts';
 import { cleanUp, newDirectory, openclaw, run, type ServerProcess, startServer } from '../support/process.ts';
 import { pythonTool } from './python-tools.ts';
 
-const isLong = process.env.TEST_LONG === '1';
-/** Of each operation and phase. 25 are about 3,000 cases. */
-const EXAMPLES_MAX = isLong ? 1_000 : 25;
+/** Of each operation and phase. 12 are about 2,000 cases. */
+const EXAMPLES_MAX = isLong ? 1_000 : 12;
 const CASES_MIN = isLong ? 5_000 : 1_000;
 const TIMEOUT_MS = isLong ? 25 * 60_000 : 150_000;
 /** The short form always asks the same, so that it fails for a change and not for a coincidence. */

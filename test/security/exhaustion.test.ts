@@ -3,10 +3,10 @@ import { readFileSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';
 import { gzipSync } from 'node:zlib';
 import { eventually } from '../support/api-client.ts';
+import { isLong, itLong } from '../support/long.ts';
 import { cleanUp, type ServerProcess, startServer } from '../support/process.ts';
 import { exchange, type HeldSocket, hold, lookAtServerEnds, statusesIn } from './support/raw-http.ts';
 
-const isLong = process.env.TEST_LONG === '1';
 /** Of each kind of slow client; the idle ones are ten times as many. */
 const SLOW_CLIENTS = isLong ? 200 : 25;
 const DEAF_SOCKETS = isLong ? 25 : 2;
@@ -205,7 +205,7 @@ describe('while it is besieged', () => {
     expect((await server.api.send(id, 'Are you there?')).status).toBe('completed');
   });
 
-  it(
+  itLong(
     'lets go of every slow client within a minute',
     async () => {
       const open = async () => {

@@ -234,7 +234,7 @@ describe('the inventory', () => {
     '/server-status',
     '/console',
     '/package.json',
-    '/dist/src/main.js',
+    '/dist/main.js',
     '/docs/../openapi.json',
     '/openapi.json/',
     '/v1/openapi.json',

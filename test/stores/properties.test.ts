@@ -3,9 +3,9 @@ import fc from 'fast-check';
 import { CreateMessage } from '../../src/contracts/messages.ts';
 import { CreateSession, UpdateSession } from '../../src/contracts/sessions.ts';
 import { BUILT_IN_TOOLS } from '../../src/contracts/tools.ts';
+import { isLong } from '../support/long.ts';
 import { openTestStore, type TestStore } from '../support/store.ts';
 
-const isLong = process.env.TEST_LONG === '1';
 fc.configureGlobal({ numRuns: isLong ? 500 : 60 });
 
 let store: TestStore;

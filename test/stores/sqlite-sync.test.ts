@@ -1,11 +1,11 @@
 // What SQLite has committed is told to nobody before the disk has it; and a disk that fails ends the process.
-import { spawnSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { sql } from 'kysely';
 import { openSqlite } from '../../src/stores/sqlite.ts';
-import { ensureBuilt } from '../support/built.ts';
+import { PROJECT_DIR } from '../support/built.ts';
 
 type Done = (error: Error | null) => void;
 
@@ -97,20 +97,22 @@ it('closing waits for what is on its way', async () => {
 });
 
 it('a disk that fails to sync ends the process: nobody is told that it was kept, or that it was not', () => {
-  ensureBuilt();
-  const store = resolve(__dirname, '../../dist/src/stores/sqlite.js');
   const script = `
     import fs from 'node:fs';
-    import { syncBuiltinESMExports } from 'node:module';
+    import { openSqlite } from './src/stores/sqlite.ts';
     fs.fdatasync = (descriptor, done) => done(new Error('EIO: i/o error, fdatasync'));
-    syncBuiltinESMExports();
-    const { openSqlite } = await import(${JSON.stringify(store)});
     const { db } = openSqlite(${JSON.stringify(join(directory, 'failing.db'))});
     setInterval(() => undefined, 1_000);
-    await db.schema.createTable('rows').addColumn('id', 'integer').execute();
-    console.log('told');
+    db.schema.createTable('rows').addColumn('id', 'integer').execute().then(() => console.log('told'));
   `;
-  const ended = spawnSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' });
+  const bundling = ['--bundle', '--platform=node', '--external:better-sqlite3'];
+  const cwd = PROJECT_DIR;
+  const program = execFileSync('node_modules/.bin/esbuild', bundling, {
+    input: script,
+    cwd,
+    maxBuffer: 2 ** 24,
+  });
+  const ended = spawnSync(process.execPath, ['-'], { input: program, cwd, encoding: 'utf8' });
   expect({ code: ended.status, told: ended.stdout }).toEqual({ code: 1, told: '' });
   expect(ended.stderr).toMatch(/failing\.db-wal can't be synced to the disk[\s\S]*EIO/);
 });

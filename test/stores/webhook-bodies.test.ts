@@ -1,9 +1,8 @@
 // The bytes that webhooks are sent: bounded, and the same for ever (acceptance tests 2 and 11).
 import fc from 'fast-check';
 import { webhookBody } from '../../src/contracts/event-body.ts';
+import { isLong } from '../support/long.ts';
 import { openTestStore, type TestStore } from '../support/store.ts';
-
-const isLong = process.env.TEST_LONG === '1';
 
 let store: TestStore;
 beforeAll(async () => {

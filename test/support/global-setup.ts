@@ -1,11 +1,11 @@
-// Once a run: the pinned Temporal binaries, the workflow bundle of the sources, one dev server for all suites.
-import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+// Once a run: the pinned Temporal binaries, what the sources are built to, one dev server for all suites.
+import { mkdtempSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { bundleWorkflowCode } from '@temporalio/worker';
 import { locateBinary, TEMPORAL_CLI, TEMPORAL_TEST_SERVER } from '../../src/temporal/binary.ts';
 import { startEmbeddedTemporal } from '../../src/temporal/embedded-server.ts';
 import { SEARCH_ATTRIBUTES } from '../../workflows/protocol.ts';
+import { ensureBuilt, WORKFLOW_BUNDLE } from './built.ts';
 import { findPostgres, startPostgres, type TestPostgres } from './postgres.ts';
 import { writeRunFile } from './run-file.ts';
 
@@ -24,14 +24,7 @@ export default async function setup(): Promise<void> {
   const cli = await locateBinary(TEMPORAL_CLI, options);
   const testServer = await locateBinary(TEMPORAL_TEST_SERVER, options);
   const directory = mkdtempSync(join(tmpdir(), 'openclaw-test-'));
-  mkdirSync(directory, { recursive: true });
-  const bundlePath = join(directory, 'workflow-bundle.js');
-  const quiet = { log() {}, trace() {}, debug() {}, info() {}, warn: console.warn, error: console.error };
-  const { code } = await bundleWorkflowCode({
-    workflowsPath: require.resolve('../../workflows/index.ts'),
-    logger: quiet,
-  });
-  writeFileSync(bundlePath, code);
+  ensureBuilt();
   const server = await startEmbeddedTemporal({
     dataDir: directory,
     binaryPath: cli.path,
@@ -42,7 +35,7 @@ export default async function setup(): Promise<void> {
   (globalThis as { temporalServer?: typeof server }).temporalServer = server;
   writeRunFile({
     address: server.address,
-    bundlePath,
+    bundlePath: WORKFLOW_BUNDLE,
     cliPath: cli.path,
     testServerPath: testServer.path,
     directory,

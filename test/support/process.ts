@@ -9,7 +9,7 @@ import { freePort } from './ports.ts';
 import { isRunning, type ListedProcess, processesNaming } from './process-list.ts';
 
 const NO_NAMES = join(PROJECT_DIR, 'test', 'support', 'no-names.cjs');
-const MAIN = join(PROJECT_DIR, 'dist', 'src', 'main.js');
+const MAIN = join(PROJECT_DIR, 'dist', 'main.js');
 /** A start takes two to three seconds on two cores; a loaded machine gets the rest. */
 const READY_TIMEOUT_MS = 60_000;
 const COMMAND_TIMEOUT_MS = 60_000;
@@ -30,7 +30,7 @@ export interface ServerOptions {
   env?: Record<string, string>;
   /** Which of the product's commands; `dev` by default. */
   role?: 'dev' | 'api' | 'worker' | 'migrate';
-  /** What to run instead of `node dist/src/main.js dev`, in a process group of its own. */
+  /** What to run instead of `node dist/main.js dev`, in a process group of its own. */
   command?: string[];
 }
 

@@ -20,6 +20,7 @@ import {
   isRunning,
   type ProcessIdentity,
 } from '../../src/temporal/process-identity.ts';
+import { itLong } from '../support/long.ts';
 import { freePort } from '../support/ports.ts';
 
 const VERSION: string = TEMPORAL_CLI.version;
@@ -283,7 +284,7 @@ describe('the server of a killed run', () => {
     expect(isRunning(old)).toBe(false);
   });
 
-  test('is replaced when it does not answer', async () => {
+  itLong('is replaced when it does not answer', async () => {
     const old = await leftOver();
     process.kill(old.pid, 'SIGSTOP');
     const server = await start();

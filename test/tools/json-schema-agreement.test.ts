@@ -2,12 +2,12 @@
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import fc from 'fast-check';
 import { createSchemaChecker } from '../../src/tools/json-schema/checker.ts';
+import { isLong } from '../support/long.ts';
 
 type Json = Record<string, unknown>;
 
-const LONG = process.env.TEST_LONG === '1';
-const RUNS = LONG ? 3_000 : 120;
-if (LONG) jest.setTimeout(600_000);
+const RUNS = isLong ? 3_000 : 120;
+if (isLong) jest.setTimeout(600_000);
 
 const key = fc.constantFrom('a', 'b', 'ab', 'c');
 const text = fc.constantFrom('', 'a', 'b', 'ab', 'abc', '1', '😀');
@@ -153,7 +153,7 @@ test('filling in defaults a second time changes nothing, and arguments stay as t
       expect(checker.apply(given.schema, once.value)).toEqual(once);
     }),
     // One and the same in the short form: few of these schemas fill anything in, and some must.
-    { numRuns: RUNS * 5, ...(process.env.TEST_LONG === '1' ? {} : { seed: 4 }) },
+    { numRuns: RUNS * 5, ...(isLong ? {} : { seed: 4 }) },
   );
   expect(filled).toBeGreaterThan(0);
 });

@@ -1,11 +1,11 @@
 // What is sent when, by whom, and what becomes of it: the real store, a clock in the test's hands, and receivers of its own.
 import { pino } from 'pino';
 import type { DeliveryQueue } from '../../src/stores/delivery-queue.ts';
+import { isLong } from '../support/long.ts';
 import { startReceiver } from '../support/receiver.ts';
 import { openTestStore, type TestStore } from '../support/store.ts';
 import { answer, createSenders, ids, type Post } from './senders.ts';
 
-const isLong = process.env.TEST_LONG === '1';
 const SECOND_MS = 1_000;
 const MINUTE_MS = 60 * SECOND_MS;
 const DAY_MS = 24 * 60 * MINUTE_MS;

@@ -5,12 +5,12 @@ import type { AcceptedMessage } from '../../src/services/ports.ts';
 import { TURNS_PER_RUN_MAX } from '../../workflows/protocol.ts';
 import { eventually } from '../support/api-client.ts';
 import { startTestEngine, type TestEngine } from '../support/engine.ts';
+import { isLong } from '../support/long.ts';
 import { isGapFree, replyOf } from '../support/store.ts';
 
-const isLong = process.env.TEST_LONG === '1';
-const MESSAGES = isLong ? 5_000 : 240;
+const MESSAGES = isLong ? 5_000 : 120;
 /** In the long form the product's own bound; in the short form there are seams as well. */
-const TURNS_PER_RUN = isLong ? TURNS_PER_RUN_MAX : 60;
+const TURNS_PER_RUN = isLong ? TURNS_PER_RUN_MAX : 30;
 /** Clients that send at once; each waits for its answer before it sends again. */
 const CLIENTS = 8;
 /** Temporal warns from here on. */

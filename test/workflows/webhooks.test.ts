@@ -1,9 +1,8 @@
 // Webhooks and the session's workflow: a word that is lost, a run that is lost, runs that follow each other, dead receivers.
 import { eventually } from '../support/api-client.ts';
 import { startTestEngine, type TestEngine } from '../support/engine.ts';
+import { isLong } from '../support/long.ts';
 import { type Receiver, startReceiver } from '../support/receiver.ts';
-
-const isLong = process.env.TEST_LONG === '1';
 
 let engine: TestEngine;
 const receivers: Receiver[] = [];

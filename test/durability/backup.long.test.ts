@@ -15,7 +15,7 @@ import { type ModelDouble, startModel } from './support/model.ts';
 import { createRandom, SEED } from './support/random.ts';
 import { readStories } from './support/read-back.ts';
 
-const ROUNDS = process.env.TEST_LONG === '1' ? 10 : 1;
+const ROUNDS = 10;
 const CLIENTS = 6;
 /** So many answers at least before the backup, which comes at a random moment after that. */
 const ACKNOWLEDGED_MIN = 30;

@@ -12,8 +12,7 @@ import { type ModelDouble, startModel } from './support/model.ts';
 import { createRandom, SEED } from './support/random.ts';
 import { readStories } from './support/read-back.ts';
 
-const isLong = process.env.TEST_LONG === '1';
-const ROUNDS = Number(process.env.DURABILITY_ROUNDS || (isLong ? 20 : 1));
+const ROUNDS = Number(process.env.DURABILITY_ROUNDS || 20);
 /** The aim for `dev`; half of the turns must reach it on any machine, and none may wait for one of Temporal's time-outs. */
 const AIM_MS = 1_000;
 const WORST_MS = 7_000;
