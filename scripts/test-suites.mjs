@@ -69,7 +69,14 @@ export const SUITES = [
     budgetMinutes: 1.5,
     longBudgetMinutes: 30,
   },
-  { name: 'start', folders: ['start'], temporal: false, budgetMinutes: 2.5, longBudgetMinutes: 6 },
+  {
+    name: 'start',
+    folders: ['start'],
+    temporal: false,
+    workers: 2,
+    budgetMinutes: 2.5,
+    longBudgetMinutes: 6,
+  },
   {
     name: 'roles',
     folders: ['roles', 'redis'],

@@ -9,6 +9,7 @@ import type {
   ToolResultSignal,
 } from '../../workflows/protocol.ts';
 import { owesDeliveries } from '../stores/delivery-queue.ts';
+import type { Committed } from '../stores/log.ts';
 import type { MessageRow, SessionRow, Tables } from '../stores/schema.ts';
 import { pending } from '../turns/snapshot.ts';
 import type { Engine, EngineSession } from './engine.ts';
@@ -43,6 +44,8 @@ export interface SignalsDeps {
 const MARK_AFTER_MS = 1_000;
 /** Bounds the parameters of one statement. */
 const MARKS_MAX = 500;
+/** What a turn writes comes in three transactions; those of a quick one are told of, and sent, together. */
+const DUE_TOGETHER_MS = 50;
 
 /** Marks messages as told that still wait for their turn a while later, many in one statement. */
 function createMarks({ db, log, now }: Pick<SignalsDeps, 'db' | 'log' | 'now'>) {
@@ -77,12 +80,37 @@ function createMarks({ db, log, now }: Pick<SignalsDeps, 'db' | 'log' | 'now'>) 
   };
 }
 
+/** Tells workflows that webhooks are to be sent: those of some transactions together, and each of them once. */
+function createDue(tell: (session: SessionRow) => void) {
+  const sessions = new Map<string, SessionRow>();
+  let timer: NodeJS.Timeout | undefined;
+
+  function flush(): void {
+    clearTimeout(timer);
+    timer = undefined;
+    const all = [...sessions.values()];
+    sessions.clear();
+    all.forEach(tell);
+  }
+
+  return {
+    add({ session, events }: Pick<Committed, 'session' | 'events'>): void {
+      // What ends a session says itself that its run has still to send: later, that run would be over.
+      if (events.some(({ type }) => type === 'session.ended')) sessions.delete(session.id);
+      else sessions.set(session.id, session);
+      timer ??= setTimeout(flush, DUE_TOGETHER_MS).unref();
+    },
+    flush,
+  };
+}
+
 export function createSignals({ engine, db, log, now }: SignalsDeps) {
   const marks = createMarks({ db, log, now });
-  /** Sessions whose workflow is about to be told that webhooks are to be sent. */
-  const due = new Set<string>();
   const logLost = (sessionId: string, what: string) => (error: unknown) =>
     log.warn({ err: error, sessionId, what }, 'A workflow could not be told');
+  const due = createDue((session) => {
+    engine.deliver(engineSession(session)).catch(logLost(session.id, 'deliver'));
+  });
 
   async function message(session: SessionRow, signal: MessageSignal): Promise<void> {
     await engine.message(engineSession(session), signal);
@@ -104,6 +132,8 @@ export function createSignals({ engine, db, log, now }: SignalsDeps) {
   return {
     message,
     end,
+    /** Tells what is only remembered so far; before the way to Temporal is closed. */
+    flushDue: due.flush,
     /** Writes what is only remembered so far; before the store is closed. */
     flush: () => marks.flush(),
     messageLater: (session: SessionRow, signal: MessageSignal): void => {
@@ -130,15 +160,8 @@ export function createSignals({ engine, db, log, now }: SignalsDeps) {
     configureLater: (session: SessionRow, signal: ConfigureSignal): void => {
       engine.configure(engineSession(session), signal).catch(logLost(session.id, 'configure'));
     },
-    /** Of several transactions that end together their workflow is told once. Lost, the sweep finds what is due. */
-    deliverLater: (session: SessionRow): void => {
-      if (due.has(session.id)) return;
-      due.add(session.id);
-      setImmediate(() => {
-        due.delete(session.id);
-        engine.deliver(engineSession(session)).catch(logLost(session.id, 'deliver'));
-      });
-    },
+    /** Lost, the sweep finds what is due. */
+    deliverLater: due.add,
     /** Something is to be sent to the endpoint, and no session does it. Lost, the sweep finds what is due. */
     endpointLater: (webhookId: string): void => {
       engine

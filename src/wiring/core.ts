@@ -53,7 +53,7 @@ export async function openCore(options: CoreOptions) {
     ...{ store, now },
     committed(change) {
       channel.publish(change);
-      if (change.isDue) signals.deliverLater(change.session);
+      if (change.isDue) signals.deliverLater(change);
     },
   });
   const feed = createEventFeed({ log, channel });
@@ -69,6 +69,7 @@ export async function openCore(options: CoreOptions) {
     ...{ store, db, redis, log, sessions, channel, feed, sessionView, turns, logger, now },
     ...{ temporal, engine, signals, once, catalogue, showPreviews, registry, checker, webhooks },
     async close(): Promise<void> {
+      signals.flushDue();
       await temporal.close().then(signals.flush);
       await registry.close();
       await webhooks.close();

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Answer } from '../support/api-client.ts';
 import { isLong, itLong } from '../support/long.ts';
-import { createDatabase, findPostgres, startPostgres, type TestPostgres } from '../support/postgres.ts';
+import { createDatabase, findPostgres, startPostgres } from '../support/postgres.ts';
 import { cleanUp } from '../support/process.ts';
 import { descendantsOf } from '../support/process-list.ts';
 import { violations } from './support/checks.ts';
@@ -170,20 +170,13 @@ it(
 );
 
 const postgresBin = findPostgres();
-const ifPostgres = postgresBin ? describe : describe.skip;
-ifPostgres(postgresBin ? 'with PostgreSQL' : 'skipped, for PostgreSQL is not installed', () => {
-  let postgres: TestPostgres;
-  let disk: SmallDisk | undefined;
-  afterEach(async () => {
-    await postgres.stop();
-    disk?.unmount();
-    disk = undefined;
-  });
-
-  itLong(
-    `stopped for ${STOPPED_MS / 1_000} s calls are refused in time, and it goes on without a restart`,
-    async () => {
-      postgres = await startPostgres(postgresBin!);
+(postgresBin ? itLong : it.skip)(
+  postgresBin
+    ? `with PostgreSQL stopped for ${STOPPED_MS / 1_000} s calls are refused in time, and it goes on without a restart`
+    : 'skipped, for PostgreSQL is not installed',
+  async () => {
+    const postgres = await startPostgres(postgresBin!);
+    try {
       const scene = await open({ databaseUrl: await createDatabase(postgres.url, 'stopped') });
       const { pid } = scene.dev.server();
       const server = postgres.process.pid ?? 0;
@@ -196,10 +189,12 @@ ifPostgres(postgresBin ? 'with PostgreSQL' : 'skipped, for PostgreSQL is not ins
       expectRefusals(calls.reads);
       tell(`PostgreSQL stopped for ${STOPPED_MS / 1_000} s`, calls, await expectRecovery(scene, pid, from));
       await scene.dev.stop();
-    },
-    TEST_MS_MAX,
-  );
-});
+    } finally {
+      await postgres.stop();
+    }
+  },
+  TEST_MS_MAX,
+);
 
 const obstacle = smallDiskObstacle();
 (obstacle ? describe.skip : describe)(obstacle ? `skipped, for ${obstacle}` : 'on a full disk', () => {

@@ -227,7 +227,7 @@ about(
       AWAY_MS + TEST_MS_MAX,
     );
 
-    it(
+    itLong(
       'they are replaced one after the other, and nobody waits',
       async () => {
         const own = createLedger();

@@ -99,20 +99,28 @@ it('closing waits for what is on its way', async () => {
 it('a disk that fails to sync ends the process: nobody is told that it was kept, or that it was not', () => {
   const script = `
     import fs from 'node:fs';
-    import { openSqlite } from './src/stores/sqlite.ts';
+    import { syncBuiltinESMExports } from 'node:module';
     fs.fdatasync = (descriptor, done) => done(new Error('EIO: i/o error, fdatasync'));
+    syncBuiltinESMExports();
+    const { openSqlite } = await import('./src/stores/sqlite.ts');
     const { db } = openSqlite(${JSON.stringify(join(directory, 'failing.db'))});
     setInterval(() => undefined, 1_000);
-    db.schema.createTable('rows').addColumn('id', 'integer').execute().then(() => console.log('told'));
+    await db.schema.createTable('rows').addColumn('id', 'integer').execute();
+    console.log('told');
   `;
-  const bundling = ['--bundle', '--platform=node', '--external:better-sqlite3'];
+  const bundling = ['--bundle', '--platform=node', '--format=esm', '--external:better-sqlite3'];
   const cwd = PROJECT_DIR;
   const program = execFileSync('node_modules/.bin/esbuild', bundling, {
     input: script,
     cwd,
     maxBuffer: 2 ** 24,
   });
-  const ended = spawnSync(process.execPath, ['-'], { input: program, cwd, encoding: 'utf8' });
+  const ended = spawnSync(process.execPath, ['--input-type=module', '-'], {
+    input: program,
+    cwd,
+    encoding: 'utf8',
+    timeout: 20_000,
+  });
   expect({ code: ended.status, told: ended.stdout }).toEqual({ code: 1, told: '' });
   expect(ended.stderr).toMatch(/failing\.db-wal can't be synced to the disk[\s\S]*EIO/);
 });

@@ -150,7 +150,7 @@ export async function openTestStore(options: TestStoreOptions = {}) {
     ...{ store, now },
     committed(change) {
       channel.publish(change);
-      if (change.isDue) signals.deliverLater(change.session);
+      if (change.isDue) signals.deliverLater(change);
     },
   });
   const feed = createEventFeed({ log, channel });

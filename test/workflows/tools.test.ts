@@ -3,6 +3,7 @@
 import type { AcceptedMessage } from '../../src/services/ports.ts';
 import type { BuiltInTool } from '../../src/tools/built-in.ts';
 import { createToolRegistry } from '../../src/tools/registry.ts';
+import { EVENTS_PER_RUN_MAX } from '../../workflows/protocol.ts';
 import { eventually } from '../support/api-client.ts';
 import { startTestEngine, type TestEngine } from '../support/engine.ts';
 import { isGapFree } from '../support/store.ts';
@@ -86,5 +87,22 @@ test('a tool that fails at every try is told to the model as one that could not 
   expect(call).toMatchObject({ name: 'calculator', status: 'failed', is_error: 1 });
   expect(JSON.parse(call?.result ?? '')).toBe('The tool could not be run: no process can be started');
   expect(await engine.settled(await engine.send(session, 'Go on'))).toMatchObject({ status: 'completed' });
+  expect(isGapFree(await engine.events(session))).toBe(true);
+}, 60_000);
+
+test('a run that grows too long while its turn waits for a result gives the wait to the next run', async () => {
+  engine = await startTestEngine();
+  const session = await engine.createSession({ tools: [toolOf('slow')] });
+  const message = await engine.send(session, 'use tool slow {}');
+  const { slow } = await called(message, 1);
+  const run = async () => (await engine.handle(session).describe()).runId;
+  const first = await run();
+  for (let n = 0; n < EVENTS_PER_RUN_MAX && (await run()) === first; n += 1)
+    await engine.sessions.update(engine.caller, session, { metadata: { n: `${n}` } });
+  const ended = await engine.client.workflow.getHandle(session, first).describe();
+  expect(ended.status.name).toBe('CONTINUED_AS_NEW');
+  expect(await waitingFor(session)).toEqual(['slow']);
+  await submit(session, slow, 'found');
+  expect(await engine.settled(message)).toMatchObject({ status: 'completed' });
   expect(isGapFree(await engine.events(session))).toBe(true);
 }, 60_000);

@@ -1,23 +1,21 @@
-// A tool that answers after three minutes, behind an nginx with its defaults, which cuts what is silent for one. The short run is of
-// the same calls straight to the server, and waits for nothing.
+// A tool that answers after three minutes, behind an nginx with its defaults, which cuts what is silent for one.
 import { createApiClient } from '../support/api-client.ts';
-import { isLong } from '../support/long.ts';
 import { type Nginx, startNginx } from '../support/nginx.ts';
 import { cleanUp, type ServerProcess, startServer } from '../support/process.ts';
 import { openSocket } from '../support/socket-client.ts';
 
 /** One each fifteen seconds: three minutes of silence. */
-const COMMENTS = isLong ? 12 : 0;
+const COMMENTS = 12;
 const TOOL = { name: 'look_up', description: 'Looks something up', timeout_seconds: 600 };
 
 let server: ServerProcess;
-let nginx: Nginx | undefined;
+let nginx: Nginx;
 /** Where the clients go. */
 let url: string;
 beforeAll(async () => {
   server = await startServer();
-  nginx = isLong ? await startNginx(server.url) : undefined;
-  url = nginx?.url ?? server.url;
+  nginx = await startNginx(server.url);
+  url = nginx.url;
 });
 afterAll(async () => {
   await nginx?.stop();
