@@ -42,7 +42,13 @@ export async function removeContents(
 }
 
 export function createSessionsStore(db: Kysely<Tables>) {
-  const visible = () => db.selectFrom('sessions').selectAll().where('deleted_at', 'is', null);
+  /** Not what was deleted, nor what is about to be: its deletion may have been cut short between its two transactions. */
+  const visible = () =>
+    db
+      .selectFrom('sessions')
+      .selectAll()
+      .where('deleted_at', 'is', null)
+      .where((eb) => eb.or([eb('ended_reason', 'is', null), eb('ended_reason', '!=', 'deleted')]));
 
   /** @returns undefined for another account's session too, so that nobody learns that it exists. */
   const get = (accountId: string, id: string): Promise<SessionRow | undefined> =>

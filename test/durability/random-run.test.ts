@@ -10,8 +10,8 @@ import { type Model, type ModelSession, newSession, type Turn } from './referenc
 import { RECOVERY_MS_MAX, start } from './support/dev-installation.ts';
 import { TOOLS } from './support/tool.ts';
 
-const RUNS = isLong ? 500 : 4;
-/** The short form always does the same: four runs of chance may be without any kill. */
+const RUNS = isLong ? 500 : 6;
+/** The short form always does the same: six runs of chance may be without any kill. */
 const SEED = isLong ? {} : { seed: 1 };
 const STEPS_MAX = 40;
 const TEST_MS_MAX = isLong ? 45 * 60_000 : 3 * 60_000;

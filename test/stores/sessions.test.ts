@@ -138,3 +138,14 @@ describe('a list by status and model', () => {
     expect(await ids({ filter: { model: 'claude-opus-4' } })).toEqual([]);
   });
 });
+
+test('a session whose deletion was cut short between its two transactions is gone for its caller', async () => {
+  const [kept, session] = [await store.createSession(), await store.createSession()];
+  await store.log.write(session, (tx) => store.turns.endSession(tx, { reason: 'deleted' }));
+  await expect(store.sessions.get(store.caller, session, { includeState: false })).rejects.toMatchObject({
+    code: 'not_found',
+  });
+  const found = await ids();
+  expect(found).toContain(kept);
+  expect(found).not.toContain(session);
+});
