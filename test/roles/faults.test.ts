@@ -181,7 +181,7 @@ it(
   TEST_MS_MAX,
 );
 
-it(
+itLong(
   'Temporal is killed and comes back: no process ends, nothing is lost',
   async () => {
     const before = pidsOf([...deployment.apis(), ...deployment.workers()]);
@@ -272,7 +272,7 @@ itLong(
   2 * TEST_MS_MAX,
 );
 
-it(
+itLong(
   'with no worker left messages are still accepted, and the next worker answers them',
   async () => {
     for (const part of deployment.workers()) await part.process().stop('SIGTERM');

@@ -5,12 +5,9 @@ import type { AcceptedMessage } from '../../src/services/ports.ts';
 import { TURNS_PER_RUN_MAX } from '../../workflows/protocol.ts';
 import { eventually } from '../support/api-client.ts';
 import { startTestEngine, type TestEngine } from '../support/engine.ts';
-import { isLong } from '../support/long.ts';
 import { isGapFree, replyOf } from '../support/store.ts';
 
-const MESSAGES = isLong ? 5_000 : 120;
-/** In the long form the product's own bound; in the short form there are seams as well. */
-const TURNS_PER_RUN = isLong ? TURNS_PER_RUN_MAX : 30;
+const MESSAGES = 5_000;
 /** Clients that send at once; each waits for its answer before it sends again. */
 const CLIENTS = 8;
 /** Temporal warns from here on. */
@@ -31,7 +28,7 @@ const model: Model = {
 
 let engine: TestEngine;
 beforeAll(async () => {
-  engine = await startTestEngine({ model, turnsPerRunMax: TURNS_PER_RUN });
+  engine = await startTestEngine({ model, turnsPerRunMax: TURNS_PER_RUN_MAX });
 });
 afterAll(() => engine.stop());
 
@@ -77,32 +74,28 @@ async function expectWholeConversation(session: string): Promise<void> {
   expect(isGapFree(await engine.events(session))).toBe(true);
 }
 
-test(
-  `${MESSAGES} messages of ${CLIENTS} clients: none lost, none doubled, in runs that stay short`,
-  async () => {
-    const session = await engine.createSession();
-    const sent: AcceptedMessage[] = [];
-    let count = 0;
-    const next = () => {
-      if (count === MESSAGES) return undefined;
-      count += 1;
-      return count;
-    };
-    await Promise.all(Array.from({ length: CLIENTS }, () => converse(session, next, sent)));
-    const state = await engine.rebuiltState(session, ({ running, queue }) => !running && queue.length === 0);
-    expect([state.turns, calls]).toEqual([MESSAGES, MESSAGES]);
-    await expectWholeConversation(session);
+test(`${MESSAGES} messages of ${CLIENTS} clients: none lost, none doubled, in runs that stay short`, async () => {
+  const session = await engine.createSession();
+  const sent: AcceptedMessage[] = [];
+  let count = 0;
+  const next = () => {
+    if (count === MESSAGES) return undefined;
+    count += 1;
+    return count;
+  };
+  await Promise.all(Array.from({ length: CLIENTS }, () => converse(session, next, sent)));
+  const state = await engine.rebuiltState(session, ({ running, queue }) => !running && queue.length === 0);
+  expect([state.turns, calls]).toEqual([MESSAGES, MESSAGES]);
+  await expectWholeConversation(session);
 
-    const runs = await eventually(
-      () => runsOf(session),
-      (found) => found.length > MESSAGES / TURNS_PER_RUN,
-    );
-    for (const { raw, historyLength } of runs) {
-      expect(historyLength).toBeLessThan(EVENTS_MAX);
-      expect(Number(raw.workflowExecutionInfo?.historySizeBytes)).toBeLessThan(BYTES_MAX);
-    }
-    const events = runs.reduce((sum, { historyLength }) => sum + historyLength, 0);
-    expect(events / MESSAGES).toBeLessThan(EVENTS_PER_TURN_MAX);
-  },
-  isLong ? 900_000 : 60_000,
-);
+  const runs = await eventually(
+    () => runsOf(session),
+    (found) => found.length > MESSAGES / TURNS_PER_RUN_MAX,
+  );
+  for (const { raw, historyLength } of runs) {
+    expect(historyLength).toBeLessThan(EVENTS_MAX);
+    expect(Number(raw.workflowExecutionInfo?.historySizeBytes)).toBeLessThan(BYTES_MAX);
+  }
+  const events = runs.reduce((sum, { historyLength }) => sum + historyLength, 0);
+  expect(events / MESSAGES).toBeLessThan(EVENTS_PER_TURN_MAX);
+}, 900_000);

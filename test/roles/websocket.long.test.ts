@@ -1,7 +1,6 @@
 // WebSockets over several `api` processes: what one began the other goes on with, also behind a `kill -9`.
 
 import { type Deployment, startDeployment } from '../support/deployment.ts';
-import { itLong } from '../support/long.ts';
 import { cleanUp } from '../support/process.ts';
 import { openSocket, type TestSocket } from '../support/socket-client.ts';
 
@@ -71,18 +70,15 @@ it('an api that is killed mid-sentence loses nobody a word: readers go on in the
   expect(again.events()).toEqual(rest.events());
 });
 
-itLong(
-  'an api that is told to stop says so to its readers, and waits for none that does not listen',
-  async () => {
-    const { id } = await apis()[1]!.client.session();
-    const [listening, deaf] = [await connect(1, id, 0), await connect(1, id, 0)];
-    deaf.socket.pause();
-    const server = apis()[1]!.process();
-    const stoppedAt = Date.now();
-    server.kill('SIGTERM');
-    expect((await listening.closed).code).toBe(1001);
-    await server.exit;
-    expect(Date.now() - stoppedAt).toBeLessThan(STOPPED_WITHIN_MS);
-    await apis()[1]!.revive();
-  },
-);
+it('an api that is told to stop says so to its readers, and waits for none that does not listen', async () => {
+  const { id } = await apis()[1]!.client.session();
+  const [listening, deaf] = [await connect(1, id, 0), await connect(1, id, 0)];
+  deaf.socket.pause();
+  const server = apis()[1]!.process();
+  const stoppedAt = Date.now();
+  server.kill('SIGTERM');
+  expect((await listening.closed).code).toBe(1001);
+  await server.exit;
+  expect(Date.now() - stoppedAt).toBeLessThan(STOPPED_WITHIN_MS);
+  await apis()[1]!.revive();
+});
