@@ -1,5 +1,5 @@
 // Makes of the sources what runs: a file for the server, one for the workflows, one for the calculator's process. So a start is
-// neither a compilation nor a walk through 2,500 modules, which would be half of its time.
+// neither a compilation nor a walk through 2,500 modules, which would be a third of its time.
 import { copyFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { bundleWorkflowCode } from '@temporalio/worker';

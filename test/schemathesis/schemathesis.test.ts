@@ -6,7 +6,7 @@ import { isLong } from '../support/long.ts';
 import { cleanUp, newDirectory, openclaw, run, type ServerProcess, startServer } from '../support/process.ts';
 import { pythonTool } from './python-tools.ts';
 
-/** Of each operation and phase. 12 are about 2,000 cases. */
+/** Of each operation and phase. 12 are more than CASES_MIN. */
 const EXAMPLES_MAX = isLong ? 1_000 : 12;
 const CASES_MIN = isLong ? 5_000 : 1_000;
 const TIMEOUT_MS = isLong ? 25 * 60_000 : 150_000;

@@ -6,10 +6,10 @@ import { CACHE_BYTES_MAX, CACHE_ENTRIES_MAX } from '../../src/tools/json-schema/
 type Json = Record<string, unknown>;
 
 /**
- * The work is bounded by steps, so a slow machine takes longer without doing more. Unbounded, each of these would take from many
+ * The work is bounded by steps, so a slow machine takes longer without doing more. Unbounded, each of these would take
  * seconds to for ever. Of this process's own time: others share the cores.
  */
-const HOSTILE_CPU_MS_MAX = 3_000;
+const HOSTILE_CPU_MS_MAX = 1_000;
 
 const properties = (fields: Json, more: Json = {}): Json => ({ type: 'object', properties: fields, ...more });
 const TOO_COMPLEX = /too complex/;
