@@ -21,14 +21,14 @@ export const PREPARATIONS = {
   build: { name: 'build', script: 'build', budgetMinutes: 0.5 },
   temporal: { name: 'temporal', script: 'fetch-temporal', budgetMinutes: 1 },
   schemathesis: { name: 'python tools', script: 'fetch-schemathesis', budgetMinutes: 0.5 },
-  toxiproxy: { name: 'toxiproxy', script: 'fetch-toxiproxy', budgetMinutes: 2 },
+  goTools: { name: 'go tools', script: 'fetch-go-tools', budgetMinutes: 2 },
 };
 
 /**
  * `temporal: false`: the suite needs no Temporal server of the run, so that none is started for it.
  * `workers`: its files run in so many processes at once; 1 where the suite has both cores at work with its own processes, or
  * measures what others do to a call.
- * `schemathesis: true`, `toxiproxy: true`: the suite runs it.
+ * `schemathesis: true`, `goTools: true`: the suite runs it.
  * `redis: true`: the suite starts one of its own.
  * `sameAs`: the files of another suite, once more on another `database`.
  */
@@ -66,6 +66,7 @@ export const SUITES = [
     folders: ['schemathesis'],
     temporal: false,
     schemathesis: true,
+    goTools: true,
     budgetMinutes: 2.5,
     longBudgetMinutes: 30,
   },
@@ -90,7 +91,7 @@ export const SUITES = [
     folders: ['links'],
     temporal: false,
     redis: true,
-    toxiproxy: true,
+    goTools: true,
     budgetMinutes: 1.5,
     longBudgetMinutes: 20,
   },

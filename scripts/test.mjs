@@ -109,7 +109,7 @@ async function runAll() {
     build: await runStep(PREPARATIONS.build),
     temporal: await runStep(PREPARATIONS.temporal),
   };
-  for (const tool of ['schemathesis', 'toxiproxy'])
+  for (const tool of ['schemathesis', 'goTools'])
     if (suites.some((suite) => suite[tool])) prepared[tool] = await runStep(PREPARATIONS[tool]);
   const { build, ...others } = prepared;
   results.push(build, ...Object.values(others).filter(({ failed }) => isCi || failed === 0));
@@ -129,8 +129,8 @@ function obstacleOf({ temporal: needsTemporal, database, ...needs }, { build, te
     return 'schemathesis could not be installed (it needs Python 3.10 or newer: apt-get install python3-venv)';
   if (database === 'postgres' && !existsSync(POSTGRES_DIR))
     return 'PostgreSQL is not installed (apt-get install postgresql)';
-  if (needs.toxiproxy && tools.toxiproxy.failed > 0)
-    return 'toxiproxy could not be built (it needs Go: apt-get install golang-go)';
+  if (needs.goTools && tools.goTools.failed > 0)
+    return 'the tools in Go could not be built (they need Go 1.21 or newer: apt-get install golang-go)';
   if (needs.redis && !existsSync(REDIS_SERVER))
     return 'Redis is not installed (apt-get install redis-server)';
 }

@@ -25,7 +25,10 @@ import { readyText } from './ready-text.ts';
 const SECRET_LENGTH = 48;
 
 async function startTemporal({ config, log, cleanup, signal }: Start) {
-  if (config.externalTemporal) return { ...config.externalTemporal, uiUrl: null };
+  if (config.externalTemporal) {
+    const [port] = /\d+$/.exec(config.externalTemporal.connection.address ?? '') ?? [];
+    return { ...config.externalTemporal, uiUrl: null, ports: port === undefined ? [] : [Number(port)] };
+  }
   const onProgress = (line: string) => process.stderr.write(`${line}\n`);
   const { path } = await locateBinary(TEMPORAL_CLI, {
     cacheDir: config.cacheDir,
@@ -42,7 +45,12 @@ async function startTemporal({ config, log, cleanup, signal }: Start) {
     log,
   });
   cleanup.add('the Temporal server', server.stop);
-  return { connection: { address: server.address }, namespace: 'default', uiUrl: server.uiUrl };
+  return {
+    connection: { address: server.address },
+    namespace: 'default',
+    uiUrl: server.uiUrl,
+    ports: Object.values(server.ports),
+  };
 }
 
 function secretKey(config: Config, directory: DataDirectory): string {
@@ -58,7 +66,7 @@ async function start(parts: Start): Promise<string> {
   // Before the slow parts, so that a taken port and a database that is not there are told at once.
   await assertPortFree(config);
   await assertReachable(databaseOf(config));
-  const temporal = await startTemporal(parts);
+  const { ports, ...temporal } = await startTemporal(parts);
   const { model, name: modelName } = await startModel(config, cleanup);
   const system = await createSystem({
     database: databaseOf(config),
@@ -68,6 +76,8 @@ async function start(parts: Start): Promise<string> {
     catalogue,
     secretKey: secretKey(config, directory),
     webhookTargets: [...config.egressAllow, ...LOOPBACK],
+    // Temporal does what anybody asks: a session of another account could be ended with a webhook's address.
+    webhookPortsDenied: ports,
     version: packageVersion(),
     // The data directory's lock keeps other processes from SQLite; PostgreSQL may be shared.
     isOnlyWorker: config.databaseUrl === null,

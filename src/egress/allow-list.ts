@@ -1,9 +1,12 @@
 // What the operator lets out although it is private: `OPENCLAW_EGRESS_ALLOW`, a list of hosts and subnets.
 import { BlockList, isIP } from 'node:net';
-import { type Address, addSubnet, isIn, unwrapped } from './addresses.ts';
+import { type Address, addSubnet, isIn, subnets, unwrapped } from './addresses.ts';
 
 /** This machine, for an installation whose receivers run beside it. */
 export const LOOPBACK = ['127.0.0.0/8', '[::1]'];
+
+/** Every address that leads to this machine itself; the unspecified ones do as well. */
+const loopback = subnets(['127.0.0.0/8', '::1', '0.0.0.0', '::']);
 
 interface Entry {
   /** A name, when one is meant; whatever it resolves to is allowed. */
@@ -53,13 +56,17 @@ export const mistakesIn = (entries: readonly string[]): string[] =>
 const isMeant = (entry: Entry, hostname: string, address: Address | undefined): boolean =>
   entry.host === null ? address !== undefined && isIn(entry.addresses, address) : entry.host === hostname;
 
-/** @param entries As `mistakesIn` finds no fault with. */
-export function createAllowList(entries: readonly string[]): AllowList {
+/**
+ * @param entries As `mistakesIn` finds no fault with.
+ * @param never Ports of this machine that are not on the list, whatever the entries say: what stands there trusts all who ask.
+ */
+export function createAllowList(entries: readonly string[], never: readonly number[] = []): AllowList {
   const parsed = entries.flatMap((entry) => parse(entry) ?? []);
   return {
     includes({ hostname, port, address }) {
       const name = hostname.toLowerCase().replace(/\.$/, '');
       const known = address ?? unwrapped(name.replace(/^\[(.*)\]$/, '$1'));
+      if (never.includes(port) && (known === undefined || isIn(loopback, known))) return false;
       return parsed.some(
         (entry) => (entry.port === null || entry.port === port) && isMeant(entry, name, known),
       );

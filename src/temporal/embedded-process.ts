@@ -69,10 +69,16 @@ function serverArguments(plan: ServerPlan): string[] {
   ];
 }
 
+const portArguments = ({ grpc, ui, http, metrics }: ServerPorts): string[] =>
+  Object.entries({ '--port': grpc, '--ui-port': ui, '--http-port': http, '--metrics-port': metrics }).flatMap(
+    ([flag, port]) => [flag, String(port)],
+  );
+
 /** Equal for two servers that differ in nothing but their ports. */
 export function fingerprint(plan: ServerPlan): string {
+  const anyPorts = portArguments({ grpc: 0, ui: 0, http: 0, metrics: 0 });
   return createHash('sha256')
-    .update(JSON.stringify([plan.version, serverArguments(plan)]))
+    .update(JSON.stringify([plan.version, serverArguments(plan), anyPorts]))
     .digest('hex');
 }
 
@@ -102,7 +108,7 @@ function spawnServer(plan: ServerPlan, ports: ServerPorts) {
   const { directory, databaseFile, logFile } = plan.files;
   const log = openLog(logFile);
   const logStart = fstatSync(log).size;
-  const args = [...serverArguments(plan), '--port', String(ports.grpc), '--ui-port', String(ports.ui)];
+  const args = [...serverArguments(plan), ...portArguments(ports)];
   // It outlives us when we are killed, so it gets none of our environment and with it none of our secrets.
   const options = {
     cwd: directory,

@@ -18,7 +18,7 @@ import { choosePorts, type ServerPorts } from './free-ports.ts';
 import { endProcess, isRunning, type ProcessIdentity } from './process-identity.ts';
 
 // What `temporal` commands and people's bookmarks expect.
-const PREFERRED_PORTS: ServerPorts = { grpc: 7233, ui: 8233 };
+const PREFERRED_PORTS = { grpc: 7233, ui: 8233 };
 
 // Ports are lost only to somebody who takes them in the half second between our look and the server's own.
 const PORT_ATTEMPTS_MAX = 5;
@@ -50,6 +50,8 @@ export interface EmbeddedTemporalOptions {
 export interface EmbeddedTemporal {
   address: string;
   uiUrl: string;
+  /** All on loopback. They stay the same over restarts. */
+  ports: ServerPorts;
   /** Of the current process; another one after a restart. */
   pid(): number;
   /** Whether this start took over the server of a killed run. */
@@ -155,7 +157,7 @@ async function startOnFreePorts(
         { ports },
         'a port of the embedded Temporal server was taken meanwhile, trying others',
       );
-      lost.add(ports.grpc).add(ports.ui);
+      for (const port of Object.values(ports)) lost.add(port);
     }
   }
 }
@@ -203,6 +205,7 @@ function supervise(
   return {
     address: addressOf(first.ports),
     uiUrl: `http://127.0.0.1:${first.ports.ui}`,
+    ports: first.ports,
     pid: () => current.identity.pid,
     adopted,
     stop: () => {

@@ -1,4 +1,5 @@
 // Chooses the ports of the embedded server: those it had, else the ones Temporal users expect, else the next free ones.
+// All of them, also those that we don't use: a webhook must not reach them, so they must be known.
 
 import { createServer } from 'node:net';
 
@@ -8,21 +9,35 @@ const NEIGHBOURS_MAX = 200;
 export interface ServerPorts {
   grpc: number;
   ui: number;
+  /** Of its HTTP API, which can do all that gRPC can. */
+  http: number;
+  metrics: number;
 }
+
+/** What Temporal itself suggests: 7233 and 7243. */
+const HTTP_AFTER_GRPC = 10;
+const METRICS_AFTER_GRPC = 20;
 
 export interface PortChoice {
   remembered: ServerPorts | null;
-  preferred: ServerPorts;
+  preferred: Pick<ServerPorts, 'grpc' | 'ui'>;
   /** Ports that were free when asked and taken when used. */
   lost: ReadonlySet<number>;
 }
 
 export async function choosePorts({ remembered, preferred, lost }: PortChoice): Promise<ServerPorts> {
   const taken = new Set(lost);
-  const grpc = await firstFree([remembered?.grpc, ...neighbours(preferred.grpc)], taken);
-  taken.add(grpc);
-  const ui = await firstFree([remembered?.ui, ...neighbours(preferred.ui)], taken);
-  return { grpc, ui };
+  async function choose(name: keyof ServerPorts, first: number): Promise<number> {
+    const port = await firstFree([remembered?.[name], ...neighbours(first)], taken);
+    taken.add(port);
+    return port;
+  }
+  return {
+    grpc: await choose('grpc', preferred.grpc),
+    ui: await choose('ui', preferred.ui),
+    http: await choose('http', preferred.grpc + HTTP_AFTER_GRPC),
+    metrics: await choose('metrics', preferred.grpc + METRICS_AFTER_GRPC),
+  };
 }
 
 /**

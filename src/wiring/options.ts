@@ -24,6 +24,8 @@ export interface CoreOptions {
   secretKey: string;
   /** Hosts and subnets that webhooks may reach although they are private. */
   webhookTargets: readonly string[];
+  /** Ports of this machine that they may not reach, whatever `webhookTargets` says. */
+  webhookPortsDenied?: readonly number[];
   /** Instead of this machine's name server. */
   resolveName?: Resolve;
   settings: { showPreviews: boolean };

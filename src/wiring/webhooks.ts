@@ -12,7 +12,7 @@ import { createSessionDeliveries } from '../webhooks/session-deliveries.ts';
 import type { CoreOptions } from './options.ts';
 
 export interface WebhookSendingDeps
-  extends Pick<CoreOptions, 'secretKey' | 'webhookTargets' | 'resolveName'> {
+  extends Pick<CoreOptions, 'secretKey' | 'webhookTargets' | 'webhookPortsDenied' | 'resolveName'> {
   store: Store;
   logger: Logger;
   endpointDue: (webhookId: string) => Promise<void>;
@@ -20,8 +20,9 @@ export interface WebhookSendingDeps
 }
 
 export function createWebhookSending(deps: WebhookSendingDeps) {
-  const { store, logger, secretKey, webhookTargets, endpointDue, now } = deps;
-  const poster = createPoster({ allowed: createAllowList(webhookTargets), resolve: deps.resolveName });
+  const { store, logger, secretKey, endpointDue, now } = deps;
+  const allowed = createAllowList(deps.webhookTargets, deps.webhookPortsDenied);
+  const poster = createPoster({ allowed, resolve: deps.resolveName });
   const queue = createDeliveryQueue({ store, now });
   const secrets = createSecretBox(secretKey);
   // Names this process in the leases of what it sends; a restarted one is another.

@@ -127,6 +127,26 @@ describe('with an allow list', () => {
     await expect(ask(url, entries)).rejects.toThrow();
   });
 
+  test.each([
+    'http://127.0.0.1:7243/',
+    'http://127.9.9.9:7243/',
+    'http://localhost:7243/',
+    'http://[::1]:7243/',
+    'http://[::ffff:7f00:1]:7243/',
+    'http://0.0.0.0:7243/',
+  ])('%s leads to a port that is denied, whatever is allowed', async (url) => {
+    const everything = [...LOOPBACK, '0.0.0.0/0', '::/0', 'localhost', '127.0.0.1:7243'];
+    await expect(ask(url, everything)).resolves.not.toHaveLength(0);
+    const allowed = createAllowList(everything, [7243]);
+    await expect(allowedAddresses(new URL(url), allowed, resolve)).rejects.toThrow();
+  });
+
+  it('a port that is denied is denied on this machine only', async () => {
+    const allowed = createAllowList(['10.0.0.0/8'], [7243]);
+    const found = await allowedAddresses(new URL('http://private.example:7243/'), allowed, resolve);
+    expect(found).toHaveLength(1);
+  });
+
   it('what is no host and no subnet is named', () => {
     const good = [
       'a',

@@ -27,10 +27,10 @@ beforeAll(async () => {
 afterAll(cleanUp);
 
 /** The snippet in the program that its reader has around it. */
-const program = (port: number, secret: string) => `
+const program = (express: string, port: number, secret: string) => `
 import { createRequire } from 'node:module';
 const require = createRequire(${JSON.stringify(join(PROJECT_DIR, 'package.json'))});
-const express = require('express');
+const express = require('${express}');
 const app = express();
 app.use(express.json());
 app.listen(${port}, '127.0.0.1', () => console.log('listening'));
@@ -38,10 +38,10 @@ const webhookSecret = ${JSON.stringify(secret)};
 ${snippet('verifyWebhook')}
 `;
 
-async function startConsumer(secret = SECRET) {
+async function startConsumer({ secret = SECRET, express = 'express' } = {}) {
   const port = await freePort();
   const directory = mkdtempSync(join(tmpdir(), 'openclaw-guide-'));
-  writeFileSync(join(directory, 'consumer.mjs'), program(port, secret));
+  writeFileSync(join(directory, 'consumer.mjs'), program(express, port, secret));
   const child: ChildProcess = spawn(process.execPath, [join(directory, 'consumer.mjs')], {
     env: environment({}),
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -85,28 +85,32 @@ const suite = guideIsHere ? describe : describe.skip;
 suite(
   guideIsHere ? "the guide's receiver" : "the guide's receiver DID NOT RUN: ../shared/seed is not here",
   () => {
-    it('takes every type of event that the guide names', async () => {
-      const consumer = await startConsumer();
-      const body = { url: consumer.url, events: TYPES, secret: SECRET };
-      const { id } = (await server.api.post('/v1/webhooks', body)).body;
-      await eventfulSession(server.api);
-      await eventually(
-        async () => new Set(consumer.heard()),
-        (heard) => TYPES.every((type) => heard.has(type)),
-      );
-      const all = await eventually(
-        () => deliveries(id),
-        (each) => each.every(({ status }) => status !== 'pending'),
-      );
-      expect(all.flatMap(({ attempts }) => attempts).map(({ status_code }) => status_code)).toEqual(
-        all.map(() => 200),
-      );
-      await server.api.delete(`/v1/webhooks/${id}`);
-      await consumer.stop();
-    });
+    // What its readers have: the present express, and the one before.
+    it.each(['express', 'express4'])(
+      'on %s takes every type of event that the guide names',
+      async (express) => {
+        const consumer = await startConsumer({ express });
+        const body = { url: consumer.url, events: TYPES, secret: SECRET };
+        const { id } = (await server.api.post('/v1/webhooks', body)).body;
+        await eventfulSession(server.api);
+        await eventually(
+          async () => new Set(consumer.heard()),
+          (heard) => TYPES.every((type) => heard.has(type)),
+        );
+        const all = await eventually(
+          () => deliveries(id),
+          (each) => each.every(({ status }) => status !== 'pending'),
+        );
+        expect(all.flatMap(({ attempts }) => attempts).map(({ status_code }) => status_code)).toEqual(
+          all.map(() => 200),
+        );
+        await server.api.delete(`/v1/webhooks/${id}`);
+        await consumer.stop();
+      },
+    );
 
     it('refuses what is signed with another secret', async () => {
-      const consumer = await startConsumer('another secret of the same kind');
+      const consumer = await startConsumer({ secret: 'another secret of the same kind' });
       const body = { url: consumer.url, events: ['session.created'], secret: SECRET };
       const { id } = (await server.api.post('/v1/webhooks', body)).body;
       await server.api.session();

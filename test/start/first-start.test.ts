@@ -2,6 +2,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { createApiClient } from '../support/api-client.ts';
+import { listeningPorts } from '../support/ports.ts';
 import { cleanUp, newDirectory, openclaw, run, type ServerProcess, startServer } from '../support/process.ts';
 
 afterAll(cleanUp);
@@ -10,6 +11,14 @@ const KEY = /oclaw_live_[A-Za-z0-9]+/g;
 const keysIn = (text: string): string[] => text.match(KEY) ?? [];
 const linesOf = (text: string, start: string): string[] =>
   text.split('\n').filter((line) => line.startsWith(start));
+
+/** Whether a plain HTTP request gets a plain HTTP answer there. */
+const answersHttp = (port: number): Promise<boolean> =>
+  fetch(`http://127.0.0.1:${port}/`, { signal: AbortSignal.timeout(2_000) }).then(
+    () => true,
+    () => false,
+  );
+
 const keyFileOf = (server: ServerProcess): string => join(server.dataDir, 'admin.key');
 
 describe('the first start', () => {
@@ -68,6 +77,19 @@ describe('the first start', () => {
       type: 'message',
       message: { status: 'completed', role: 'assistant' },
     });
+  });
+
+  it('lets no webhook reach its Temporal server, which does what anybody asks', async () => {
+    const ports = listeningPorts(server.temporal()?.pid ?? 0);
+    const speakHttp = await Promise.all(ports.map(answersHttp));
+    const dangerous = ports.filter((_, index) => speakHttp[index]);
+    // gRPC, the UI, the HTTP API and the metrics; what Temporal opens for its own parts speaks gRPC alone.
+    expect(dangerous.length).toBeGreaterThanOrEqual(3);
+    for (const port of dangerous)
+      for (const host of ['127.0.0.1', 'localhost', '0.0.0.0']) {
+        const hook = { url: `http://${host}:${port}/api/v1/namespaces`, events: ['*'] };
+        expect(await server.api.post('/v1/webhooks', hook)).toMatchObject({ status: 400 });
+      }
   });
 
   it('is ready for calls when it says so', async () => {

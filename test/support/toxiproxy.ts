@@ -24,12 +24,12 @@ export interface Toxiproxy {
   stop(): Promise<void>;
 }
 
-/** What `npm run fetch-toxiproxy` has built. */
+/** What `npm run fetch-go-tools` has built. */
 export function findToxiproxy(): string {
   const cacheDir = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'openclaw');
   const names = existsSync(cacheDir) ? readdirSync(cacheDir) : [];
   const name = names.find((each) => /^toxiproxy-\d[\d.]*$/.test(each));
-  if (!name) throw new Error('toxiproxy is not there: npm run fetch-toxiproxy (it needs Go)');
+  if (!name) throw new Error('toxiproxy is not there: npm run fetch-go-tools (it needs Go)');
   return join(cacheDir, name);
 }
 

@@ -246,10 +246,10 @@ describe('supervision', () => {
 function writeStaleRecord(dir: string, process: ProcessIdentity | null, databaseFile?: string): void {
   const files = serverFiles(dir, VERSION);
   mkdirSync(files.directory, { recursive: true });
-  const grpcAndUi = { grpc: ports.preferredPort, ui: ports.preferredUiPort };
+  const { preferredPort: grpc, preferredUiPort: ui } = ports;
   const stale = {
     process,
-    ports: grpcAndUi,
+    ports: { grpc, ui, http: grpc + 10, metrics: grpc + 20 },
     fingerprint: 'any',
     databaseFile: databaseFile ?? files.databaseFile,
   };

@@ -1,5 +1,6 @@
 // What is sent when, by whom, and what becomes of it: the real store, a clock in the test's hands, and receivers of its own.
 import { pino } from 'pino';
+import { testDelivery } from '../../src/services/webhooks/test-event.ts';
 import type { DeliveryQueue } from '../../src/stores/delivery-queue.ts';
 import { isLong } from '../support/long.ts';
 import { startReceiver } from '../support/receiver.ts';
@@ -55,6 +56,22 @@ test('three failures and then a success are four tries of one id and equal bytes
   expect(new Set(requests.map(({ body }) => body)).size).toBe(1);
   expect(await status(webhook)).toEqual(['delivered']);
   expect(await row(webhook)).toMatchObject({ failures_in_row: 0, failing_since: null, open_until: null });
+});
+
+test('a test delivery whose process died before it was sent is left to the endpoint', async () => {
+  const { id } = await store.createWebhook({ url: 'https://example.com/hook', events: ['session.ended'] });
+  const webhook = await row(id);
+  if (!webhook) throw new Error('The webhook is gone');
+  const trial = testDelivery(webhook, 'session.ended', nowMs);
+  await store.db.insertInto('deliveries').values(trial).execute();
+  const { endpoint, requests } = processOf(async () => answer(200));
+  const dueAt = await endpoint(id);
+  expect(requests).toEqual([]);
+  expect(dueAt).toBe(nowMs + 30 * SECOND_MS);
+  nowMs = dueAt ?? nowMs;
+  expect(await endpoint(id)).toBeNull();
+  expect(ids(requests)).toEqual([trial.event_id]);
+  expect(await status(id)).toEqual(['delivered']);
 });
 
 test('after ten tries a delivery has failed', async () => {

@@ -117,7 +117,10 @@ function bodyOf(type: WebhookEventType, eventId: string, now: number): string {
   return JSON.stringify({ ...body, test: true });
 }
 
-/** A delivery that nobody sends by itself. */
+/** Its sender waits for the answer for half of this; whoever has not recorded one by then is dead. */
+const LEFT_TO_ENDPOINT_AFTER_MS = 30_000;
+
+/** A delivery that its maker sends at once; should he die meanwhile, its endpoint's own sender does. */
 export function testDelivery(webhook: WebhookRow, type: WebhookEventType, now: number): DeliveryRow {
   const eventId = newId('evt');
   return {
@@ -132,7 +135,7 @@ export function testDelivery(webhook: WebhookRow, type: WebhookEventType, now: n
     status: 'pending',
     attempts: '[]',
     attempt_count: 0,
-    next_attempt_at: null,
+    next_attempt_at: now + LEFT_TO_ENDPOINT_AFTER_MS,
     owner: 'endpoint',
     lease_until: null,
     lease_by: null,
