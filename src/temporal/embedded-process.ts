@@ -61,6 +61,8 @@ function serverArguments(plan: ServerPlan): string[] {
     ...['--dynamic-config-value', 'history.timerProcessorMaxTimeShift="20ms"'],
     // A workflow task that was late three times is given ever more time, up to 10 minutes: nobody would wait for that.
     ...['--dynamic-config-value', 'history.workflowTaskRetryMaxInterval="10s"'],
+    // It keeps 128,000 workflows for an hour after their last event, 30 KiB each: the disk is near. A worker keeps fewer.
+    ...['--dynamic-config-value', 'history.hostLevelCacheMaxSize=1000'],
     // These count only when the database is new (measured: an existing one ignores them without a word);
     // `ensureSearchAttributes` adds what a later release wants more.
     ...Object.entries(plan.searchAttributes)
