@@ -102,7 +102,7 @@ function knownAt(entries: Entry[], at: number): Entry[] {
       acknowledged: entry.acknowledged && entry.acknowledged.at < at ? entry.acknowledged : null,
       ...(entry.repliedAt !== null && entry.repliedAt < at
         ? {}
-        : { reply: null, repliedAt: null, frames: [], streamEnded: false }),
+        : { reply: null, repliedAt: null, frames: [], isAwaited: false, streamEnded: false }),
     }));
 }
 

@@ -54,6 +54,7 @@ function entry(n: number, mode: Entry['mode'], answer: any): Entry {
     reply: { ...answer },
     repliedAt: n * 1_000 + 500,
     frames: [],
+    isAwaited: false,
     streamEnded: false,
     interrupted: null,
   };

@@ -59,11 +59,11 @@ async function talkThrough(installation: Installation, ledger: Ledger): Promise<
   return faults;
 }
 
-const isOpen = ({ mode, acknowledged, repliedAt }: Entry): boolean =>
-  acknowledged === null || (mode !== 'background' && repliedAt === null);
+const isOpen = ({ mode, acknowledged, repliedAt, isAwaited }: Entry): boolean =>
+  acknowledged === null || (repliedAt === null && (isAwaited || mode !== 'background'));
 
-const briefly = ({ client, sessionId, content, mode, acknowledged, frames }: Entry) => ({
-  ...{ client, sessionId, content, mode, acknowledged },
+const briefly = ({ client, sessionId, content, mode, acknowledged, interrupted, frames }: Entry) => ({
+  ...{ client, sessionId, content, mode, acknowledged, interrupted },
   lastFrame: frames.at(-1)?.id ?? null,
 });
 

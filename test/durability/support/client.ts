@@ -66,6 +66,7 @@ export function createClient({ index, api, ledger, random, isOver }: ClientDeps)
 
   /** Asks for a reply that was promised until it is over. */
   async function await_(entry: Entry): Promise<void> {
+    entry.isAwaited = true;
     const path = `${pathOf(entry)}/${entry.acknowledged?.replyId}`;
     for (;;) {
       const answer = await untilAnswered((signal) => api().call('GET', path, undefined, {}, signal));
@@ -129,9 +130,11 @@ export function createClient({ index, api, ledger, random, isOver }: ClientDeps)
       try {
         if (await follow(entry)) break;
       } catch (error) {
-        const refused = /^(\d{3}) (.*)/.exec(String((error as Error).message));
-        if (refused && refused[1] !== '503') {
-          ledger.faults.push(`client ${index}: a stream was answered with ${refused[0]}`);
+        const [words, status, body = ''] = /^(\d{3}) (.*)/.exec(String((error as Error).message)) ?? [];
+        // By a server that stops: the message is taken, and its stream is to be had elsewhere.
+        if (status === '202') acknowledge(entry, 202, JSON.parse(body).id);
+        else if (words && status !== '503') {
+          ledger.faults.push(`client ${index}: a stream was answered with ${words}`);
           return;
         }
       }

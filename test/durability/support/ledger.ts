@@ -18,6 +18,8 @@ export interface Entry {
   /** The finished reply as the client was given it. */
   reply: Reply | null;
   repliedAt: number | null;
+  /** Its client asks for the reply until it is over. */
+  isAwaited: boolean;
   /** What its streams have shown, all tries one after the other. */
   frames: SseFrame[];
   /** Its last stream ended with the final frame. */
@@ -58,6 +60,7 @@ export function createLedger(): Ledger {
         acknowledged: null,
         reply: null,
         repliedAt: null,
+        isAwaited: false,
         frames: [],
         streamEnded: false,
         interrupted: null,
