@@ -7,6 +7,7 @@ import * as toolCalls from './migrations/0004-tool-calls.ts';
 import * as webhooks from './migrations/0005-webhooks.ts';
 import * as delivery from './migrations/0006-delivery.ts';
 import * as dueDeliveries from './migrations/0007-due-deliveries.ts';
+import * as sweep from './migrations/0008-sweep.ts';
 import type { Tables } from './schema.ts';
 
 const MIGRATIONS: Record<string, Migration> = {
@@ -17,6 +18,7 @@ const MIGRATIONS: Record<string, Migration> = {
   '0005-webhooks': webhooks,
   '0006-delivery': delivery,
   '0007-due-deliveries': dueDeliveries,
+  '0008-sweep': sweep,
 };
 
 /** What a later version has done to it and this one does not know. */
