@@ -25,10 +25,7 @@ import { readyText } from './ready-text.ts';
 const SECRET_LENGTH = 48;
 
 async function startTemporal({ config, log, cleanup, signal }: Start) {
-  if (config.externalTemporal) {
-    const [port] = /\d+$/.exec(config.externalTemporal.connection.address ?? '') ?? [];
-    return { ...config.externalTemporal, uiUrl: null, ports: port === undefined ? [] : [Number(port)] };
-  }
+  if (config.externalTemporal) return { ...config.externalTemporal, uiUrl: null, ports: [] };
   const onProgress = (line: string) => process.stderr.write(`${line}\n`);
   const { path } = await locateBinary(TEMPORAL_CLI, {
     cacheDir: config.cacheDir,

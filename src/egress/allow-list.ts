@@ -1,6 +1,6 @@
 // What the operator lets out although it is private: `OPENCLAW_EGRESS_ALLOW`, a list of hosts and subnets.
 import { BlockList, isIP } from 'node:net';
-import { type Address, addSubnet, isIn, subnets, unwrapped } from './addresses.ts';
+import { type Address, addSubnet, isIn, subnets } from './addresses.ts';
 
 /** This machine, for an installation whose receivers run beside it. */
 export const LOOPBACK = ['127.0.0.0/8', '[::1]'];
@@ -17,8 +17,8 @@ interface Entry {
 }
 
 export interface AllowList {
-  /** Whether a target by this name, port and address is on the list. The address is left out before it is known. */
-  includes(target: { hostname: string; port: number; address?: Address }): boolean;
+  /** Whether a target by this name, port and address is on the list. */
+  includes(target: { hostname: string; port: number; address: Address }): boolean;
 }
 
 const NAME = /^(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*$/;
@@ -53,8 +53,8 @@ function parse(text: string): Entry | undefined {
 export const mistakesIn = (entries: readonly string[]): string[] =>
   entries.filter((entry) => parse(entry) === undefined);
 
-const isMeant = (entry: Entry, hostname: string, address: Address | undefined): boolean =>
-  entry.host === null ? address !== undefined && isIn(entry.addresses, address) : entry.host === hostname;
+const isMeant = (entry: Entry, hostname: string, address: Address): boolean =>
+  entry.host === null ? isIn(entry.addresses, address) : entry.host === hostname;
 
 /**
  * @param entries As `mistakesIn` finds no fault with.
@@ -65,10 +65,9 @@ export function createAllowList(entries: readonly string[], never: readonly numb
   return {
     includes({ hostname, port, address }) {
       const name = hostname.toLowerCase().replace(/\.$/, '');
-      const known = address ?? unwrapped(name.replace(/^\[(.*)\]$/, '$1'));
-      if (never.includes(port) && (known === undefined || isIn(loopback, known))) return false;
+      if (never.includes(port) && isIn(loopback, address)) return false;
       return parsed.some(
-        (entry) => (entry.port === null || entry.port === port) && isMeant(entry, name, known),
+        (entry) => (entry.port === null || entry.port === port) && isMeant(entry, name, address),
       );
     },
   };

@@ -1,5 +1,6 @@
 // What the sweep looks for: accepted things that no workflow may know of. Every query is bounded, and begins at what is open: its cost
-// does not grow with the sessions that are idle or have ended.
+// does not grow with the sessions that are idle or have ended. Where an index is made for some rows alone, the query spells out which:
+// of a parameter no planner knows that they are meant.
 import { type Expression, type ExpressionBuilder, type Kysely, type SqlBool, sql } from 'kysely';
 import type { MessageStatus } from '../contracts/messages.ts';
 import type { MessageRow, SessionRow, Tables, ToolCallRow } from './schema.ts';
@@ -14,6 +15,9 @@ const hasMessage = (sessions: ExpressionBuilder<Tables, 'sessions'>, statuses: M
     'in',
     sessions.selectFrom('messages').select('messages.session_id').where('messages.status', 'in', statuses),
   );
+
+const isAnswering = (sessions: ExpressionBuilder<Tables, 'sessions'>) =>
+  hasMessage(sessions, ['in_progress']);
 
 const owesAnAnswer = (sessions: ExpressionBuilder<Tables, 'sessions'>) =>
   hasMessage(sessions, ['queued', 'in_progress', 'requires_action']);
@@ -88,7 +92,6 @@ export function createSweepStore(store: Store) {
     db
       .selectFrom('sessions')
       .selectAll()
-      // Spelled out: of a parameter no planner knows that the index is made for it.
       .where('ended_reason', '=', sql.lit('deleted'))
       .where('deleted_at', 'is', null)
       .where('updated_at', '<', before)
@@ -177,8 +180,8 @@ async function findUnsignalledResults(
   const calls = await db
     .selectFrom('tool_calls')
     .selectAll()
-    .where('type', '=', 'custom')
-    .where('status', '=', 'completed')
+    .where('type', '=', sql.lit('custom'))
+    .where('status', '=', sql.lit('completed'))
     .where('signalled_at', 'is', null)
     .where('completed_at', '<', before)
     .orderBy('completed_at')
@@ -194,13 +197,13 @@ async function findUnsignalledResults(
   });
 }
 
-/** Replies under way in other workers whose lease nobody has renewed since `before`. */
+/** Replies under way in other workers whose lease nobody has renewed since `before`. Who waits for results has none to renew. */
 const findLostLeases = (db: Kysely<Tables>, worker: string, before: number): Promise<SessionRow[]> =>
   db
     .selectFrom('sessions')
     .selectAll()
     .where('lease_renewed_at', '<', before)
-    .where('open_reply_id', 'is not', null)
+    .where(isAnswering)
     .where('lease_worker', '<>', worker)
     .limit(ROWS_MAX)
     .execute();

@@ -7,10 +7,13 @@ import type { ProcessIdentity } from './process-identity.ts';
 
 const RECORD_FILE = 'server.json';
 
+/** Earlier releases chose two of them, and left the others to the server. */
+export type RecordedPorts = Partial<ServerPorts> & Pick<ServerPorts, 'grpc' | 'ui'>;
+
 export interface ServerRecord {
   /** Null after a clean stop; the ports are kept, for people's shells and clients remember them. */
   process: ProcessIdentity | null;
-  ports: ServerPorts;
+  ports: RecordedPorts;
   /** Equal for servers that are the same but for their ports. */
   fingerprint: string;
   databaseFile: string;

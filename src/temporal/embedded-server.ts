@@ -13,7 +13,14 @@ import {
   type ServerPlan,
   ServerStartError,
 } from './embedded-process.ts';
-import { otherVersions, readRecord, type ServerRecord, serverFiles, writeRecord } from './embedded-record.ts';
+import {
+  otherVersions,
+  type RecordedPorts,
+  readRecord,
+  type ServerRecord,
+  serverFiles,
+  writeRecord,
+} from './embedded-record.ts';
 import { choosePorts, type ServerPorts } from './free-ports.ts';
 import { endProcess, isRunning, type ProcessIdentity } from './process-identity.ts';
 
@@ -115,12 +122,16 @@ async function adoptOrEnd(
   if (!record?.process || !isRunning(record.process)) return null;
   const { process: identity, ports } = record;
   const isSame = record.fingerprint === fingerprint(plan);
-  if (isSame && (await servesSoon(identity, ports))) return { identity, ports, gone: untilGone(identity) };
+  if (isSame && areKnown(ports) && (await servesSoon(identity, ports)))
+    return { identity, ports, gone: untilGone(identity) };
   const reason = isSame ? 'it does not answer' : 'its options have changed';
   log.warn({ temporalPid: identity.pid, reason }, 'replacing the embedded Temporal server of a killed run');
   await endProcess(identity);
   return null;
 }
+
+const areKnown = (ports: RecordedPorts): ports is ServerPorts =>
+  ports.http !== undefined && ports.metrics !== undefined;
 
 async function servesSoon(identity: ProcessIdentity, ports: ServerPorts): Promise<boolean> {
   const deadline = Date.now() + ADOPTION_TIMEOUT_MS;
@@ -138,7 +149,7 @@ async function untilGone(identity: ProcessIdentity): Promise<string> {
 
 async function startOnFreePorts(
   plan: ServerPlan,
-  remembered: ServerPorts | null,
+  remembered: RecordedPorts | null,
   options: EmbeddedTemporalOptions,
 ): Promise<RunningServer> {
   const preferred = {

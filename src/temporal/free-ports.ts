@@ -1,5 +1,5 @@
 // Chooses the ports of the embedded server: those it had, else the ones Temporal users expect, else the next free ones.
-// All of them, also those that we don't use: a webhook must not reach them, so they must be known.
+// All that speak HTTP, also those that we don't use: a webhook must not reach them, so they must be known.
 
 import { createServer } from 'node:net';
 
@@ -14,12 +14,12 @@ export interface ServerPorts {
   metrics: number;
 }
 
-/** What Temporal itself suggests: 7233 and 7243. */
+/** Temporal itself suggests 7233 and 7243. */
 const HTTP_AFTER_GRPC = 10;
 const METRICS_AFTER_GRPC = 20;
 
 export interface PortChoice {
-  remembered: ServerPorts | null;
+  remembered: Partial<ServerPorts> | null;
   preferred: Pick<ServerPorts, 'grpc' | 'ui'>;
   /** Ports that were free when asked and taken when used. */
   lost: ReadonlySet<number>;

@@ -24,10 +24,8 @@ export type Sent =
   /** To be tried again, by whom and when. */
   | { kind: 'retry'; owner: 'session' | 'endpoint'; nextAttemptAt: number };
 
-export interface SendOptions {
-  /** One try and no other: a test that somebody waits for. */
-  isOnlyTry?: boolean;
-}
+/** Of no session: somebody waits for what comes of it, and it is sent once. */
+const isTest = ({ session_id }: DeliveryRow): boolean => session_id === null;
 
 export interface SenderDeps {
   queue: DeliveryQueue;
@@ -102,15 +100,11 @@ export function createSender(deps: SenderDeps) {
   }
 
   /** What the row says after a failure. */
-  function failed(
-    row: DeliveryRow,
-    ending: Ending,
-    { isOnlyTry }: SendOptions,
-  ): { sent: Sent; patch: DeliveryPatch } {
+  function failed(row: DeliveryRow, ending: Ending): { sent: Sent; patch: DeliveryPatch } {
     const tries = row.attempt_count + 1;
     const retryAfterMs = ending.kind === 'failed' ? ending.retryAfterMs : null;
     const next =
-      isOnlyTry || ending.kind === 'gone' ? null : nextTryAt({ tries, retryAfterMs }, now(), random());
+      isTest(row) || ending.kind === 'gone' ? null : nextTryAt({ tries, retryAfterMs }, now(), random());
     if (next === null)
       return {
         sent: { kind: 'failed' },
@@ -121,12 +115,8 @@ export function createSender(deps: SenderDeps) {
     return { sent: { kind: 'retry', owner, nextAttemptAt: next }, patch: { owner, next_attempt_at: next } };
   }
 
-  async function recordFailure(
-    row: DeliveryRow,
-    { attempt, ending }: Tried,
-    options: SendOptions,
-  ): Promise<Sent> {
-    const { sent, patch } = failed(row, ending, options);
+  async function recordFailure(row: DeliveryRow, { attempt, ending }: Tried): Promise<Sent> {
+    const { sent, patch } = failed(row, ending);
     const webhook = await queue.recordFailure(row, { attempt, patch }, (counted) =>
       judged(counted, ending, now()),
     );
@@ -147,16 +137,16 @@ export function createSender(deps: SenderDeps) {
    * One try of a delivery. At least once: a sender that dies after the receiver's answer has told nobody of it, and the
    * next one sends the same bytes again.
    */
-  return async function sendDelivery(id: string, options: SendOptions = {}): Promise<Sent> {
+  return async function sendDelivery(id: string): Promise<Sent> {
     const lease = { by: `${sender}/${randomText(8)}`, untilMs: now() + LEASE_MS };
     const row = await queue.claim(id, lease);
     if (!row) return { kind: 'elsewhere' };
     const webhook = await queue.webhook(row.webhook_id);
-    if (!webhook || (webhook.status === 'disabled' && !options.isOnlyTry)) {
+    if (!webhook || (webhook.status === 'disabled' && !isTest(row))) {
       await queue.cancel(id);
       return { kind: 'cancelled' };
     }
     const tried = await tryOnce(webhook, row);
-    return tried.ending.kind === 'delivered' ? recordSuccess(row, tried) : recordFailure(row, tried, options);
+    return tried.ending.kind === 'delivered' ? recordSuccess(row, tried) : recordFailure(row, tried);
   };
 }

@@ -19,7 +19,7 @@ import { createRandom, SEED } from './support/random.ts';
 import { readStories } from './support/read-back.ts';
 
 const CLIENTS = 20;
-/** Half a minute in `npm test`, ten in the long form; `npm run report:durability` takes two. */
+/** Ten minutes in the long form. */
 const SECONDS = Number(process.env.DURABILITY_SECONDS || (isLong ? 600 : 15));
 const SUCCESSES_PER_SECOND_MIN = 1;
 const TEST_MS_MAX = SECONDS * 1_000 + 4 * RECOVERY_MS_MAX;

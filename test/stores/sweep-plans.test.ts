@@ -66,9 +66,9 @@ const LOOKS: Record<string, Look> = {
   expect(statements.length).toBeGreaterThan(0);
   const plans = (await Promise.all(statements.map(planOf))).flat();
   expect(plans.length).toBeGreaterThan(0);
-  // An index on the status alone leads to all active sessions; there is none, and none is to be made.
-  expect(plans.filter((step) => /^SCAN (?!webhooks)/.test(step))).toEqual([]);
-  expect(
-    plans.filter((step) => /INDEX \w+ \(status=\?\)$/.test(step) && step.includes(' sessions ')),
-  ).toEqual([]);
+  // All endpoints are looked at; an index that holds nothing else than what is looked for may be read from its beginning to its end.
+  const isNarrow = /^SCAN (webhooks|sessions USING INDEX sessions_(end_unsignalled|half_deleted))\b/;
+  expect(plans.filter((step) => step.startsWith('SCAN') && !isNarrow.test(step))).toEqual([]);
+  // An index on the status alone leads to all active sessions: there is none, and none is to be made.
+  expect(plans.filter((step) => / sessions USING INDEX \w+ \(status=\?\)$/.test(step))).toEqual([]);
 });

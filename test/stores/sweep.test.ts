@@ -195,6 +195,19 @@ describe("another worker's attempt that does not renew its lease", () => {
     expect(await lookFor(500)).toEqual([500]);
   });
 
+  test('is none while the turn waits for its client: a thousand of them are not asked after each time', async () => {
+    await watch(true);
+    const { session } = await streaming();
+    expect(await lookFor(500)).toEqual([500]);
+    await store.db
+      .updateTable('messages')
+      .set({ status: 'requires_action' })
+      .where('session_id', '=', session)
+      .where('status', '=', 'in_progress')
+      .execute();
+    expect(await lookFor(10_000)).toEqual([]);
+  });
+
   test('is ended by one of two workers that have found it, for the next attempt has the same name', async () => {
     const { session } = await streaming();
     const found = await store.sessionRow(session);

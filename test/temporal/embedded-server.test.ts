@@ -249,7 +249,8 @@ function writeStaleRecord(dir: string, process: ProcessIdentity | null, database
   const { preferredPort: grpc, preferredUiPort: ui } = ports;
   const stale = {
     process,
-    ports: { grpc, ui, http: grpc + 10, metrics: grpc + 20 },
+    // As an earlier release wrote it down.
+    ports: { grpc, ui },
     fingerprint: 'any',
     databaseFile: databaseFile ?? files.databaseFile,
   };

@@ -58,20 +58,25 @@ test('three failures and then a success are four tries of one id and equal bytes
   expect(await row(webhook)).toMatchObject({ failures_in_row: 0, failing_since: null, open_until: null });
 });
 
-test('a test delivery whose process died before it was sent is left to the endpoint', async () => {
+async function testEvent() {
   const { id } = await store.createWebhook({ url: 'https://example.com/hook', events: ['session.ended'] });
   const webhook = await row(id);
   if (!webhook) throw new Error('The webhook is gone');
   const trial = testDelivery(webhook, 'session.ended', nowMs);
   await store.db.insertInto('deliveries').values(trial).execute();
+  return { webhook: id, trial };
+}
+
+test('a test delivery whose process died before it was sent is left to the endpoint', async () => {
+  const { webhook, trial } = await testEvent();
   const { endpoint, requests } = processOf(async () => answer(200));
-  const dueAt = await endpoint(id);
+  const dueAt = await endpoint(webhook);
   expect(requests).toEqual([]);
   expect(dueAt).toBe(nowMs + 30 * SECOND_MS);
   nowMs = dueAt ?? nowMs;
-  expect(await endpoint(id)).toBeNull();
+  expect(await endpoint(webhook)).toBeNull();
   expect(ids(requests)).toEqual([trial.event_id]);
-  expect(await status(id)).toEqual(['delivered']);
+  expect(await status(webhook)).toEqual(['delivered']);
 });
 
 test('after ten tries a delivery has failed', async () => {
@@ -184,11 +189,11 @@ test('an event whose transaction was rolled back is never sent', async () => {
 });
 
 test('a test event has one try', async () => {
-  const { webhook, session } = await due();
-  const [delivery] = await store.deliveriesOf(webhook);
+  const { webhook, trial } = await testEvent();
   const { send } = processOf(async () => answer(500));
-  expect(await send(delivery!.id, { isOnlyTry: true })).toEqual({ kind: 'failed' });
-  expect(await processOf(async () => answer(200)).session(session, true)).toMatchObject({ againAtMs: null });
+  expect(await send(trial.id)).toEqual({ kind: 'failed' });
+  nowMs += DAY_MS;
+  expect(await processOf(async () => answer(200)).endpoint(webhook)).toBeNull();
   expect(await status(webhook)).toEqual(['failed']);
 });
 

@@ -83,7 +83,7 @@ export function createDeliveries({
     const webhook = await visibleWebhook(webhooks, caller, webhookId);
     const delivery = testDelivery(webhook, testedType(webhook, body), now());
     await webhooks.insertDelivery(delivery, (rows) => keep(rows, delivery.id));
-    await send(delivery.id, { isOnlyTry: true });
+    await send(delivery.id);
     return show(caller, delivery.id);
   }
 

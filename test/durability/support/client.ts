@@ -125,18 +125,22 @@ export function createClient({ index, api, ledger, random, isOver }: ClientDeps)
     return entry.reply !== null;
   }
 
+  /** @returns whether the stream is to be asked for again. */
+  function goesOn(entry: Entry, error: Error): boolean {
+    const [words, status, body = ''] = /^(\d{3}) (.*)/.exec(error.message) ?? [];
+    // By a server that stops: the message is taken, and its stream is to be had elsewhere.
+    if (status === '202') acknowledge(entry, 202, JSON.parse(body).id);
+    if (words === undefined || status === '202' || status === '503') return true;
+    ledger.faults.push(`client ${index}: a stream was answered with ${words}`);
+    return false;
+  }
+
   async function stream(entry: Entry): Promise<void> {
     for (;;) {
       try {
         if (await follow(entry)) break;
       } catch (error) {
-        const [words, status, body = ''] = /^(\d{3}) (.*)/.exec(String((error as Error).message)) ?? [];
-        // By a server that stops: the message is taken, and its stream is to be had elsewhere.
-        if (status === '202') acknowledge(entry, 202, JSON.parse(body).id);
-        else if (words && status !== '503') {
-          ledger.faults.push(`client ${index}: a stream was answered with ${words}`);
-          return;
-        }
+        if (!goesOn(entry, error as Error)) return;
       }
       await sleep(RETRY_MS);
     }
