@@ -13,10 +13,7 @@ import { createRandom, SEED } from './support/random.ts';
 import { readStories } from './support/read-back.ts';
 
 const ROUNDS = Number(process.env.DURABILITY_ROUNDS || 20);
-/**
- * The aim for `dev`, which the first turn after a kill must reach half of the time: how soon twenty at once follow is a matter of the
- * cores. None may wait for one of Temporal's time-outs.
- */
+/** The aim for `dev`; half of the turns must reach it on any machine, and none may wait for one of Temporal's time-outs. */
 const AIM_MS = 1_000;
 const WORST_MS = 7_000;
 /** From a 202 to well after the turn has begun. */
@@ -168,13 +165,10 @@ async function round(name: string): Promise<Recovered[]> {
 
 describe.each(Object.keys(points))('killed %s', (name) => {
   let found: Recovered[];
-  let firstMs: number[];
 
   beforeAll(async () => {
-    const rounds: Recovered[][] = [];
-    for (let index = 0; index < ROUNDS; index += 1) rounds.push(await round(name));
-    found = rounds.flat();
-    firstMs = rounds.map((turns) => Math.min(...turns.map(({ takenMs }) => takenMs)));
+    found = [];
+    for (let index = 0; index < ROUNDS; index += 1) found.push(...(await round(name)));
     const taken = found.map(({ takenMs }) => takenMs);
     const ended = found.map(({ endedMs }) => endedMs);
     const row = {
@@ -190,9 +184,9 @@ describe.each(Object.keys(points))('killed %s', (name) => {
     record({ table: 'recovery', rows: [row] });
   }, CASE_MS_MAX);
 
-  it(`its turns go on, the first of them within ${AIM_MS} ms of the ready line`, () => {
+  it(`its turns go on within ${AIM_MS} ms of the ready line`, () => {
     const taken = found.map(({ takenMs }) => takenMs);
-    expect(quantile(firstMs, 0.5)).toBeLessThanOrEqual(AIM_MS);
+    expect(quantile(taken, 0.5)).toBeLessThanOrEqual(AIM_MS);
     expect(quantile(taken, 1)).toBeLessThanOrEqual(WORST_MS);
   });
 

@@ -240,6 +240,7 @@ about(
             ledger: own,
             random: random.fork(`rolling ${index}`),
             isOver: () => isOver,
+            mayBeStopped: true,
           }),
         );
         const talking = Promise.all(clients.map((each) => each.run()));

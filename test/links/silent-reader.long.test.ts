@@ -1,13 +1,12 @@
 // A link that goes silent without being closed, as when a laptop is shut: toxiproxy takes what the server sends and passes nothing on.
-import { readFileSync } from 'node:fs';
 import { eventually } from '../support/api-client.ts';
 import { cleanUp, type ServerProcess, startServer } from '../support/process.ts';
 import { openSocket } from '../support/socket-client.ts';
+import { tcpSockets } from '../support/tcp-table.ts';
 import { startToxiproxy, type Toxiproxy } from '../support/toxiproxy.ts';
 
 /** Acceptance test 30. */
 const GONE_WITHIN_MS = 45_000;
-const ESTABLISHED = '01';
 
 let server: ServerProcess;
 let toxiproxy: Toxiproxy;
@@ -20,15 +19,11 @@ afterAll(async () => {
   await cleanUp();
 });
 
-/** Who is connected to the server, by the port at their end; from Linux's /proc. */
-function peers(): string[] {
-  const lines = readFileSync(`/proc/${server.pid}/net/tcp`, 'utf8').trim().split('\n').slice(1);
-  const rows = lines.map((line) => line.trim().split(/\s+/));
-  const isOwn = (local = '') => Number.parseInt(local.split(':')[1] ?? '', 16) === server.port;
-  return rows.flatMap(([, local, remote = '', state]) =>
-    state === ESTABLISHED && isOwn(local) ? [remote] : [],
-  );
-}
+/** Who is connected to the server, by the port at their end. */
+const peers = (): number[] =>
+  tcpSockets()
+    .filter(({ localPort, state }) => localPort === server.port && state === 'established')
+    .map(({ remotePort }) => remotePort);
 
 it(
   'a WebSocket behind a silent link is let go within 45 s, and its client goes on with its cursor',
@@ -40,8 +35,8 @@ it(
     const others = peers();
     const tab = await openSocket(`${url}?after=0`, { key: server.api.key });
     await tab.until(({ type, seq }) => type === 'message' && seq !== undefined);
-    const [own = ''] = peers().filter((peer) => !others.includes(peer));
-    expect(own).not.toBe('');
+    const [own = 0] = peers().filter((peer) => !others.includes(peer));
+    expect(own).not.toBe(0);
     await link.poison({ type: 'timeout', attributes: { timeout: 0 } });
     await server.api.send(id, 'two');
     await eventually(

@@ -2,8 +2,9 @@
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { createApiClient } from '../support/api-client.ts';
-import { freePort, listeningPorts } from '../support/ports.ts';
+import { freePort } from '../support/ports.ts';
 import { cleanUp, newDirectory, openclaw, run, type ServerProcess, startServer } from '../support/process.ts';
+import { listeningPorts } from '../support/tcp-table.ts';
 
 afterAll(cleanUp);
 

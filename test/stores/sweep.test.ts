@@ -2,8 +2,9 @@
 
 import type { Engine } from '../../src/services/engine.ts';
 import { createSweepStore } from '../../src/stores/sweep.ts';
+import type { PreparedCall } from '../../src/turns/tool-calls.ts';
 import { eventually } from '../support/api-client.ts';
-import { openTestStore, type TestStore, writerOf } from '../support/store.ts';
+import { openTestStore, replyOf, type TestStore, writerOf } from '../support/store.ts';
 
 const START_MS = Date.parse('2026-03-01T12:00:00Z');
 let nowMs = START_MS;
@@ -149,6 +150,11 @@ describe('an idle session past its deadline', () => {
   });
 });
 
+const CALL: PreparedCall = {
+  ...{ providerId: 'toolu_1', name: 'weather', type: 'custom', parameters: {} },
+  ...{ refusal: null, onTimeout: 'error', timeoutSeconds: null },
+};
+
 describe("another worker's attempt that does not renew its lease", () => {
   const ended: string[] = [];
   const failAttempt: Engine['failAttempt'] = async ({ sessionId }) => {
@@ -172,7 +178,8 @@ describe("another worker's attempt that does not renew its lease", () => {
     const attempt = { worker: 'silent', runId: 'run', activityId: '1', attempt: 1 };
     const begun = await store.turns.begin({ sessionId: session, head: null, messageId, step: 1, attempt });
     if (begun.kind !== 'open') throw new Error(`Not opened but ${begun.kind}`);
-    return { session, renew: () => store.turns.renewLease(writerOf(begun)) };
+    const writer = writerOf(begun);
+    return { session, writer, renew: () => store.turns.renewLease(writer) };
   }
 
   /** Looks as the sweep does, each half second. @returns when attempts were ended, in ms from now. */
@@ -197,14 +204,9 @@ describe("another worker's attempt that does not renew its lease", () => {
 
   test('is none while the turn waits for its client: a thousand of them are not asked after each time', async () => {
     await watch(true);
-    const { session } = await streaming();
+    const { writer } = await streaming();
     expect(await lookFor(500)).toEqual([500]);
-    await store.db
-      .updateTable('messages')
-      .set({ status: 'requires_action' })
-      .where('session_id', '=', session)
-      .where('status', '=', 'in_progress')
-      .execute();
+    await store.turns.complete(writer, '', replyOf('Half'), [CALL]);
     expect(await lookFor(10_000)).toEqual([]);
   });
 

@@ -22,6 +22,8 @@ export interface ClientDeps {
   ledger: Ledger;
   random: Random;
   isOver: () => boolean;
+  /** Servers are told to stop while it talks: only then a stream may be answered with 202. */
+  mayBeStopped?: boolean;
 }
 
 const isTerminal = (message: { status: string }): boolean =>
@@ -38,7 +40,7 @@ export async function untilAnswered(ask: (signal: AbortSignal) => Promise<Answer
   }
 }
 
-export function createClient({ index, api, ledger, random, isOver }: ClientDeps) {
+export function createClient({ index, api, ledger, random, isOver, mayBeStopped = false }: ClientDeps) {
   let count = 0;
 
   function fault(words: string, { status, body }: Answer): void {
@@ -128,9 +130,12 @@ export function createClient({ index, api, ledger, random, isOver }: ClientDeps)
   /** @returns whether the stream is to be asked for again. */
   function goesOn(entry: Entry, error: Error): boolean {
     const [words, status, body = ''] = /^(\d{3}) (.*)/.exec(error.message) ?? [];
+    if (words === undefined || status === '503') return true;
     // By a server that stops: the message is taken, and its stream is to be had elsewhere.
-    if (status === '202') acknowledge(entry, 202, JSON.parse(body).id);
-    if (words === undefined || status === '202' || status === '503') return true;
+    if (status === '202' && mayBeStopped) {
+      acknowledge(entry, 202, JSON.parse(body).id);
+      return true;
+    }
     ledger.faults.push(`client ${index}: a stream was answered with ${words}`);
     return false;
   }

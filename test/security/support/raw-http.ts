@@ -1,6 +1,6 @@
 // HTTP as bytes on a socket: what no client library would send, and all that comes back.
-import { readFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
+import { tcpSockets } from '../../support/tcp-table.ts';
 
 /** Sends the bytes and reads until the server closes, or until `isEnough`. */
 export function exchange(
@@ -35,12 +35,10 @@ export interface HeldSocket {
  * not told: the end of the stream waits behind all that it has not read.
  */
 export function lookAtServerEnds(): (held: HeldSocket) => boolean {
-  const rows = readFileSync('/proc/net/tcp', 'utf8').matchAll(/^ *\d+: \w+:(\w+) \w+:(\w+) 01 /gm);
-  const established = new Set([...rows].map(([, server, client]) => `${server}:${client}`));
-  return ({ socket }) => established.has([socket.remotePort, socket.localPort].map(hexPort).join(':'));
+  const open = tcpSockets().filter(({ state }) => state === 'established');
+  const established = new Set(open.map(({ localPort, remotePort }) => `${localPort}:${remotePort}`));
+  return ({ socket }) => established.has(`${socket.remotePort}:${socket.localPort}`);
 }
-
-const hexPort = (port = 0): string => port.toString(16).toUpperCase().padStart(4, '0');
 
 /** A socket that is held open, and knows when the server has let it go. */
 export function hold(port: number, kind: string, open: (socket: Socket) => void): Promise<HeldSocket> {
