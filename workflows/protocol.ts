@@ -35,24 +35,26 @@ export const endpointWorkflowId = (webhookId: string): string => `webhook-${webh
 /** The session id is the workflow id, so that either finds the other. */
 export const workflowId = (sessionId: string): string => sessionId;
 
-/**
- * A replay costs half a millisecond of CPU an event, and must fit into its workflow task's 5 s also when several are
- * made at once on a busy machine. Temporal suggests to continue as new after 4,000 events, far too late for that.
- * A turn adds ten, twice as many when webhooks are sent.
- */
-export const EVENTS_PER_RUN_MAX = 300;
+/** When a run of a session is over and another one goes on. */
+export interface RunBounds {
+  turnsPerRunMax: number;
+  /**
+   * A replay costs half a millisecond of CPU an event, and must fit into its workflow task's 5 s also when several are
+   * made at once on a busy machine. Temporal suggests to continue as new after 4,000 events, far too late for that.
+   * A turn adds ten, twice as many when webhooks are sent.
+   */
+  eventsPerRunMax: number;
+  /** Then it ends when nothing has come for so long, or when the next message has. */
+  quietMs: number;
+}
 
-/** However few events they make. */
-export const TURNS_PER_RUN_MAX = 100;
+export const RUN_BOUNDS: Readonly<RunBounds> = { turnsPerRunMax: 100, eventsPerRunMax: 300, quietMs: 1_000 };
 
-export interface SessionInput {
+/** The bounds are in the input, so that a run that is under way keeps those it began with: earlier runs lack some. */
+export interface SessionInput extends Partial<RunBounds> {
   sessionId: string;
   /** The whole pure state, when an earlier run handed it over; without it the store is asked. */
   carried?: SessionState;
-  /** Continue as new after so many turns. In the input, so that a run that is under way keeps the bound it began with. */
-  turnsPerRunMax?: number;
-  /** And after so many events, for the same reason. */
-  eventsPerRunMax?: number;
   /** The run before had webhooks to send, or under way. */
   isDue?: true;
 }

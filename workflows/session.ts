@@ -6,12 +6,12 @@ import { DELIVERIES, MODEL_STEP, STORE_STEP, TOOL_CALL } from './activity-option
 import {
   type ConfigureSignal,
   type EndSignal,
-  EVENTS_PER_RUN_MAX,
   type InterruptSignal,
   type MessageSignal,
   type PendingCall,
   QUERIES,
   type ReplyInput,
+  RUN_BOUNDS,
   type RunningTurn,
   SEARCH_ATTRIBUTES,
   type SessionInput,
@@ -19,7 +19,6 @@ import {
   type SessionStateAnswer,
   SIGNALS,
   type ToolResultSignal,
-  TURNS_PER_RUN_MAX,
   toolsTaskQueue,
   webhooksTaskQueue,
 } from './protocol.ts';
@@ -192,7 +191,9 @@ async function results(run: Run): ReturnType<TurnEffects['results']> {
     const summary = `wait for ${namesOf(calls().filter(({ expiresAtMs }) => expiresAtMs === deadline))}`;
     if (!(await wf.condition(woken, Math.max(deadline - Date.now(), 1), { summary }))) return 'expired';
   }
-  return stopReason(run) ?? (calls().length === 0 ? 'all' : 'full');
+  const outcome = () => stopReason(run) ?? (calls().length === 0 ? 'all' : 'full');
+  if (outcome() === 'full') await untilQuiet(run, () => outcome() !== 'full');
+  return outcome();
 }
 
 /** The turn at the step that follows. */
@@ -265,11 +266,12 @@ async function turn(run: Run): Promise<void> {
   transition(run, (state) => turnFinished(state, result));
 }
 
+/** A message waits, or the session has ended. */
+const isWanted = ({ state }: Run): boolean => !!state && (state.queue.length > 0 || state.ended !== null);
+
 /** Waits for work or for the end of idleness, and asks the store whether the session really is idle that long. */
 async function idle(run: Run, state: SessionState): Promise<void> {
-  const woken = () =>
-    !!run.state &&
-    (run.state.queue.length > 0 || run.state.ended !== null || run.state.expiresAtMs !== state.expiresAtMs);
+  const woken = () => isWanted(run) || run.state?.expiresAtMs !== state.expiresAtMs;
   if (state.expiresAtMs === null) return wf.condition(woken);
   const waitMs = Math.max(state.expiresAtMs - Date.now(), 1);
   if (await wf.condition(woken, waitMs, { summary: 'idle until the session expires' })) return;
@@ -293,12 +295,20 @@ function isFull({ input, stepsInRun }: Run): boolean {
   return stepsInRun >= turnsPerRunMax || isLong || continueAsNewSuggested;
 }
 
+/**
+ * Waits a moment before the run ends, until something comes. What comes just then would make Temporal refuse the end, and have the
+ * whole run replayed; and clients answer within milliseconds, while the next run's first step keeps them waiting anyway.
+ */
+async function untilQuiet({ input }: Run, comes: () => boolean): Promise<void> {
+  if (input.quietMs === undefined || comes()) return;
+  await wf.condition(comes, input.quietMs, { summary: 'quiet, before another run goes on' });
+}
+
 /** What was being sent goes on without this run; should it be cut short, the next run's first act finds it. */
 function nextInput(run: Run, carried: SessionState): SessionInput {
   const { isDue: _before, ...input } = run.input;
   return {
-    turnsPerRunMax: TURNS_PER_RUN_MAX,
-    eventsPerRunMax: EVENTS_PER_RUN_MAX,
+    ...RUN_BOUNDS,
     ...input,
     carried,
     ...(isSent(run) ? {} : { isDue: true }),
@@ -326,8 +336,11 @@ export async function session(input: SessionInput): Promise<{ ended: string }> {
     if (state.running || state.queue.length > 0) await turn(run);
     else await idle(run, state);
     state = run.state ?? state;
+    if (state.ended || !isFull(run)) continue;
+    if (!state.running) await untilQuiet(run, () => isWanted(run));
+    state = run.state ?? state;
     // No await lies between this look at the state and the end of the run: no signal can fall in between.
-    if (!state.ended && isFull(run)) await wf.continueAsNew<typeof session>(nextInput(run, state));
+    if (!state.ended) await wf.continueAsNew<typeof session>(nextInput(run, state));
   }
   // The session's end itself is sent before its run is over, or left to the endpoint's own workflow.
   while (!isSent(run)) await wf.condition(() => isSent(run));

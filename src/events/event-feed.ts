@@ -8,7 +8,7 @@ import { unlessAway } from './unless-away.ts';
 /** Read at once of what is new: seldom more than a few. A reader that gets so many is behind. */
 const NEW = { limit: 10 };
 /** And by a reader that is behind: what it has not taken yet stays in our memory, however long it takes. */
-const MISSED = { limit: 200, lengthMax: 512 * 1024 };
+const MISSED = { limit: 200, bytesMax: 128 * 1024 };
 
 /**
  * Whoever appends rings the reader's bell. It looks by itself, too, in case a ring was lost, the less often the longer nothing

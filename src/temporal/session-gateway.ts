@@ -1,6 +1,6 @@
 // The only way to session workflows: the engine that the services ask for, on Temporal.
 import type { Client } from '@temporalio/client';
-import { SIGNALS, workflowId } from '../../workflows/protocol.ts';
+import { type RunBounds, SIGNALS, workflowId } from '../../workflows/protocol.ts';
 import { ApiError } from '../contracts/errors.ts';
 import type { Engine } from '../services/engine.ts';
 import type { TemporalConnection } from './connection.ts';
@@ -19,7 +19,7 @@ export interface GatewayDeps {
   /** Address of the Temporal UI, if there is one. */
   uiUrl: string | null;
   /** For tests of continue-as-new. */
-  turnsPerRunMax?: number;
+  runBounds?: Partial<RunBounds> | undefined;
 }
 
 export function createSessionGateway(deps: GatewayDeps): Engine {

@@ -2,10 +2,10 @@
 import { type Client, WorkflowExecutionAlreadyStartedError, WorkflowNotFoundError } from '@temporalio/client';
 import { defineSearchAttributeKey, TypedSearchAttributes } from '@temporalio/common';
 import {
-  EVENTS_PER_RUN_MAX,
+  RUN_BOUNDS,
+  type RunBounds,
   SEARCH_ATTRIBUTES,
   type SessionInput,
-  TURNS_PER_RUN_MAX,
   WORKFLOW_TYPE,
   workflowId,
 } from '../../workflows/protocol.ts';
@@ -33,7 +33,7 @@ export interface SessionStartDeps {
   temporal: TemporalConnection;
   taskQueue: string;
   /** For tests of continue-as-new. */
-  turnsPerRunMax?: number;
+  runBounds?: Partial<RunBounds> | undefined;
 }
 
 const attributesOf = ({ accountId, model }: EngineSession) =>
@@ -43,14 +43,10 @@ const attributesOf = ({ accountId, model }: EngineSession) =>
     { key: ATTRIBUTES.model, value: model },
   ]);
 
-export function createSessionStart({ client, temporal, taskQueue, turnsPerRunMax }: SessionStartDeps) {
+export function createSessionStart({ client, temporal, taskQueue, runBounds }: SessionStartDeps) {
   function optionsOf(session: EngineSession) {
     const { sessionId, accountId, model } = session;
-    const input: SessionInput = {
-      sessionId,
-      turnsPerRunMax: turnsPerRunMax ?? TURNS_PER_RUN_MAX,
-      eventsPerRunMax: EVENTS_PER_RUN_MAX,
-    };
+    const input: SessionInput = { sessionId, ...RUN_BOUNDS, ...runBounds };
     return {
       workflowId: workflowId(sessionId),
       taskQueue,

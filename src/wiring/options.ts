@@ -1,5 +1,6 @@
 // What the composition root is told: where everything is, and what this process is to do.
 import type { Logger } from 'pino';
+import type { RunBounds } from '../../workflows/protocol.ts';
 import type { Resolve } from '../egress/guard.ts';
 import type { Catalogue } from '../models/catalogue.ts';
 import type { Model } from '../models/port.ts';
@@ -17,7 +18,7 @@ export interface CoreOptions {
     taskQueue: string;
     /** Where people see Temporal, if anywhere. */
     uiUrl: string | null;
-    turnsPerRunMax?: number;
+    runBounds?: Partial<RunBounds> | undefined;
   };
   catalogue: Catalogue;
   /** Pepper of key hashes, what cursors are signed with, what secrets of webhooks are kept under. */

@@ -2,7 +2,7 @@
 // wrongly, tools that change under it, and a model that never stops. Acceptance test 74, for custom and built-in tools.
 import Database from 'better-sqlite3';
 import type { Model, ModelBlock, ModelRequest } from '../../src/models/port.ts';
-import { TURNS_PER_RUN_MAX } from '../../workflows/protocol.ts';
+import { RUN_BOUNDS } from '../../workflows/protocol.ts';
 import { eventually } from '../support/api-client.ts';
 import { databaseFileIn } from '../support/files.ts';
 import { isLong } from '../support/long.ts';
@@ -10,7 +10,7 @@ import { replyOf } from '../support/store.ts';
 import { startTestSystem, type TestSystem } from '../support/system.ts';
 
 /** In the long form the product's own bound; in the short form there are seams as well. */
-const TURNS_PER_RUN = isLong ? TURNS_PER_RUN_MAX : 25;
+const TURNS_PER_RUN = isLong ? RUN_BOUNDS.turnsPerRunMax : 25;
 const STEPS = isLong ? 500 : 60;
 const STEPS_MAX = 1_000;
 
@@ -30,7 +30,7 @@ const model: Model = {
 
 let system: TestSystem;
 beforeAll(async () => {
-  system = await startTestSystem({ model, turnsPerRunMax: TURNS_PER_RUN });
+  system = await startTestSystem({ model, runBounds: { turnsPerRunMax: TURNS_PER_RUN } });
 });
 afterAll(() => system.stop());
 beforeEach(() => {

@@ -254,7 +254,7 @@ describe('the tools of a session', () => {
 });
 
 it('goes on across runs of the workflow, between steps and in the wait', async () => {
-  const short = await startTestSystem({ turnsPerRunMax: 1 });
+  const short = await startTestSystem({ runBounds: { turnsPerRunMax: 1 } });
   try {
     const { id } = await short.api.session({ tools: [ORDERS] });
     let message = await short.api.send(id, `[[rounds=3]] ${CALL}`);

@@ -18,7 +18,7 @@ async function sessionWith(lengths: number[]): Promise<string> {
 }
 
 /** Reads on until nothing comes. @returns how many events each read gave. */
-async function readsOf(sessionId: string, bounds: { limit: number; lengthMax?: number }): Promise<number[]> {
+async function readsOf(sessionId: string, bounds: { limit: number; bytesMax?: number }): Promise<number[]> {
   const reads: number[] = [];
   const seqs: number[] = [];
   for (let after = 1; ; after = seqs.at(-1) ?? after) {
@@ -31,10 +31,10 @@ async function readsOf(sessionId: string, bounds: { limit: number; lengthMax?: n
   return reads;
 }
 
-test('a bound of length ends a read before the event that is too much, and never keeps one from being read', async () => {
+test('a bound of bytes ends a read before the event that is too much, and never keeps one from being read', async () => {
   const session = await sessionWith(LENGTHS);
   expect(await readsOf(session, { limit: 100 })).toEqual([8]);
-  expect(await readsOf(session, { limit: 3, lengthMax: 1_000_000 })).toEqual([3, 3, 2]);
-  expect(await readsOf(session, { limit: 100, lengthMax: 1_000 })).toEqual([4, 2, 2]);
-  expect(await readsOf(session, { limit: 100, lengthMax: 1 })).toEqual(LENGTHS.map(() => 1));
+  expect(await readsOf(session, { limit: 3, bytesMax: 1_000_000 })).toEqual([3, 3, 2]);
+  expect(await readsOf(session, { limit: 100, bytesMax: 2_000 })).toEqual([4, 2, 2]);
+  expect(await readsOf(session, { limit: 100, bytesMax: 1 })).toEqual(LENGTHS.map(() => 1));
 });

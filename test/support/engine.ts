@@ -13,7 +13,7 @@ import { connectTemporal } from '../../src/temporal/connection.ts';
 import { createSessionGateway } from '../../src/temporal/session-gateway.ts';
 import { type SessionWorker, startWorkers } from '../../src/temporal/worker.ts';
 import type { ToolRegistry } from '../../src/tools/registry.ts';
-import type { MessageSignal, SessionState } from '../../workflows/protocol.ts';
+import type { MessageSignal, RunBounds, SessionState } from '../../workflows/protocol.ts';
 import { rebuild, rebuildable } from '../../workflows/session-state.ts';
 import { eventually } from './api-client.ts';
 import { readRunFile } from './run-file.ts';
@@ -24,7 +24,7 @@ export type TestEngine = Awaited<ReturnType<typeof startTestEngine>>;
 export interface TestEngineOptions {
   /** Another Temporal server than the run's. */
   address?: string;
-  turnsPerRunMax?: number;
+  runBounds?: Partial<RunBounds>;
   showPreviews?: boolean;
   /** Instead of the simulator behind the real adapter. */
   model?: Model;
@@ -59,7 +59,7 @@ function lossy(engine: Engine, lost: Set<Told>): Engine {
 
 export async function startTestEngine(options: TestEngineOptions = {}) {
   const run = readRunFile();
-  const { showPreviews = true, turnsPerRunMax } = options;
+  const { showPreviews = true, runBounds } = options;
   const logger = pino({ level: process.env.TEST_LOG ?? 'silent' });
   const taskQueue = `test-${randomText(12)}`;
   const identity = `test-${randomText(12)}`;
@@ -67,8 +67,7 @@ export async function startTestEngine(options: TestEngineOptions = {}) {
   const temporal = await connectTemporal(where.connection, logger);
   const client = new Client({ connection: temporal.connection, namespace: where.namespace });
   const gateway = createSessionGateway({
-    ...{ client, temporal, taskQueue, namespace: where.namespace, uiUrl: null },
-    ...(turnsPerRunMax ? { turnsPerRunMax } : {}),
+    ...{ client, temporal, taskQueue, namespace: where.namespace, uiUrl: null, runBounds },
   });
   const lost = new Set<Told>();
   const clock = { aheadMs: 0 };

@@ -5,7 +5,7 @@ import { ApplicationFailure } from '@temporalio/common';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import type { Model } from '../../src/models/port.ts';
 import type { AcceptedMessage } from '../../src/services/ports.ts';
-import { endpointWorkflowId } from '../../workflows/protocol.ts';
+import { endpointWorkflowId, type RunBounds } from '../../workflows/protocol.ts';
 import { eventually } from './api-client.ts';
 import { startTestEngine, type TestEngine } from './engine.ts';
 import { startReceiver } from './receiver.ts';
@@ -15,7 +15,7 @@ const MACHINE_FACTS = ['identity', 'stackTrace', 'workerInstanceKey', 'buildId']
 
 interface Shape {
   name: string;
-  turnsPerRunMax?: number;
+  runBounds?: Partial<RunBounds>;
   /** Instead of the simulator. */
   model?: Model;
   /** Lets it happen. @returns the session, and the run that is meant when it is not the last one. */
@@ -117,12 +117,12 @@ const SHAPES: Shape[] = [
   },
   {
     name: '006-continues-as-new',
-    turnsPerRunMax: 2,
+    runBounds: { turnsPerRunMax: 2 },
     happen: continuedSession,
   },
   {
     name: '006-was-continued-as-new',
-    turnsPerRunMax: 2,
+    runBounds: { turnsPerRunMax: 2 },
     happen: async (engine) => (await continuedSession(engine)).session,
   },
   {
@@ -216,7 +216,7 @@ const SHAPES: Shape[] = [
   },
   {
     name: '015-waits-for-tools-across-runs',
-    turnsPerRunMax: 1,
+    runBounds: { turnsPerRunMax: 1 },
     async happen(engine) {
       const session = await sessionWith(engine, [], { tools: [LOOK_UP] });
       const { runId } = await engine.handle(session).describe();
@@ -295,7 +295,60 @@ const SHAPES: Shape[] = [
       return endpoint.workflowId;
     },
   },
+  {
+    name: '021-another-run-goes-on-when-it-is-quiet',
+    runBounds: { turnsPerRunMax: 1, quietMs: 1 },
+    happen: (engine) => firstRun(engine, ['One']),
+  },
+  {
+    name: '022-another-run-goes-on-with-the-next-message',
+    runBounds: { turnsPerRunMax: 1, quietMs: 60_000 },
+    happen: (engine) => firstRun(engine, ['One', 'Two']),
+  },
+  {
+    name: '023-results-come-before-it-is-quiet',
+    runBounds: { eventsPerRunMax: 1, quietMs: 60_000 },
+    async happen(engine) {
+      const session = await sessionWith(engine, [], { tools: [LOOK_UP] });
+      const { runId } = await engine.handle(session).describe();
+      const message = await engine.send(session, CALL);
+      await waiting(engine, message);
+      await untilQuiet(engine, session);
+      await submitAll(engine, session, message);
+      await engine.settled(message);
+      return { session, runId };
+    },
+  },
 ];
+
+/** @returns the first run of a session, when it is over. */
+async function firstRun(engine: TestEngine, texts: string[]) {
+  const session = await sessionWith(engine, []);
+  const { runId } = await engine.handle(session).describe();
+  for (const text of texts) await engine.settled(await engine.send(session, text));
+  await eventually(
+    () => engine.handle(session).describe(),
+    (now) => now.runId !== runId,
+  );
+  return { session, runId };
+}
+
+/** As the workflow has it. */
+const RUN_MS_MIN = 1_500;
+
+/** Makes a run that waits for results look whether it is long enough, when it is old enough, and waits until it waits for quiet. */
+async function untilQuiet(engine: TestEngine, session: string): Promise<void> {
+  const run = engine.handle(session);
+  await eventually(
+    () => run.describe(),
+    ({ startTime }) => Date.now() - Number(startTime) > RUN_MS_MIN,
+  );
+  await engine.sessions.update(engine.caller, session, { metadata: { look: 'now' } });
+  await eventually(
+    () => run.fetchHistory(),
+    ({ events }) => events?.some(({ timerStartedEventAttributes }) => timerStartedEventAttributes) ?? false,
+  );
+}
 
 export const historyFiles = SHAPES.map(({ name }) => `${name}.json`);
 

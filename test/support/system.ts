@@ -11,6 +11,7 @@ import { createCatalogue } from '../../src/models/catalogue.ts';
 import type { Model } from '../../src/models/port.ts';
 import { type Simulator, startSimulator } from '../../src/models/simulator.ts';
 import { createSystem, type System, type SystemOptions } from '../../src/wiring.ts';
+import type { RunBounds } from '../../workflows/protocol.ts';
 import { type ApiClient, createApiClient } from './api-client.ts';
 import { databaseFileIn } from './files.ts';
 import { localNames } from './names.ts';
@@ -33,7 +34,7 @@ export interface TestSystem {
 
 export interface TestSystemOptions {
   settings?: Partial<SystemOptions['settings']>;
-  turnsPerRunMax?: number;
+  runBounds?: Partial<RunBounds>;
   /** An address of another Temporal server than the run's. */
   temporalAddress?: string;
   /** Do not start worker and sweep. */
@@ -63,7 +64,7 @@ export async function startTestSystem(options: TestSystemOptions = {}): Promise<
         taskQueue,
         uiUrl: null,
         bundlePath: run.bundlePath,
-        ...(options.turnsPerRunMax ? { turnsPerRunMax: options.turnsPerRunMax } : {}),
+        runBounds: options.runBounds,
       },
       model: options.model ?? adapter,
       catalogue: createCatalogue(),

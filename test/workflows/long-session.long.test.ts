@@ -2,7 +2,7 @@
 import type { Message } from '../../src/contracts/messages.ts';
 import type { Model } from '../../src/models/port.ts';
 import type { AcceptedMessage } from '../../src/services/ports.ts';
-import { TURNS_PER_RUN_MAX } from '../../workflows/protocol.ts';
+import { RUN_BOUNDS } from '../../workflows/protocol.ts';
 import { eventually } from '../support/api-client.ts';
 import { startTestEngine, type TestEngine } from '../support/engine.ts';
 import { isGapFree, replyOf } from '../support/store.ts';
@@ -28,7 +28,7 @@ const model: Model = {
 
 let engine: TestEngine;
 beforeAll(async () => {
-  engine = await startTestEngine({ model, turnsPerRunMax: TURNS_PER_RUN_MAX });
+  engine = await startTestEngine({ model });
 });
 afterAll(() => engine.stop());
 
@@ -90,7 +90,7 @@ test(`${MESSAGES} messages of ${CLIENTS} clients: none lost, none doubled, in ru
 
   const runs = await eventually(
     () => runsOf(session),
-    (found) => found.length > MESSAGES / TURNS_PER_RUN_MAX,
+    (found) => found.length > MESSAGES / RUN_BOUNDS.turnsPerRunMax,
   );
   for (const { raw, historyLength } of runs) {
     expect(historyLength).toBeLessThan(EVENTS_MAX);

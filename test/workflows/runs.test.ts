@@ -1,12 +1,12 @@
 // A session over several runs: continue-as-new (design 2a.12).
-import { EVENTS_PER_RUN_MAX } from '../../workflows/protocol.ts';
+import { RUN_BOUNDS } from '../../workflows/protocol.ts';
 import { eventually } from '../support/api-client.ts';
 import { startTestEngine, type TestEngine } from '../support/engine.ts';
 import { isGapFree } from '../support/store.ts';
 
 let engine: TestEngine;
 beforeAll(async () => {
-  engine = await startTestEngine({ turnsPerRunMax: 3 });
+  engine = await startTestEngine({ runBounds: { turnsPerRunMax: 3 } });
 });
 afterAll(() => engine.stop());
 
@@ -61,7 +61,7 @@ describe('continue-as-new', () => {
   });
 
   test('comes after so many events, but not before Temporal would begin the next run', async () => {
-    const long = await startTestEngine({ turnsPerRunMax: 1_000 });
+    const long = await startTestEngine({ runBounds: { turnsPerRunMax: 1_000 } });
     const session = await long.createSession();
     const run = async () => (await long.handle(session).describe()).runId;
     await long.settled(await long.send(session, 'First'));
@@ -70,9 +70,26 @@ describe('continue-as-new', () => {
       await long.settled(await long.send(session, `Turn ${turn}`));
     const ended = await long.client.workflow.getHandle(session, first).describe();
     expect(ended.status.name).toBe('CONTINUED_AS_NEW');
-    expect(ended.historyLength).toBeGreaterThanOrEqual(EVENTS_PER_RUN_MAX);
+    expect(ended.historyLength).toBeGreaterThanOrEqual(RUN_BOUNDS.eventsPerRunMax);
     expect(Number(ended.closeTime) - Number(ended.startTime)).toBeGreaterThanOrEqual(1_500);
     await long.stop();
+  });
+
+  test('of a busy client waits for its next message, which the next run answers', async () => {
+    const busy = await startTestEngine({ runBounds: { turnsPerRunMax: 1, quietMs: 600_000 } });
+    const session = await busy.createSession();
+    await busy.settled(await busy.send(session, 'One'));
+    const { runId } = await busy.handle(session).describe();
+    await busy.settled(await busy.send(session, 'Two'));
+    const history = await busy.client.workflow.getHandle(session, runId).fetchHistory();
+    const events = history.events ?? [];
+    const count = (attributes: keyof (typeof events)[number]) =>
+      events.filter((event) => event[attributes]).length;
+    expect(count('workflowExecutionSignaledEventAttributes')).toBe(2);
+    expect(count('activityTaskCompletedEventAttributes')).toBe(1);
+    expect(count('workflowTaskFailedEventAttributes')).toBe(0);
+    expect(count('workflowExecutionContinuedAsNewEventAttributes')).toBe(1);
+    await busy.stop();
   });
 
   test('keeps the search attributes and the outline', async () => {

@@ -3,7 +3,7 @@
 import type { AcceptedMessage } from '../../src/services/ports.ts';
 import type { BuiltInTool } from '../../src/tools/built-in.ts';
 import { createToolRegistry } from '../../src/tools/registry.ts';
-import { EVENTS_PER_RUN_MAX } from '../../workflows/protocol.ts';
+import { RUN_BOUNDS } from '../../workflows/protocol.ts';
 import { eventually } from '../support/api-client.ts';
 import { startTestEngine, type TestEngine } from '../support/engine.ts';
 import { isGapFree } from '../support/store.ts';
@@ -97,8 +97,9 @@ test('a run that grows too long while its turn waits for a result gives the wait
   const { slow } = await called(message, 1);
   const run = async () => (await engine.handle(session).describe()).runId;
   const first = await run();
-  for (let n = 0; n < EVENTS_PER_RUN_MAX && (await run()) === first; n += 1)
+  for (let n = 0; n < RUN_BOUNDS.eventsPerRunMax && (await run()) === first; n += 1)
     await engine.sessions.update(engine.caller, session, { metadata: { n: `${n}` } });
+  await eventually(run, (id) => id !== first);
   const ended = await engine.client.workflow.getHandle(session, first).describe();
   expect(ended.status.name).toBe('CONTINUED_AS_NEW');
   expect(await waitingFor(session)).toEqual(['slow']);

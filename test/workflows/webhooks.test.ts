@@ -7,7 +7,7 @@ import { type Receiver, startReceiver } from '../support/receiver.ts';
 let engine: TestEngine;
 const receivers: Receiver[] = [];
 beforeAll(async () => {
-  engine = await startTestEngine({ turnsPerRunMax: 2 });
+  engine = await startTestEngine({ runBounds: { turnsPerRunMax: 2 } });
 });
 afterAll(async () => {
   await engine.stop();
