@@ -80,7 +80,7 @@ const SINGLES = {
     cpuIdle: 'CPU of the server with S idle WebSockets, %',
     aloneP99: 'p99 of the turns of those 10, without any of these, ms',
     withP99: 'p99 beside all of these, ms',
-    deaf: 'WebSockets that read nothing',
+    deaf: 'WebSockets that read nothing, one after the other of each client',
     letGo: 'of them let go by the server',
   },
   webhooks: {

@@ -1,6 +1,6 @@
 // `npm run bench`: OpenClaw as built beside direct calls of the model double, and beside peers, in one run.
 // npm run bench -- [--quick] [--only turn,ttft,words,tools,parallel,disk,age,idle,paused,sockets,webhooks,recover] [--rounds N] [--peers restate,dbos,temporal-min]
-//                  [--json FILE] [--write]
+//                  [--deaf-minutes N] [--json FILE] [--write]
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
@@ -33,7 +33,6 @@ const FULL = {
   ageSamples: 30,
   diskTurns: 50,
   settleMs: 10_000,
-  // Who reads nothing is let go after 24 s.
   deafMs: 45_000,
   queued: 10_000,
   // Twice the 30 s for which an endpoint is left alone at first.
@@ -111,6 +110,7 @@ function options() {
       only: { type: 'string', default: Object.keys(MEASURES).join(',') },
       peers: { type: 'string', default: '' },
       rounds: { type: 'string' },
+      'deaf-minutes': { type: 'string' },
       json: { type: 'string' },
     },
   });
@@ -124,7 +124,8 @@ function options() {
     throw new Error(
       `Unknown: ${unknown.join(', ')}. Measures: ${Object.keys(MEASURES).join(', ')}; peers: ${PEER_NAMES.join(', ')}`,
     );
-  const counts = values.tiny ? TINY : values.quick ? QUICK : FULL;
+  const counts = { ...(values.tiny ? TINY : values.quick ? QUICK : FULL) };
+  if (values['deaf-minutes']) counts.deafMs = Number(values['deaf-minutes']) * 60_000;
   return {
     ...values,
     only,

@@ -10,8 +10,13 @@ const DEAF_OF = 20;
 /** What they have yet to read: events of 26 kB, together twice what Linux buffers for a connection. */
 const LOUD_EVENTS = 500;
 const LOUD_METADATA = Object.fromEntries(Array.from({ length: 50 }, (_, n) => [`key ${n}`, 'x'.repeat(500)]));
-/** Clients that speak meanwhile. */
+/** They read nothing for so long, are then seen to be let go, and come again. The server gives them 34 s. */
+const DEAF_MS = 40_000;
+/** Clients that speak meanwhile, each after so many turns in a new session: how long one is plays no part. */
 const SPEAKERS = 10;
+const TURNS_OF_SESSION = 50;
+/** Before, for comparison. */
+const ALONE_MS = 45_000;
 
 /** Collects when the model has sent which part of an answer, and when its reader had it. */
 function watchWords(double) {
@@ -66,12 +71,13 @@ async function speak(system, durationMs) {
   let peakMiB = memory(system);
   const end = performance.now() + durationMs;
   const speaker = async () => {
-    const id = await system.create();
-    do {
+    let id;
+    for (let turn = 0; turn === 0 || performance.now() < end; turn += 1) {
+      if (turn % TURNS_OF_SESSION === 0) id = await system.create();
       const start = performance.now();
       await system.socketStream(id, 'a turn', () => undefined);
       times.push(performance.now() - start);
-    } while (performance.now() < end);
+    }
   };
   const watch = setInterval(() => {
     peakMiB = Math.max(peakMiB, memory(system));
@@ -85,6 +91,19 @@ async function makeLoud(system) {
   const id = await system.create();
   for (let count = 0; count < LOUD_EVENTS; count += 1) await system.update(id, { metadata: LOUD_METADATA });
   return id;
+}
+
+/** Holds one WebSocket after the other that it never reads. @returns how each was closed. */
+async function hearNothing(system, loud, durationMs) {
+  const end = performance.now() + durationMs;
+  const codes = [];
+  do {
+    const socket = await system.connect(loud, '?after=0');
+    socket.pause();
+    await sleep(Math.min(DEAF_MS, durationMs));
+    codes.push(await codeOf(socket));
+  } while (performance.now() < end);
+  return codes;
 }
 
 const memory = (system) => usageOf(system.roots()).memoryMiB;
@@ -103,7 +122,7 @@ export async function sockets({ system, counts }) {
   await shared(counts.sockets, async () => ids.push(await system.create()));
   // Their workflows are still starting.
   await sleep(counts.settleMs);
-  const alone = await speak(system, counts.deafMs);
+  const alone = await speak(system, Math.min(counts.deafMs, ALONE_MS));
   await sleep(counts.settleMs);
   const beforeMiB = memory(system);
   const cpuBefore = await idleCpu(system, counts.settleMs);
@@ -112,19 +131,16 @@ export async function sockets({ system, counts }) {
   await sleep(counts.settleMs);
   const idleMiB = memory(system);
   const cpuIdle = await idleCpu(system, counts.settleMs);
-  const deaf = [];
-  await shared(counts.sockets / DEAF_OF, async () => {
-    const socket = await system.connect(loud, '?after=0');
-    socket.pause();
-    deaf.push(socket);
-  });
+  const clients = Array.from({ length: counts.sockets / DEAF_OF }, () =>
+    hearNothing(system, loud, counts.deafMs),
+  );
   const beside = await speak(system, counts.deafMs);
-  const codes = await Promise.all(deaf.map(codeOf));
+  const codes = (await Promise.all(clients)).flat();
   for (const socket of open) socket.terminate();
   return {
     ...{ beforeMiB, idleMiB, cpuBefore, cpuIdle },
     ...{ alonePeakMiB: alone.peakMiB, peakMiB: beside.peakMiB, aloneP99: alone.p99, withP99: beside.p99 },
-    ...{ deaf: deaf.length, letGo: codes.filter((code) => code !== 0).length },
+    ...{ deaf: codes.length, letGo: codes.filter((code) => code !== 0).length },
   };
 }
 

@@ -3,6 +3,7 @@ import type { EventType, SessionEvent } from '../contracts/events.ts';
 import type { SessionLog } from '../stores/log.ts';
 import { type Bell, createBell, POLL_INTERVAL_MS } from './bell.ts';
 import type { LiveChannel } from './live-channel.ts';
+import { createTurns, type Turns } from './turns.ts';
 import { unlessAway } from './unless-away.ts';
 
 /** Read at once of what is new: seldom more than a few. A reader that gets so many is behind. */
@@ -47,15 +48,10 @@ const never = async () => false;
 /** What can't be asked now is not so yet. */
 const surely = async (ask: () => Promise<boolean>): Promise<boolean> => (await unlessAway(ask())) ?? false;
 
-function* untilAborted(events: SessionEvent[], signal: AbortSignal): Generator<SessionEvent> {
-  for (const event of events) {
-    if (signal.aborted) return;
-    yield event;
-  }
-}
-
 interface Read {
   events: SessionEvent[];
+  /** They were missed, and there may be very many more. */
+  areMissed: boolean;
   /** All there was has been read; what has come since has rung. */
   isAtEnd: boolean;
 }
@@ -65,12 +61,12 @@ function createReader(log: SessionLog, query: FollowQuery): () => Promise<Read> 
   let { after } = query;
   let isBehind = true;
   return async () => {
-    const wasBehind = isBehind;
-    const events = await log.read({ ...query, after, ...(wasBehind ? MISSED : NEW) });
+    const areMissed = isBehind;
+    const events = await log.read({ ...query, after, ...(areMissed ? MISSED : NEW) });
     after = events.at(-1)?.seq ?? after;
-    isBehind = events.length >= NEW.limit;
-    // A few of what was missed may be few for their length.
-    return { events, isAtEnd: events.length === 0 || !(wasBehind || isBehind) };
+    // A few of what was missed may be few for their size: such a reader is behind until nothing comes.
+    isBehind = areMissed ? events.length > 0 : events.length >= NEW.limit;
+    return { events, areMissed, isAtEnd: !isBehind };
   };
 }
 
@@ -81,10 +77,25 @@ async function patiently(read: () => Promise<Read>, bell: Bell, signal: AbortSig
     if (found) return found;
     await bell.listen()(POLL_INTERVAL_MS);
   }
-  return { events: [], isAtEnd: false };
+  return { events: [], areMissed: false, isAtEnd: false };
+}
+
+/** What was missed comes in turns: a reader that is far behind would otherwise keep all others waiting until it has caught up. */
+async function* untilAborted(
+  { events, areMissed }: Read,
+  turns: Turns,
+  signal: AbortSignal,
+): AsyncGenerator<SessionEvent> {
+  for (const event of events) {
+    if (areMissed) await turns.next();
+    if (signal.aborted) return;
+    yield event;
+  }
 }
 
 export function createEventFeed({ log, channel }: { log: SessionLog; channel: LiveChannel }) {
+  const turns = createTurns();
+
   async function* tail(query: FollowQuery, bell: Bell): AsyncGenerator<SessionEvent> {
     const { signal, isOver = never } = query;
     const read = createReader(log, query);
@@ -92,8 +103,9 @@ export function createEventFeed({ log, channel }: { log: SessionLog; channel: Li
     let over = false;
     while (!signal.aborted) {
       const heard = bell.listen();
-      const { events, isAtEnd } = await patiently(read, bell, signal);
-      yield* untilAborted(events, signal);
+      const found = await patiently(read, bell, signal);
+      const { events, isAtEnd } = found;
+      yield* untilAborted(found, turns, signal);
       if (events.length > 0) idleTimes.reset();
       // Nothing came after it was over: what was written between a look and that question is not missed.
       else if (over) return;

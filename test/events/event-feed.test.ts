@@ -62,6 +62,20 @@ describe('a follower', () => {
     expect(numbers(await take(follow(session), 1_001))).toEqual(upTo(1_001));
   });
 
+  test('that is far behind, and many more, leave all others their turns', async () => {
+    const session = await store.createSession();
+    await append(session, 1_000);
+    let isOver = false;
+    let turns = 0;
+    const other = (async () => {
+      for (; !isOver; turns += 1) await new Promise(setImmediate);
+    })();
+    await Promise.all(Array.from({ length: 20 }, () => take(follow(session), 1_001)));
+    isOver = true;
+    await other;
+    expect(turns).toBeGreaterThan(50);
+  });
+
   test('gets the next event without waiting for a poll', async () => {
     const session = await store.createSession();
     const events = follow(session, { after: 1 });

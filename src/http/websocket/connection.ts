@@ -1,5 +1,4 @@
 // The life of one WebSocket: what goes out, what comes in, whether its peer is still there, and how it ends.
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { WebSocket } from 'ws';
 import { ApiError, notFound } from '../../contracts/errors.ts';
@@ -49,11 +48,7 @@ export async function serveConnection(
   const outbox = createOutbox(socket);
   const subscriptions = createSubscriptions({
     signal,
-    async deliver(event) {
-      await outbox.send(eventBodyNamed(event, names));
-      // Else a reader that is far behind would keep all others waiting until it has caught up.
-      await nextTurn();
-    },
+    deliver: (event) => outbox.send(eventBodyNamed(event, names)),
     deleted(id) {
       if (id === sessionId) end(socket, CLOSE_CODES.sessionDeleted, 'The session was deleted');
       else void outbox.send(errorFrame(notFound(`session: ${id} was deleted`), null));
