@@ -74,11 +74,10 @@ const SINGLES = {
   sockets: {
     beforeMiB: 'memory before any WebSocket, MiB',
     idleMiB: 'with S idle WebSockets, each of a session of its own',
-    alonePeakMiB: 'while 10 clients speak, without any of these, at most',
-    peakMiB: 'while they speak beside all of these and S / 20 that read nothing, at most',
+    deafMiB: 'with those of S / 20 clients besides, which read nothing, at most',
     cpuBefore: 'CPU of the server before, % of a core',
     cpuIdle: 'CPU of the server with S idle WebSockets, %',
-    aloneP99: 'p99 of the turns of those 10, without any of these, ms',
+    aloneP99: 'p99 of the turns of 10 clients that speak, without any of these, ms',
     withP99: 'p99 beside all of these, ms',
     deaf: 'WebSockets that read nothing, one after the other of each client',
     letGo: 'of them let go by the server',

@@ -65,10 +65,9 @@ export const words = (channel, streams) =>
     return { min, p50, p95 };
   };
 
-/** Clients that hold a WebSocket each, and send their next message over it when the last one is answered. */
+/** Clients that hold a WebSocket each, and send their next message over it when the last one is answered. @returns their p99. */
 async function speak(system, durationMs) {
   const times = [];
-  let peakMiB = memory(system);
   const end = performance.now() + durationMs;
   const speaker = async () => {
     let id;
@@ -79,12 +78,15 @@ async function speak(system, durationMs) {
       times.push(performance.now() - start);
     }
   };
-  const watch = setInterval(() => {
-    peakMiB = Math.max(peakMiB, memory(system));
-  }, 1_000);
   await Promise.all(Array.from({ length: SPEAKERS }, speaker));
-  clearInterval(watch);
-  return { p99: quantile(times, 0.99), peakMiB };
+  return quantile(times, 0.99);
+}
+
+async function peakMemory(system, durationMs) {
+  let peakMiB = memory(system);
+  for (const end = performance.now() + durationMs; performance.now() < end; await sleep(1_000))
+    peakMiB = Math.max(peakMiB, memory(system));
+  return peakMiB;
 }
 
 async function makeLoud(system) {
@@ -115,14 +117,17 @@ async function idleCpu(system, ms) {
   return ((after - before) / ms) * 100;
 }
 
-/** Memory with idle sockets and with deaf ones, and the p99 of those who speak without and with them. */
+/**
+ * Memory with idle sockets and with deaf ones, while nobody speaks: what talk costs is another matter. And the p99 of those who speak,
+ * without and with them.
+ */
 export async function sockets({ system, counts }) {
   const loud = await makeLoud(system);
   const ids = [];
   await shared(counts.sockets, async () => ids.push(await system.create()));
   // Their workflows are still starting.
   await sleep(counts.settleMs);
-  const alone = await speak(system, Math.min(counts.deafMs, ALONE_MS));
+  const aloneP99 = await speak(system, Math.min(counts.deafMs, ALONE_MS));
   await sleep(counts.settleMs);
   const beforeMiB = memory(system);
   const cpuBefore = await idleCpu(system, counts.settleMs);
@@ -131,15 +136,16 @@ export async function sockets({ system, counts }) {
   await sleep(counts.settleMs);
   const idleMiB = memory(system);
   const cpuIdle = await idleCpu(system, counts.settleMs);
+  const quietMs = Math.min(counts.deafMs, DEAF_MS);
   const clients = Array.from({ length: counts.sockets / DEAF_OF }, () =>
-    hearNothing(system, loud, counts.deafMs),
+    hearNothing(system, loud, quietMs + counts.deafMs),
   );
-  const beside = await speak(system, counts.deafMs);
+  const deafMiB = await peakMemory(system, quietMs);
+  const withP99 = await speak(system, counts.deafMs);
   const codes = (await Promise.all(clients)).flat();
   for (const socket of open) socket.terminate();
   return {
-    ...{ beforeMiB, idleMiB, cpuBefore, cpuIdle },
-    ...{ alonePeakMiB: alone.peakMiB, peakMiB: beside.peakMiB, aloneP99: alone.p99, withP99: beside.p99 },
+    ...{ beforeMiB, idleMiB, deafMiB, cpuBefore, cpuIdle, aloneP99, withP99 },
     ...{ deaf: codes.length, letGo: codes.filter((code) => code !== 0).length },
   };
 }

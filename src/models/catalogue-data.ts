@@ -34,8 +34,15 @@ const FABLE_5 = usdPerMtok('10', '50', '12.50', '1');
 // UNVERIFIED: by invitation only, on no price list; press reports of its announcement (April 2026) name 25 and 125.
 const MYTHOS_PREVIEW = usdPerMtok('25', '125', '31.25', '2.50');
 
-/** Newest family first, aliases last; lists show them in this order. */
+/** The guide's names, which a first page must show, then the newest family first; lists show them in this order. */
 export const BUILT_IN_MODELS: readonly CatalogueEntry[] = [
+  // Our guide's name for the current Haiku; Anthropic has no such alias.
+  { ...model('claude-haiku', FLAGSHIP, HAIKU_5_5), resolvesTo: 'claude-haiku-5-5' },
+  // Retired on 2026-06-15: the API answers 404 to both names.
+  deprecated(
+    successor('claude-sonnet-4-20250514', withTemperature(model('claude-sonnet-4-6', FLAGSHIP, SONNET_4))),
+  ),
+  deprecated(successor('claude-opus-4-20250514', model('claude-opus-4-8', FLAGSHIP, OPUS_5))),
   model('claude-fable-5-2', FLAGSHIP, FABLE_5_2),
   model('claude-mythos-5-2', FLAGSHIP, FABLE_5_2),
   model('claude-opus-5-5', FLAGSHIP, OPUS_5_5),
@@ -61,13 +68,6 @@ export const BUILT_IN_MODELS: readonly CatalogueEntry[] = [
   // Retires on 2026-11-30; Anthropic recommends claude-sonnet-5-5.
   deprecated(withTemperature(model('claude-sonnet-4-5', CLAUDE_4_5, SONNET_4))),
   deprecated(withTemperature(model('claude-sonnet-4-5-20250929', CLAUDE_4_5, SONNET_4))),
-  // Our guide's name for the current Haiku; Anthropic has no such alias.
-  { ...model('claude-haiku', FLAGSHIP, HAIKU_5_5), resolvesTo: 'claude-haiku-5-5' },
-  // Retired on 2026-06-15: the API answers 404 to both names.
-  deprecated(
-    successor('claude-sonnet-4-20250514', withTemperature(model('claude-sonnet-4-6', FLAGSHIP, SONNET_4))),
-  ),
-  deprecated(successor('claude-opus-4-20250514', model('claude-opus-4-8', FLAGSHIP, OPUS_5))),
 ];
 
 type Limits = Pick<CatalogueEntry, 'contextTokens' | 'maxOutputTokens'>;

@@ -41,8 +41,11 @@ export interface Engine {
   deliver(session: EngineSession): Promise<void>;
   /** Something was left to a webhook's endpoint, or it is to be looked at again; starts its workflow when it is not running. */
   endpoint(webhookId: string): Promise<void>;
-  /** Undefined when no workflow answers within the time that a client would wait. */
-  state(sessionId: string): Promise<EngineState | undefined>;
+  /**
+   * Undefined when no workflow answers within the time that a client would wait.
+   * @param missing A session whose workflow is started if there is none: it was made a moment ago, or its run was lost.
+   */
+  state(sessionId: string, missing?: EngineSession): Promise<EngineState | undefined>;
   /** Whether a run is open now. */
   isRunning(sessionId: string): Promise<boolean>;
   /**

@@ -174,11 +174,19 @@ export interface EventFilter {
   messageId: string | null;
 }
 
+/** Events between two seqs, neither of which is among them. */
+export interface LogPage {
+  order: 'asc' | 'desc';
+  after: number;
+  before?: number;
+  limit: number;
+}
+
 export interface EventsService {
   page(
     caller: Caller,
     sessionId: string,
-    query: { after: number; limit: number } & EventFilter,
+    query: LogPage & EventFilter,
   ): Promise<{ data: SessionEvent[]; hasMore: boolean }>;
   /**
    * The log after a seq, or from its end on when `after` is null, and what is appended from then on. `events` ends

@@ -114,22 +114,26 @@ export interface LeaseHolder {
 export interface LogQuery {
   sessionId: string;
   after: number;
+  before?: number;
+  /** `asc` unless asked otherwise. */
+  order?: 'asc' | 'desc';
   limit: number;
   types?: readonly EventType[] | null;
   messageId?: string | null;
-  /** Bytes of what the events carry, together; the first one is read whatever it has. */
+  /** Bytes of what the events carry, together, oldest first; the first one is read whatever it has. */
   bytesMax?: number;
 }
 
-/** Events after a cursor, oldest first. */
+/** Events after a cursor. */
 async function readEvents(db: Kysely<Tables>, query: LogQuery): Promise<SessionEvent[]> {
   let wanted = db
     .selectFrom('events')
     .where('session_id', '=', query.sessionId)
     .where('seq', '>', query.after);
+  if (query.before !== undefined) wanted = wanted.where('seq', '<', query.before);
   if (query.types) wanted = wanted.where('type', 'in', [...query.types]);
   if (query.messageId) wanted = wanted.where('message_id', '=', query.messageId);
-  wanted = wanted.orderBy('seq').limit(query.limit);
+  wanted = wanted.orderBy('seq', query.order ?? 'asc').limit(query.limit);
   const { bytesMax } = query;
   const fitting =
     bytesMax === undefined ? wanted : wanted.where('seq', '<=', lastWithin(db, wanted, bytesMax));

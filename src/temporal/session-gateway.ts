@@ -41,7 +41,7 @@ export function createSessionGateway(deps: GatewayDeps): Engine {
     end: (session, argument) => signal(session, SIGNALS.end, argument),
     deliver: (session) => signal(session, SIGNALS.deliver, {}),
     endpoint: createEndpointSignal(deps),
-    ...createSessionQuery(deps),
+    ...createSessionQuery({ ...deps, start }),
     ...createSessionAttempts(deps),
     ...createSessionTakeover(deps),
     ...createUnreplayableRun(deps),

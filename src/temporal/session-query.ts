@@ -4,7 +4,7 @@ import type { Activities } from '../../activities/index.ts';
 import { QUERIES, type SessionStateAnswer, workflowId } from '../../workflows/protocol.ts';
 import { toTimestamp } from '../contracts/common.ts';
 import type { SessionState } from '../contracts/sessions.ts';
-import type { EngineState } from '../services/engine.ts';
+import type { Engine, EngineSession, EngineState } from '../services/engine.ts';
 import type { TemporalConnection } from './connection.ts';
 
 /** How long a client waits for a workflow's answer about itself; after that the rows must do. */
@@ -47,9 +47,10 @@ function activityView(pending: PendingActivity | undefined): SessionState['activ
 export interface SessionQueryDeps {
   client: Client;
   temporal: TemporalConnection;
+  start: Engine['start'];
 }
 
-export function createSessionQuery({ client, temporal }: SessionQueryDeps) {
+export function createSessionQuery({ client, temporal, start }: SessionQueryDeps) {
   async function ask(sessionId: string): Promise<EngineState | undefined> {
     const handle = client.workflow.getHandle(workflowId(sessionId));
     const [answer, description] = await Promise.all([
@@ -61,11 +62,22 @@ export function createSessionQuery({ client, temporal }: SessionQueryDeps) {
     return { answer, activity: activityView(description.raw.pendingActivities?.find(isOfTheTurn)) };
   }
 
-  async function state(sessionId: string): Promise<EngineState | undefined> {
+  /** A session that was made a moment ago may be on its way to Temporal. */
+  async function askOrStart(session: EngineSession): Promise<EngineState | undefined> {
+    try {
+      return await ask(session.sessionId);
+    } catch (error) {
+      if (!(error instanceof WorkflowNotFoundError)) throw error;
+      await start(session);
+      return ask(session.sessionId);
+    }
+  }
+
+  async function state(sessionId: string, missing?: EngineSession): Promise<EngineState | undefined> {
     if (!temporal.health().ok) return undefined;
     try {
       return await client.withDeadline(Date.now() + STATE_TIMEOUT_MS, () =>
-        temporal.call(() => ask(sessionId)),
+        temporal.call(() => (missing ? askOrStart(missing) : ask(sessionId))),
       );
     } catch {
       // No workflow, no worker, no server: each means that the rows must answer.

@@ -66,7 +66,8 @@ const newRow = (
   name: call.name,
   type: call.type,
   parameters: JSON.stringify(call.parameters),
-  status: call.type === 'custom' ? 'awaiting_result' : 'running',
+  // Readers act on what awaits a result: what is refused must not look so, not even while it is announced.
+  status: call.type === 'custom' && call.refusal === null ? 'awaiting_result' : 'running',
   result: null,
   is_error: 0,
   on_timeout: call.onTimeout,

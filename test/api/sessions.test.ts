@@ -181,11 +181,7 @@ describe('ending a session', () => {
     const events = await server.api.events(session.id);
     expect(events.filter((event) => event.type === 'session.ended')).toHaveLength(1);
     expect(events.map((event) => event.seq)).toEqual(events.map((_, index) => index + 1));
-    const state = await eventually(
-      async () => (await server.api.get(`${path}/state`)).body,
-      (each) => each.phase === 'ended',
-    );
-    expect(state.queue).toEqual([]);
+    expect((await server.api.get(`${path}/state`)).body).toMatchObject({ phase: 'ended', queue: [] });
   });
 
   test('deletes it with everything it holds', async () => {

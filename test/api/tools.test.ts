@@ -195,8 +195,10 @@ describe('what the model gets wrong is told to it, and never asked of the client
     const reply = await system.api.send(id, content);
     expect(reply).toMatchObject({ status: 'completed', tool_calls: [{ status: 'failed', is_error: true }] });
     expect(reply.tool_calls[0].result).toMatch(words);
-    const types = (await system.api.events(id)).map(({ type }) => type);
-    expect(types).not.toContain('message.requires_action');
+    const events = await system.api.events(id);
+    expect(events.map(({ type }) => type)).not.toContain('message.requires_action');
+    const called = events.filter(({ type }) => type === 'tool.called');
+    expect(called).toMatchObject([{ tool_call: { id: reply.tool_calls[0].id, status: 'running' } }]);
   });
 });
 

@@ -217,6 +217,22 @@ describe('a busy session', () => {
     expect([status, body]).toEqual([200, { interrupted: true, message: null }]);
   });
 
+  test('tells in its state what was accepted, at the very next read', async () => {
+    for (let n = 0; n < 10; n += 1) {
+      const { id } = await server.api.session();
+      const state = async () => (await server.api.get(`/v1/sessions/${id}/state`)).body;
+      expect(await state()).toMatchObject({ engine: 'available', phase: 'idle', queue: [] });
+      const body = { content: 'Take your time [[delay_ms=60000]]', background: true };
+      await server.api.post(`/v1/sessions/${id}/messages`, body);
+      expect(await state()).toMatchObject({ engine: 'available', phase: 'running' });
+      await server.api.post(`/v1/sessions/${id}/messages`, body);
+      const { data } = (await server.api.get(`/v1/sessions/${id}/messages?role=user`)).body;
+      expect((await state()).queue).toEqual([data[1].id]);
+      await server.api.post(`/v1/sessions/${id}/complete`);
+      expect(await state()).toMatchObject({ engine: 'available', phase: 'ended', queue: [] });
+    }
+  });
+
   test('tells in its state what it does', async () => {
     const session = await server.api.session();
     const first = server.api.send(session.id, slow);

@@ -163,6 +163,16 @@ test("a deleted session's end is told, and then nothing of it is left", async ()
   });
 });
 
+test('that a session is deleted is told also when its end was told before', async () => {
+  const { id } = await hook({ events: ['session.ended'] });
+  const session = await api.session();
+  await api.post(`/v1/sessions/${session.id}/complete`);
+  await delivered(id, 1);
+  await api.delete(`/v1/sessions/${session.id}`);
+  await delivered(id, 2);
+  expect(to.received.map(({ event }) => event.reason)).toEqual(['completed', 'deleted']);
+});
+
 test('what was queued while nobody sent arrives when somebody does, with its own bytes', async () => {
   const options = { idle: true };
   const stopped = await startTestSystem(options);

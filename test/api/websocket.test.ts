@@ -172,6 +172,15 @@ describe('one session', () => {
     expect(tab.frames.at(-1)).toMatchObject({ type: 'session.ended', reason: 'deleted' });
   });
 
+  it('is told so also when it had ended before', async () => {
+    const { id } = await system.api.session();
+    await system.api.post(`/v1/sessions/${id}/complete`);
+    const tab = await connect(id);
+    await system.api.delete(`/v1/sessions/${id}`);
+    expect((await tab.closed).code).toBe(4404);
+    expect(tab.frames.at(-1)).toMatchObject({ type: 'session.ended', reason: 'deleted', session: { id } });
+  });
+
   it('ends with 1001 when the server stops, and goes on behind its restart where it had got to', async () => {
     const { id } = await system.api.session();
     const tab = await connect(id, '?after=0');

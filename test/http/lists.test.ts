@@ -179,6 +179,7 @@ describe('events', () => {
   it('hands the filters to the service', async () => {
     await page('?after=2&types=message.delta,message.completed&message_id=msg_x&order=asc');
     expect(lastCall('events.page')?.[2]).toEqual({
+      order: 'asc',
       after: 2,
       limit: 20,
       types: ['message.delta', 'message.completed'],
@@ -190,7 +191,7 @@ describe('events', () => {
     ['?after=-1', 'after'],
     ['?after=x', 'after'],
     ['?types=message.delta,nothing', 'types'],
-    ['?order=desc', 'order'],
+    ['?order=newest', 'order'],
     ['?message_id=', 'message_id'],
   ])('refuses %s', async (query, param) => expectError(await page(query), 400, 'invalid_request', param));
 
@@ -205,9 +206,27 @@ describe('events', () => {
   it('refuses a Last-Event-ID that is no seq, by its name', async () =>
     expectError(await page('', { 'last-event-id': 'I;;' }), 400, 'invalid_request', 'Last-Event-ID'));
 
-  it('refuses a cursor together with a seq', async () => {
-    const { body } = await page('?limit=1');
-    expectError(await page(`?after=1&cursor=${body.next_cursor}`), 400, 'invalid_request', 'after');
+  it.each([
+    ['?limit=2&order=desc', [7, 6, 5, 4, 3, 2, 1]],
+    ['?limit=2&after=3', [4, 5, 6, 7]],
+    ['?limit=2&order=desc&after=3', [7, 6, 5, 4]],
+  ])('leads through all pages of %s, whether its seq is said again or not', async (query, seqs) => {
+    const withoutSeq = query.replace(/&after=\d+/, '');
+    for (const again of [query, withoutSeq]) {
+      const got: number[] = [];
+      let next = query;
+      do {
+        const { body } = await page(next);
+        got.push(...body.data.map((event: { seq: number }) => event.seq));
+        next = body.has_more ? `${again}&cursor=${body.next_cursor}` : '';
+      } while (next !== '');
+      expect(got).toEqual(seqs);
+    }
+  });
+
+  it('is told in its order as a stream', async () => {
+    const stream = await page('?order=desc', { accept: 'text/event-stream' });
+    expectError(stream, 400, 'invalid_request', 'order');
   });
 });
 

@@ -25,7 +25,7 @@ RULES_BEYOND_THE_SCHEMA = (
     "must be within a year",  # when a new secret is in force
     "must be later than 'from'",
     "The webhook is disabled",  # nothing is sent to it again
-    "can't be combined with 'cursor'",  # two ways to say where a page starts
+    "parameter is for pages",  # a stream goes on by its events' numbers, in their order
     "can't be combined with 'wait'",  # two ways to be answered
 )
 

@@ -63,7 +63,11 @@ export function createEnds(deps: EndDeps) {
     const session = await changeSession(deps, caller, id, async (tx) => {
       await keep(tx.rows, id);
       if (tx.session.status === 'active') await turns.endSession(tx, { reason: 'deleted' });
-      else tx.patch({ ended_reason: 'deleted' });
+      else {
+        tx.patch({ ended_reason: 'deleted' });
+        // That it has ended was told; that it is gone was not.
+        tx.append('session.ended', null, { session: sessionView(tx.session), reason: 'deleted' });
+      }
       return tx.session;
     });
     // Whoever still follows the session reads its last events before they are gone.

@@ -1,5 +1,5 @@
 // Shows sessions: one with its latest messages, its state, or a page of the list.
-import type { Session, SessionState, SessionSummary } from '../../contracts/sessions.ts';
+import type { Session, SessionSummary } from '../../contracts/sessions.ts';
 import type { SessionRow } from '../../stores/schema.ts';
 import type { SessionsStore } from '../../stores/sessions.ts';
 import type { SessionView } from '../../views/sessions.ts';
@@ -24,7 +24,7 @@ export interface ReadDeps {
 export type ShowSession = (caller: Caller, sessionId: string) => Promise<Session>;
 
 export function createReads({ sessions, reader, sessionView, engine }: ReadDeps) {
-  const readState = createStateReader({ engine, reader });
+  const readState = createStateReader({ engine, reader, sessions });
 
   async function view(row: SessionRow): Promise<Session> {
     const rows = await reader.conversation(row.id, MESSAGES_SHOWN);
@@ -41,11 +41,8 @@ export function createReads({ sessions, reader, sessionView, engine }: ReadDeps)
   ): Promise<Session> {
     const row = await visibleSession(sessions, caller, id);
     const session = await view(row);
-    return includeState ? { ...session, state: await readState(row) } : session;
+    return includeState ? { ...session, state: await readState(caller, id) } : session;
   }
-
-  const state = async (caller: Caller, id: string): Promise<SessionState> =>
-    readState(await visibleSession(sessions, caller, id));
 
   async function list(
     caller: Caller,
@@ -57,5 +54,5 @@ export function createReads({ sessions, reader, sessionView, engine }: ReadDeps)
     return { data: data.map(sessionView), next };
   }
 
-  return { show, get, state, list };
+  return { show, get, state: readState, list };
 }

@@ -3,39 +3,64 @@ import { toTimestamp, toTimestampOrNull } from '../../contracts/common.ts';
 import type { SessionState } from '../../contracts/sessions.ts';
 import type { ToolCall } from '../../contracts/tools.ts';
 import type { SessionRow } from '../../stores/schema.ts';
+import type { SessionsStore } from '../../stores/sessions.ts';
 import { isOpen } from '../../turns/tool-calls.ts';
 import { toolCallView } from '../../views/tool-calls.ts';
 import type { Engine, EngineState } from '../engine.ts';
 import type { MessageReader } from '../messages/reader.ts';
+import type { Caller } from '../ports.ts';
+import { visibleSession } from '../session-access.ts';
+import { engineSession } from '../signals.ts';
 
 type StateFacts = Omit<SessionState, 'temporal_url'>;
 
-function phaseOf(session: SessionRow, waiting: ToolCall[]): SessionState['phase'] {
-  if (session.status !== 'active') return 'ended';
-  if (waiting.length > 0) return 'waiting_tool';
-  return session.open_reply_id === null ? 'idle' : 'running';
+/** What the store says. */
+interface Rows {
+  session: SessionRow;
+  queued: { id: string }[];
+  waiting: ToolCall[];
 }
 
-const fromWorkflow = ({ answer, activity }: EngineState, waiting: ToolCall[]): StateFacts => ({
-  engine: 'available',
-  phase: answer.phase,
-  reason: answer.reason,
-  since: toTimestamp(answer.sinceMs),
-  queue: answer.state.queue.map((message) => message.messageId),
-  waiting_for: waiting,
-  wakes_at: nextExpiry(waiting) ?? wakesAt(answer),
-  activity,
-});
+function phaseOf({ session, queued, waiting }: Rows): SessionState['phase'] {
+  if (session.status !== 'active') return 'ended';
+  if (waiting.length > 0) return 'waiting_tool';
+  return session.open_reply_id === null && queued.length === 0 ? 'idle' : 'running';
+}
 
-const fromRows = (session: SessionRow, queued: { id: string }[], waiting: ToolCall[]): StateFacts => ({
+/** The workflow's own words, unless it has not heard yet of what the store has accepted: that is seen at once. */
+function fromWorkflow({ answer, activity }: EngineState, rows: Rows): StateFacts {
+  const { session, queued, waiting } = rows;
+  const phase = phaseOf(rows);
+  const hasHeard = phase === answer.phase;
+  const { running } = answer.state;
+  return {
+    engine: 'available',
+    phase,
+    reason: hasHeard ? answer.reason : `the session's workflow is still ${PHASE_WORDS[answer.phase]}`,
+    since: toTimestamp(hasHeard ? answer.sinceMs : session.updated_at),
+    queue: queued.map(({ id }) => id).filter((id) => id !== running?.messageId),
+    waiting_for: waiting,
+    wakes_at: nextExpiry(waiting) ?? wakesAt(answer),
+    activity,
+  };
+}
+
+const PHASE_WORDS: Record<EngineState['answer']['phase'], string> = {
+  idle: 'idle',
+  running: 'running',
+  waiting_tool: 'waiting for a tool',
+  ended: 'ending',
+};
+
+const fromRows = (rows: Rows): StateFacts => ({
   // An ended session has no workflow any more; that is how it should be, not a fault of the engine.
-  engine: session.status === 'active' ? 'unavailable' : 'available',
-  phase: phaseOf(session, waiting),
-  reason: session.ended_reason,
-  since: toTimestamp(session.updated_at),
-  queue: queued.map((message) => message.id),
-  waiting_for: waiting,
-  wakes_at: nextExpiry(waiting) ?? toTimestampOrNull(session.expires_at),
+  engine: rows.session.status === 'active' ? 'unavailable' : 'available',
+  phase: phaseOf(rows),
+  reason: rows.session.ended_reason,
+  since: toTimestamp(rows.session.updated_at),
+  queue: rows.queued.map((message) => message.id),
+  waiting_for: rows.waiting,
+  wakes_at: nextExpiry(rows.waiting) ?? toTimestampOrNull(rows.session.expires_at),
   activity: null,
 });
 
@@ -46,18 +71,30 @@ const nextExpiry = (waiting: ToolCall[]): string | null =>
 const wakesAt = ({ phase, state }: EngineState['answer']): string | null =>
   phase === 'idle' ? toTimestampOrNull(state.expiresAtMs) : null;
 
-export function createStateReader({ engine, reader }: { engine: Engine; reader: MessageReader }) {
+interface StateDeps {
+  engine: Engine;
+  reader: MessageReader;
+  sessions: SessionsStore;
+}
+
+export function createStateReader({ engine, reader, sessions }: StateDeps) {
   async function waitingCalls({ open_reply_id }: SessionRow): Promise<ToolCall[]> {
     const calls = open_reply_id === null ? [] : await reader.toolCalls([open_reply_id]);
     return calls.filter(isOpen).map(toolCallView);
   }
 
-  return async function readState(session: SessionRow): Promise<SessionState> {
-    const found = await engine.state(session.id);
-    const waiting = await waitingCalls(session);
-    const facts = found
-      ? fromWorkflow(found, waiting)
-      : fromRows(session, await reader.queued(session.id), waiting);
-    return { ...facts, temporal_url: engine.urlOf(session.id) };
+  async function askWorkflow(session: SessionRow): Promise<EngineState | undefined> {
+    // Of one that has ended nobody waits for an answer.
+    return session.status === 'active' ? engine.state(session.id, engineSession(session)) : undefined;
+  }
+
+  return async function readState(caller: Caller, id: string): Promise<SessionState> {
+    const found = await askWorkflow(await visibleSession(sessions, caller, id));
+    // In this order: a message that begins between two of these is seen twice, and not overlooked.
+    const queued = await reader.queued(id);
+    const session = await visibleSession(sessions, caller, id);
+    const rows = { session, queued, waiting: await waitingCalls(session) };
+    const isAnswered = found && session.status === 'active';
+    return { ...(isAnswered ? fromWorkflow(found, rows) : fromRows(rows)), temporal_url: engine.urlOf(id) };
   };
 }

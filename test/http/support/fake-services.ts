@@ -266,7 +266,9 @@ function eventsOf(fake: Fake): Services['events'] {
       fake.calls.push({ name: 'events.page', arguments: [caller, sessionId, query] });
       find(fake, caller, sessionId);
       const all = replyEvents(['a', 'b', 'c', 'd'], makeMessage({ session_id: sessionId }));
-      const rest = all.filter(({ seq }) => seq > query.after);
+      const { order, after, before = all.length + 1 } = query;
+      const rest = all.filter(({ seq }) => seq > after && seq < before);
+      if (order === 'desc') rest.reverse();
       return { data: rest.slice(0, query.limit), hasMore: rest.length > query.limit };
     },
     async follow(caller, sessionId, query, signal) {
