@@ -1,4 +1,5 @@
 // Asks session workflows what they are doing, and Temporal what it is doing for them.
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Client, type WorkflowExecutionDescription, WorkflowNotFoundError } from '@temporalio/client';
 import type { Activities } from '../../activities/index.ts';
 import { QUERIES, type SessionStateAnswer, workflowId } from '../../workflows/protocol.ts';
@@ -9,6 +10,7 @@ import type { TemporalConnection } from './connection.ts';
 
 /** How long a client waits for a workflow's answer about itself; after that the rows must do. */
 const STATE_TIMEOUT_MS = 2_000;
+const ASK_AGAIN_MS = 20;
 /** The activity that sends webhooks. */
 const DELIVER: keyof Activities = 'deliver';
 /** Reading of a failure's causes stops here. */
@@ -51,6 +53,7 @@ export interface SessionQueryDeps {
 }
 
 export function createSessionQuery({ client, temporal, start }: SessionQueryDeps) {
+  /** @returns undefined when it has ended, or has not read yet what it begins with. */
   async function ask(sessionId: string): Promise<EngineState | undefined> {
     const handle = client.workflow.getHandle(workflowId(sessionId));
     const [answer, description] = await Promise.all([
@@ -62,22 +65,32 @@ export function createSessionQuery({ client, temporal, start }: SessionQueryDeps
     return { answer, activity: activityView(description.raw.pendingActivities?.find(isOfTheTurn)) };
   }
 
-  /** A session that was made a moment ago may be on its way to Temporal. */
-  async function askOrStart(session: EngineSession): Promise<EngineState | undefined> {
+  async function askIfThere(sessionId: string): Promise<EngineState | undefined> {
     try {
-      return await ask(session.sessionId);
+      return await ask(sessionId);
     } catch (error) {
-      if (!(error instanceof WorkflowNotFoundError)) throw error;
-      await start(session);
-      return ask(session.sessionId);
+      if (error instanceof WorkflowNotFoundError) return undefined;
+      throw error;
     }
+  }
+
+  /** A session that was made a moment ago may be on its way to Temporal, or its run may have only begun. */
+  async function askSoon(session: EngineSession, deadline: number): Promise<EngineState | undefined> {
+    let found = await askIfThere(session.sessionId);
+    if (!found) await start(session);
+    while (!found && Date.now() < deadline) {
+      found = await askIfThere(session.sessionId);
+      if (!found) await sleep(ASK_AGAIN_MS);
+    }
+    return found;
   }
 
   async function state(sessionId: string, missing?: EngineSession): Promise<EngineState | undefined> {
     if (!temporal.health().ok) return undefined;
+    const deadline = Date.now() + STATE_TIMEOUT_MS;
     try {
-      return await client.withDeadline(Date.now() + STATE_TIMEOUT_MS, () =>
-        temporal.call(() => (missing ? askOrStart(missing) : ask(sessionId))),
+      return await client.withDeadline(deadline, () =>
+        temporal.call(() => (missing ? askSoon(missing, deadline) : ask(sessionId))),
       );
     } catch {
       // No workflow, no worker, no server: each means that the rows must answer.
