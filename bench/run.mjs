@@ -125,7 +125,9 @@ function options() {
       `Unknown: ${unknown.join(', ')}. Measures: ${Object.keys(MEASURES).join(', ')}; peers: ${PEER_NAMES.join(', ')}`,
     );
   const counts = { ...(values.tiny ? TINY : values.quick ? QUICK : FULL) };
-  if (values['deaf-minutes']) counts.deafMs = Number(values['deaf-minutes']) * 60_000;
+  const deafMinutes = Number(values['deaf-minutes'] ?? counts.deafMs / 60_000);
+  if (!(deafMinutes > 0)) throw new Error('--deaf-minutes is a number of minutes');
+  counts.deafMs = deafMinutes * 60_000;
   return {
     ...values,
     only,

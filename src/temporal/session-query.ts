@@ -46,6 +46,14 @@ function activityView(pending: PendingActivity | undefined): SessionState['activ
   };
 }
 
+interface Asked {
+  /** Whether there is a run that goes on. */
+  isOpen: boolean;
+  /** Undefined also while it has not read yet what it begins with. */
+  state?: EngineState | undefined;
+}
+const CLOSED: Asked = { isOpen: false };
+
 export interface SessionQueryDeps {
   client: Client;
   temporal: TemporalConnection;
@@ -53,47 +61,46 @@ export interface SessionQueryDeps {
 }
 
 export function createSessionQuery({ client, temporal, start }: SessionQueryDeps) {
-  /** @returns undefined when it has ended, or has not read yet what it begins with. */
-  async function ask(sessionId: string): Promise<EngineState | undefined> {
+  async function ask(sessionId: string): Promise<Asked> {
     const handle = client.workflow.getHandle(workflowId(sessionId));
-    const [answer, description] = await Promise.all([
-      handle.query<SessionStateAnswer | null>(QUERIES.state),
-      handle.describe(),
-    ]);
-    // A closed run answers queries as well: with what it was about to do when it ended.
-    if (!answer || description.status.name !== 'RUNNING') return undefined;
-    return { answer, activity: activityView(description.raw.pendingActivities?.find(isOfTheTurn)) };
-  }
-
-  async function askIfThere(sessionId: string): Promise<EngineState | undefined> {
     try {
-      return await ask(sessionId);
+      const [answer, description] = await Promise.all([
+        handle.query<SessionStateAnswer | null>(QUERIES.state),
+        handle.describe(),
+      ]);
+      // A closed run answers queries as well: with what it was about to do when it ended.
+      if (description.status.name !== 'RUNNING') return CLOSED;
+      const activity = activityView(description.raw.pendingActivities?.find(isOfTheTurn));
+      return { isOpen: true, state: answer ? { answer, activity } : undefined };
     } catch (error) {
-      if (error instanceof WorkflowNotFoundError) return undefined;
+      if (error instanceof WorkflowNotFoundError) return CLOSED;
       throw error;
     }
   }
 
   /** A session that was made a moment ago may be on its way to Temporal, or its run may have only begun. */
   async function askSoon(session: EngineSession, deadline: number): Promise<EngineState | undefined> {
-    let found = await askIfThere(session.sessionId);
-    if (!found) await start(session);
-    while (!found && Date.now() < deadline) {
-      found = await askIfThere(session.sessionId);
-      if (!found) await sleep(ASK_AGAIN_MS);
+    let asked = await ask(session.sessionId);
+    if (!asked.isOpen) {
+      await start(session);
+      asked = await ask(session.sessionId);
     }
-    return found;
+    // One that is closed again has ended meanwhile.
+    while (asked.isOpen && !asked.state && Date.now() < deadline) {
+      await sleep(ASK_AGAIN_MS);
+      asked = await ask(session.sessionId);
+    }
+    return asked.state;
   }
 
   async function state(sessionId: string, missing?: EngineSession): Promise<EngineState | undefined> {
     if (!temporal.health().ok) return undefined;
     const deadline = Date.now() + STATE_TIMEOUT_MS;
+    const work = async () => (missing ? await askSoon(missing, deadline) : (await ask(sessionId)).state);
     try {
-      return await client.withDeadline(deadline, () =>
-        temporal.call(() => (missing ? askSoon(missing, deadline) : ask(sessionId))),
-      );
+      return await client.withDeadline(deadline, () => temporal.call(work));
     } catch {
-      // No workflow, no worker, no server: each means that the rows must answer.
+      // No worker, no server: each means that the rows must answer.
       return undefined;
     }
   }

@@ -178,7 +178,8 @@ describe('one session', () => {
     const tab = await connect(id);
     await system.api.delete(`/v1/sessions/${id}`);
     expect((await tab.closed).code).toBe(4404);
-    expect(tab.frames.at(-1)).toMatchObject({ type: 'session.ended', reason: 'deleted', session: { id } });
+    const session = { id, status: 'completed', ended_reason: 'completed' };
+    expect(tab.frames.at(-1)).toMatchObject({ type: 'session.ended', reason: 'deleted', session });
   });
 
   it('ends with 1001 when the server stops, and goes on behind its restart where it had got to', async () => {

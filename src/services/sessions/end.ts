@@ -64,9 +64,10 @@ export function createEnds(deps: EndDeps) {
       await keep(tx.rows, id);
       if (tx.session.status === 'active') await turns.endSession(tx, { reason: 'deleted' });
       else {
-        tx.patch({ ended_reason: 'deleted' });
+        tx.patch({ updated_at: tx.now });
         // That it has ended was told; that it is gone was not.
         tx.append('session.ended', null, { session: sessionView(tx.session), reason: 'deleted' });
+        tx.patch({ ended_reason: 'deleted' });
       }
       return tx.session;
     });

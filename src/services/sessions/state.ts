@@ -40,7 +40,7 @@ function fromWorkflow({ answer, activity }: EngineState, rows: Rows): StateFacts
     since: toTimestamp(hasHeard ? answer.sinceMs : session.updated_at),
     queue: queued.map(({ id }) => id).filter((id) => id !== running?.messageId),
     waiting_for: waiting,
-    wakes_at: nextExpiry(waiting) ?? wakesAt(answer),
+    wakes_at: wakesAt(rows),
     activity,
   };
 }
@@ -60,16 +60,15 @@ const fromRows = (rows: Rows): StateFacts => ({
   since: toTimestamp(rows.session.updated_at),
   queue: rows.queued.map((message) => message.id),
   waiting_for: rows.waiting,
-  wakes_at: nextExpiry(rows.waiting) ?? toTimestampOrNull(rows.session.expires_at),
+  wakes_at: wakesAt(rows),
   activity: null,
 });
 
-/** When the first of the calls runs out of time. */
-const nextExpiry = (waiting: ToolCall[]): string | null =>
-  waiting.flatMap(({ expires_at }) => expires_at ?? []).sort()[0] ?? null;
-
-const wakesAt = ({ phase, state }: EngineState['answer']): string | null =>
-  phase === 'idle' ? toTimestampOrNull(state.expiresAtMs) : null;
+/** When the first of the calls runs out of time, or the session of its idleness. */
+function wakesAt(rows: Rows): string | null {
+  const [expiry] = rows.waiting.flatMap(({ expires_at }) => expires_at ?? []).sort();
+  return expiry ?? (phaseOf(rows) === 'idle' ? toTimestampOrNull(rows.session.expires_at) : null);
+}
 
 interface StateDeps {
   engine: Engine;
