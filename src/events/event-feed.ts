@@ -8,8 +8,11 @@ import { unlessAway } from './unless-away.ts';
 
 /** Read at once of what is new: seldom more than a few. A reader that gets so many is behind. */
 const NEW = { limit: 10 };
-/** And by a reader that is behind: what it has not taken yet stays in our memory, however long it takes. */
-const MISSED = { limit: 200, bytesMax: 128 * 1024 };
+/**
+ * And by a reader that is behind, in one of its turns. What it has not taken yet stays in our memory, however long it takes: fifty
+ * that begin to read at once cost 50 to 90 MiB for half a minute, and with pages four times as long 160 to 220.
+ */
+const MISSED = { limit: 50, bytesMax: 32 * 1024 };
 
 /**
  * Whoever appends rings the reader's bell. It looks by itself, too, in case a ring was lost, the less often the longer nothing
@@ -48,25 +51,31 @@ const never = async () => false;
 /** What can't be asked now is not so yet. */
 const surely = async (ask: () => Promise<boolean>): Promise<boolean> => (await unlessAway(ask())) ?? false;
 
+function* untilAborted(events: SessionEvent[], signal: AbortSignal): Generator<SessionEvent> {
+  for (const event of events) {
+    if (signal.aborted) return;
+    yield event;
+  }
+}
+
 interface Read {
   events: SessionEvent[];
-  /** They were missed, and there may be very many more. */
-  areMissed: boolean;
   /** All there was has been read; what has come since has rung. */
   isAtEnd: boolean;
 }
 
-/** Reads on from the query's cursor, more at once while it is behind. */
-function createReader(log: SessionLog, query: FollowQuery): () => Promise<Read> {
+/** Reads on from the query's cursor: while it is behind in turns, for it would otherwise keep all others waiting until it has caught up. */
+function createReader(log: SessionLog, turns: Turns, query: FollowQuery): () => Promise<Read> {
   let { after } = query;
   let isBehind = true;
   return async () => {
-    const areMissed = isBehind;
-    const events = await log.read({ ...query, after, ...(areMissed ? MISSED : NEW) });
+    const wasBehind = isBehind;
+    if (wasBehind) await turns.next();
+    const events = await log.read({ ...query, after, ...(wasBehind ? MISSED : NEW) });
     after = events.at(-1)?.seq ?? after;
     // A few of what was missed may be few for their size: such a reader is behind until nothing comes.
-    isBehind = areMissed ? events.length > 0 : events.length >= NEW.limit;
-    return { events, areMissed, isAtEnd: !isBehind };
+    isBehind = wasBehind ? events.length > 0 : events.length >= NEW.limit;
+    return { events, isAtEnd: !isBehind };
   };
 }
 
@@ -77,20 +86,7 @@ async function patiently(read: () => Promise<Read>, bell: Bell, signal: AbortSig
     if (found) return found;
     await bell.listen()(POLL_INTERVAL_MS);
   }
-  return { events: [], areMissed: false, isAtEnd: false };
-}
-
-/** What was missed comes in turns: a reader that is far behind would otherwise keep all others waiting until it has caught up. */
-async function* untilAborted(
-  { events, areMissed }: Read,
-  turns: Turns,
-  signal: AbortSignal,
-): AsyncGenerator<SessionEvent> {
-  for (const event of events) {
-    if (areMissed) await turns.next();
-    if (signal.aborted) return;
-    yield event;
-  }
+  return { events: [], isAtEnd: false };
 }
 
 export function createEventFeed({ log, channel }: { log: SessionLog; channel: LiveChannel }) {
@@ -98,14 +94,13 @@ export function createEventFeed({ log, channel }: { log: SessionLog; channel: Li
 
   async function* tail(query: FollowQuery, bell: Bell): AsyncGenerator<SessionEvent> {
     const { signal, isOver = never } = query;
-    const read = createReader(log, query);
+    const read = createReader(log, turns, query);
     const idleTimes = createIdleTimes();
     let over = false;
     while (!signal.aborted) {
       const heard = bell.listen();
-      const found = await patiently(read, bell, signal);
-      const { events, isAtEnd } = found;
-      yield* untilAborted(found, turns, signal);
+      const { events, isAtEnd } = await patiently(read, bell, signal);
+      yield* untilAborted(events, signal);
       if (events.length > 0) idleTimes.reset();
       // Nothing came after it was over: what was written between a look and that question is not missed.
       else if (over) return;

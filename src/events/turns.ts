@@ -1,7 +1,7 @@
 // Turns of those who have much to do at once: one piece each, in order, and together a little of each turn of the event loop.
 
 /** So long in each turn of the loop; who answers a client waits no longer, however many want turns. */
-const SHARE_MS = 1;
+const SHARE_MS = 0.5;
 
 export type Turns = ReturnType<typeof createTurns>;
 
