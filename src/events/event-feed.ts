@@ -2,15 +2,15 @@
 import type { EventType, SessionEvent } from '../contracts/events.ts';
 import type { SessionLog } from '../stores/log.ts';
 import { type Bell, createBell, POLL_INTERVAL_MS } from './bell.ts';
+import { type CatchUpQueue, createCatchUpQueue } from './catch-up-queue.ts';
 import type { LiveChannel } from './live-channel.ts';
-import { createTurns, type Turns } from './turns.ts';
 import { unlessAway } from './unless-away.ts';
 
 /** Read at once of what is new: seldom more than a few. A reader that gets so many is behind. */
 const NEW = { limit: 10 };
 /**
- * And by a reader that is behind, in one of its turns. What it has not taken yet stays in our memory, however long it takes: fifty
- * that begin to read at once cost 50 to 90 MiB for half a minute, and with pages four times as long 160 to 220.
+ * And by a reader that is behind, each time it is called up. What it has not taken yet stays in our memory, however long it takes:
+ * fifty that begin to read at once cost 50 to 90 MiB for half a minute, and with pages four times as long 160 to 220.
  */
 const MISSED = { limit: 50, bytesMax: 32 * 1024 };
 
@@ -64,13 +64,13 @@ interface Read {
   isAtEnd: boolean;
 }
 
-/** Reads on from the query's cursor: while it is behind in turns, for it would otherwise keep all others waiting until it has caught up. */
-function createReader(log: SessionLog, turns: Turns, query: FollowQuery): () => Promise<Read> {
+/** Reads on from the query's cursor: while it is behind, a page each time it is called up, so that others are served between. */
+function createReader(log: SessionLog, queue: CatchUpQueue, query: FollowQuery): () => Promise<Read> {
   let { after } = query;
   let isBehind = true;
   return async () => {
     const wasBehind = isBehind;
-    if (wasBehind) await turns.next();
+    if (wasBehind) await queue.next();
     const events = await log.read({ ...query, after, ...(wasBehind ? MISSED : NEW) });
     after = events.at(-1)?.seq ?? after;
     // A few of what was missed may be few for their size: such a reader is behind until nothing comes.
@@ -90,11 +90,11 @@ async function patiently(read: () => Promise<Read>, bell: Bell, signal: AbortSig
 }
 
 export function createEventFeed({ log, channel }: { log: SessionLog; channel: LiveChannel }) {
-  const turns = createTurns();
+  const queue = createCatchUpQueue();
 
   async function* tail(query: FollowQuery, bell: Bell): AsyncGenerator<SessionEvent> {
     const { signal, isOver = never } = query;
-    const read = createReader(log, turns, query);
+    const read = createReader(log, queue, query);
     const idleTimes = createIdleTimes();
     let over = false;
     while (!signal.aborted) {

@@ -1,5 +1,5 @@
-// Turns: pieces of much work, in order, and between them everything else that the process does.
-import { createTurns } from '../../src/events/turns.ts';
+// The queue of those who catch up: pieces of much work, in order, and between them everything else that the process does.
+import { createCatchUpQueue } from '../../src/events/catch-up-queue.ts';
 
 /** Counts turns of the event loop until it is stopped. */
 function countLoopTurns() {
@@ -28,15 +28,15 @@ async function work(next: () => Promise<void>, pieces: number, done: () => void)
   }
 }
 
-test('go round: nobody has a second one before all who wait have had one', async () => {
-  const { next } = createTurns();
+test('goes round: nobody has a second one before all who wait have had one', async () => {
+  const { next } = createCatchUpQueue();
   const had: string[] = [];
   await Promise.all(['a', 'b', 'c'].map((name) => work(next, 3, () => had.push(name))));
   expect(had.join('')).toBe('abcabcabc');
 });
 
-test('are one for each turn of the loop when one takes all of their share', async () => {
-  const { next } = createTurns(0);
+test('calls up one in each turn of the loop when a piece takes all of its share', async () => {
+  const { next } = createCatchUpQueue(0);
   const loop = countLoopTurns();
   const at: number[] = [];
   await Promise.all(Array.from({ length: 10 }, () => work(next, 3, () => at.push(loop.count))));
@@ -45,8 +45,8 @@ test('are one for each turn of the loop when one takes all of their share', asyn
   expect(new Set(at).size).toBe(30);
 });
 
-test('follow each other in one turn of the loop while their share lasts', async () => {
-  const { next } = createTurns(Number.POSITIVE_INFINITY);
+test('calls up one after the other in one turn of the loop while its share lasts', async () => {
+  const { next } = createCatchUpQueue(Number.POSITIVE_INFINITY);
   const loop = countLoopTurns();
   const at: number[] = [];
   await Promise.all(Array.from({ length: 10 }, () => work(next, 100, () => at.push(loop.count))));
@@ -55,8 +55,8 @@ test('follow each other in one turn of the loop while their share lasts', async 
   expect(new Set(at).size).toBe(1);
 });
 
-test('come again after nobody has wanted any', async () => {
-  const { next } = createTurns();
+test('calls up again after it was empty', async () => {
+  const { next } = createCatchUpQueue();
   await next();
   await new Promise(setImmediate);
   await next();

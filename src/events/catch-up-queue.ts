@@ -1,11 +1,12 @@
-// Turns of those who have much to do at once: one piece each, in order, and together a little of each turn of the event loop.
+// Those who have much to catch up on stand in a queue: each does one piece and joins it again, and together they take a little of
+// each turn of the event loop.
 
-/** So long in each turn of the loop; who answers a client waits no longer, however many want turns. */
+/** So long in each turn of the loop: whoever answers a client waits no longer, however many stand in the queue. */
 const SHARE_MS = 0.5;
 
-export type Turns = ReturnType<typeof createTurns>;
+export type CatchUpQueue = ReturnType<typeof createCatchUpQueue>;
 
-export function createTurns(shareMs = SHARE_MS) {
+export function createCatchUpQueue(shareMs = SHARE_MS) {
   const waiting: (() => void)[] = [];
   let isServing = false;
 
@@ -26,7 +27,7 @@ export function createTurns(shareMs = SHARE_MS) {
   }
 
   return {
-    /** Resolves when the caller may do its next piece. */
+    /** Resolves when the caller is called up for its next piece. */
     next(): Promise<void> {
       return new Promise((resolve) => {
         waiting.push(resolve);
