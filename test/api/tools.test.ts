@@ -176,6 +176,7 @@ describe('a message behind a turn that waits for results', () => {
       const answer = await post(id, 'messages', { content: 'Meanwhile', ...mode });
       expect(answer).toMatchObject({ status: 202, body: waiting });
       expect(answer.headers.get('content-type')).toMatch(/json/);
+      expect(await get(id, `messages/${answer.body.id}`)).toMatchObject(waiting);
     }
     await post(id, 'tool-results', { tool_call_id: tool_calls[0].id, result: 'x', wait: true });
     const list = async () => (await get(id, 'messages')).data;

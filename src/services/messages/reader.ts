@@ -11,13 +11,6 @@ export type MessageReader = ReturnType<typeof createMessageReader>;
 export function createMessageReader(db: Kysely<Tables>) {
   const rows = createMessageRows(db);
 
-  async function view(row: MessageRow): Promise<Message> {
-    if (row.role === 'user' || row.status === 'queued') return messageView(row);
-    const calls = await rows.toolCalls([row.id]);
-    if (row.status !== 'in_progress') return messageView(row, calls);
-    return partialView(row, await streamedText(db, row.id), calls);
-  }
-
   /** Calls whose results the client owes to the turn that its session is at: nothing behind it can begin before. */
   async function blockingCalls(sessionId: string): Promise<string[]> {
     const open = await db
@@ -31,6 +24,15 @@ export function createMessageReader(db: Kysely<Tables>) {
     return open.map(({ id }) => id);
   }
 
+  async function view(row: MessageRow): Promise<Message> {
+    if (row.role === 'user') return messageView(row);
+    if (row.status === 'queued')
+      return { ...messageView(row), waiting_for: await blockingCalls(row.session_id) };
+    const calls = await rows.toolCalls([row.id]);
+    if (row.status !== 'in_progress') return messageView(row, calls);
+    return partialView(row, await streamedText(db, row.id), calls);
+  }
+
   /** The live branch, oldest first, then the user messages that never joined it. At most `limit` rows of the branch. */
   async function conversation(sessionId: string, limit?: number): Promise<MessageRow[]> {
     // In this order: one that joins the branch between the two reads is seen twice, and not overlooked.
@@ -42,7 +44,7 @@ export function createMessageReader(db: Kysely<Tables>) {
 
   const { get, queued, toolCall, toolCalls } = rows;
   return {
-    ...{ get, queued, toolCall, toolCalls, view, conversation, blockingCalls },
+    ...{ get, queued, toolCall, toolCalls, view, conversation },
     settledSeq: (replyId: string, calls: ToolCallRow[]) => settledSeq(db, replyId, calls),
   };
 }

@@ -34,10 +34,11 @@ interface Wait {
   settled: boolean;
 }
 
-/** The reply as it is, when it is queued behind a turn that waits for the client's own results: with these. */
+/** The reply, when it is queued behind a turn that waits for the client's own results: with these. */
 async function behindWaitingTurn(reader: MessageReader, row: MessageRow): Promise<Message | undefined> {
-  const blocked = row.status === 'queued' ? await reader.blockingCalls(row.session_id) : [];
-  return blocked.length > 0 ? { ...(await reader.view(row)), waiting_for: blocked } : undefined;
+  if (row.status !== 'queued') return undefined;
+  const message = await reader.view(row);
+  return message.waiting_for.length > 0 ? message : undefined;
 }
 
 export const createBehindWaitingTurn =
