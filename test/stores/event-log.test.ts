@@ -38,3 +38,12 @@ test('a bound of bytes ends a read before the event that is too much, and never 
   expect(await readsOf(session, { limit: 100, bytesMax: 2_000 })).toEqual([4, 2, 2]);
   expect(await readsOf(session, { limit: 100, bytesMax: 1 })).toEqual(LENGTHS.map(() => 1));
 });
+
+test('a read goes backwards too, between two events of which it gives neither', async () => {
+  const sessionId = await sessionWith(LENGTHS);
+  const seqs = async (query: { before?: number; limit: number }) =>
+    (await store.log.read({ sessionId, after: 2, order: 'desc', ...query })).map(({ seq }) => seq);
+  expect(await seqs({ limit: 3 })).toEqual([9, 8, 7]);
+  expect(await seqs({ limit: 3, before: 7 })).toEqual([6, 5, 4]);
+  expect(await seqs({ limit: 3, before: 4 })).toEqual([3]);
+});
