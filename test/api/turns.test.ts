@@ -218,7 +218,7 @@ describe('a busy session', () => {
   });
 
   test('tells in its state what was accepted, at the very next read', async () => {
-    for (let n = 0; n < 10; n += 1) {
+    for (let n = 0; n < 5; n += 1) {
       const { id } = await server.api.session();
       const state = async () => (await server.api.get(`/v1/sessions/${id}/state`)).body;
       expect(await state()).toMatchObject({ engine: 'available', phase: 'idle', queue: [] });
