@@ -50,6 +50,9 @@ export interface RunBounds {
 
 export const RUN_BOUNDS: Readonly<RunBounds> = { turnsPerRunMax: 100, eventsPerRunMax: 300, quietMs: 1_000 };
 
+/** Temporal leaves so much between the starts of two runs of a workflow: one that ends sooner waits for the rest. */
+export const RUN_MS_MIN = 1_500;
+
 /** The bounds are in the input, so that a run that is under way keeps those it began with: earlier runs lack some. */
 export interface SessionInput extends Partial<RunBounds> {
   sessionId: string;

@@ -12,6 +12,7 @@ import {
   QUERIES,
   type ReplyInput,
   RUN_BOUNDS,
+  RUN_MS_MIN,
   type RunningTurn,
   SEARCH_ATTRIBUTES,
   type SessionInput,
@@ -284,9 +285,6 @@ async function idle(run: Run, state: SessionState): Promise<void> {
       : { ...now, expiresAtMs: now.queue.length > 0 ? null : result.expiresAtMs },
   );
 }
-
-/** Temporal leaves so much between the starts of two runs of a workflow: one that ends sooner waits for the rest. */
-const RUN_MS_MIN = 1_500;
 
 function isFull({ input, stepsInRun }: Run): boolean {
   const { historyLength, runStartTime, continueAsNewSuggested } = wf.workflowInfo();

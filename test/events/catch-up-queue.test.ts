@@ -35,24 +35,23 @@ test('goes round: nobody has a second one before all who wait have had one', asy
   expect(had.join('')).toBe('abcabcabc');
 });
 
-test('calls up one in each turn of the loop when a piece takes all of its share', async () => {
-  const { next } = createCatchUpQueue(0);
+/** In which turn of the loop each piece of ten callers was done. */
+async function loopTurnsOf(shareMs: number, pieces: number): Promise<number[]> {
+  const { next } = createCatchUpQueue(shareMs);
   const loop = countLoopTurns();
   const at: number[] = [];
-  await Promise.all(Array.from({ length: 10 }, () => work(next, 3, () => at.push(loop.count))));
+  await Promise.all(Array.from({ length: 10 }, () => work(next, pieces, () => at.push(loop.count))));
   loop.stop();
-  expect(at).toHaveLength(30);
-  expect(new Set(at).size).toBe(30);
+  expect(at).toHaveLength(10 * pieces);
+  return at;
+}
+
+test('calls up one in each turn of the loop when a piece takes all of its share', async () => {
+  expect(new Set(await loopTurnsOf(0, 3)).size).toBe(30);
 });
 
 test('calls up one after the other in one turn of the loop while its share lasts', async () => {
-  const { next } = createCatchUpQueue(Number.POSITIVE_INFINITY);
-  const loop = countLoopTurns();
-  const at: number[] = [];
-  await Promise.all(Array.from({ length: 10 }, () => work(next, 100, () => at.push(loop.count))));
-  loop.stop();
-  expect(at).toHaveLength(1_000);
-  expect(new Set(at).size).toBe(1);
+  expect(new Set(await loopTurnsOf(Number.POSITIVE_INFINITY, 100)).size).toBe(1);
 });
 
 test('calls up again after it was empty', async () => {

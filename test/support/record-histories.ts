@@ -5,7 +5,7 @@ import { ApplicationFailure } from '@temporalio/common';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import type { Model } from '../../src/models/port.ts';
 import type { AcceptedMessage } from '../../src/services/ports.ts';
-import { endpointWorkflowId, type RunBounds } from '../../workflows/protocol.ts';
+import { endpointWorkflowId, RUN_MS_MIN, type RunBounds } from '../../workflows/protocol.ts';
 import { eventually } from './api-client.ts';
 import { startTestEngine, type TestEngine } from './engine.ts';
 import { startReceiver } from './receiver.ts';
@@ -332,9 +332,6 @@ async function firstRun(engine: TestEngine, texts: string[]) {
   );
   return { session, runId };
 }
-
-/** As the workflow has it. */
-const RUN_MS_MIN = 1_500;
 
 /** Makes a run that waits for results look whether it is long enough, when it is old enough, and waits until it waits for quiet. */
 async function untilQuiet(engine: TestEngine, session: string): Promise<void> {
