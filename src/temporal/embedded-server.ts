@@ -25,7 +25,7 @@ import { choosePorts, type ServerPorts } from './free-ports.ts';
 import { endProcess, isRunning, type ProcessIdentity } from './process-identity.ts';
 
 // What `temporal` commands and people's bookmarks expect.
-const PREFERRED_PORTS = { grpc: 7233, ui: 8233 };
+const PREFERRED_PORT = 7233;
 
 // Ports are lost only to somebody who takes them in the half second between our look and the server's own.
 const PORT_ATTEMPTS_MAX = 5;
@@ -50,8 +50,8 @@ export interface EmbeddedTemporalOptions {
   version: string;
   searchAttributes: Record<string, 'Keyword'>;
   log: { info: LogMethod; warn: LogMethod; error: LogMethod };
+  /** Of gRPC; the others lie beside it. */
   preferredPort?: number;
-  preferredUiPort?: number;
 }
 
 export interface EmbeddedTemporal {
@@ -152,13 +152,10 @@ async function startOnFreePorts(
   remembered: RecordedPorts | null,
   options: EmbeddedTemporalOptions,
 ): Promise<RunningServer> {
-  const preferred = {
-    grpc: options.preferredPort ?? PREFERRED_PORTS.grpc,
-    ui: options.preferredUiPort ?? PREFERRED_PORTS.ui,
-  };
+  const preferredGrpc = options.preferredPort ?? PREFERRED_PORT;
   const lost = new Set<number>();
   for (let attempt = 1; ; attempt++) {
-    const ports = await choosePorts({ remembered, preferred, lost });
+    const ports = await choosePorts({ remembered, preferredGrpc, lost });
     try {
       return await launchServer(plan, ports);
     } catch (error) {

@@ -14,30 +14,35 @@ export interface ServerPorts {
   metrics: number;
 }
 
-/** Temporal itself suggests 7233 and 7243. */
-const HTTP_AFTER_GRPC = 10;
-const METRICS_AFTER_GRPC = 20;
+/** Temporal itself suggests 7233, 8233 and 7243. */
+const portsBeside = (grpc: number): ServerPorts => ({
+  grpc,
+  ui: grpc + 1_000,
+  http: grpc + 10,
+  metrics: grpc + 20,
+});
 
 export interface PortChoice {
-  remembered: Partial<ServerPorts> | null;
-  preferred: Pick<ServerPorts, 'grpc' | 'ui'>;
+  /** Of an earlier start, if there was one; what it did not choose is chosen beside its gRPC port. */
+  remembered: (Partial<ServerPorts> & Pick<ServerPorts, 'grpc'>) | null;
+  preferredGrpc: number;
   /** Ports that were free when asked and taken when used. */
   lost: ReadonlySet<number>;
 }
 
-export async function choosePorts({ remembered, preferred, lost }: PortChoice): Promise<ServerPorts> {
-  const taken = new Set(lost);
-  async function choose(name: keyof ServerPorts, first: number): Promise<number> {
-    const port = await firstFree([remembered?.[name], ...neighbours(first)], taken);
-    taken.add(port);
-    return port;
+/**
+ * All four are free, and in step. Two servers that start at once then want either the same four, and one ends for want
+ * of the gRPC port, or none in common: one that misses only its metrics port would run on without it and say nothing.
+ */
+export async function choosePorts({ remembered, preferredGrpc, lost }: PortChoice): Promise<ServerPorts> {
+  const candidates = neighbours(preferredGrpc).map(portsBeside);
+  if (remembered) candidates.unshift({ ...portsBeside(remembered.grpc), ...remembered });
+  for (const ports of candidates) {
+    if (await areFree(Object.values(ports), lost)) return ports;
   }
-  return {
-    grpc: await choose('grpc', preferred.grpc),
-    ui: await choose('ui', preferred.ui),
-    http: await choose('http', preferred.grpc + HTTP_AFTER_GRPC),
-    metrics: await choose('metrics', preferred.grpc + METRICS_AFTER_GRPC),
-  };
+  throw new Error(
+    `No free ports for the embedded Temporal server from ${preferredGrpc} to ${candidates.at(-1)?.grpc}; free some or set TEMPORAL_ADDRESS`,
+  );
 }
 
 /**
@@ -46,18 +51,15 @@ export async function choosePorts({ remembered, preferred, lost }: PortChoice): 
  */
 function neighbours(preferred: number): number[] {
   return Array.from({ length: NEIGHBOURS_MAX }, (_, offset) => preferred + offset).filter(
-    (port) => port < 65_536,
+    (port) => portsBeside(port).ui < 65_536,
   );
 }
 
-async function firstFree(candidates: (number | undefined)[], taken: ReadonlySet<number>): Promise<number> {
-  for (const port of candidates) {
-    if (port !== undefined && !taken.has(port) && (await isFree(port))) return port;
+async function areFree(ports: number[], lost: ReadonlySet<number>): Promise<boolean> {
+  for (const port of ports) {
+    if (lost.has(port) || !(await isFree(port))) return false;
   }
-  const last = candidates.at(-1);
-  throw new Error(
-    `No free port for the embedded Temporal server up to ${last}; free one or set TEMPORAL_ADDRESS`,
-  );
+  return true;
 }
 
 export function isFree(port: number): Promise<boolean> {

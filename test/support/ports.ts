@@ -3,9 +3,12 @@
 import { randomInt } from 'node:crypto';
 import { isFree } from '../../src/temporal/free-ports.ts';
 
-/** Below every system's ephemeral range (Linux: from 32,768), above the ports that well-known servers have. */
+/**
+ * Below every system's ephemeral range (Linux: from 32,768), with room for the ports an embedded Temporal server has
+ * beside its gRPC port; above those that well-known servers have.
+ */
 const FIRST = 15_000;
-const END = 32_000;
+const END = 31_000;
 
 const given = new Set<number>();
 

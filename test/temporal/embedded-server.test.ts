@@ -14,6 +14,7 @@ import {
   type EmbeddedTemporalOptions,
   startEmbeddedTemporal,
 } from '../../src/temporal/embedded-server.ts';
+import { choosePorts, type ServerPorts } from '../../src/temporal/free-ports.ts';
 import {
   endProcess,
   identifyProcess,
@@ -34,7 +35,8 @@ const MISTAKE_WINDOW_SECONDS = 2.2;
 
 let binaryPath: string;
 let dataDir: string;
-let ports: { preferredPort: number; preferredUiPort: number };
+let ports: { preferredPort: number };
+let uiPort: number;
 let messages: string[];
 let toStop: EmbeddedTemporal[];
 let toEnd: ProcessIdentity[];
@@ -47,7 +49,9 @@ beforeAll(async () => {
 
 beforeEach(async () => {
   dataDir = mkdtempSync(join(tmpdir(), 'openclaw-temporal-'));
-  ports = { preferredPort: await freePort(), preferredUiPort: await freePort() };
+  const preferredPort = await freePort();
+  ports = { preferredPort };
+  uiPort = preferredPort + 1_000;
   messages = [];
   toStop = [];
   toEnd = [];
@@ -153,26 +157,32 @@ describe('start and stop', () => {
   test('serves calls and its UI on the preferred ports, and keeps both and its data over a stop and a start', async () => {
     const first = await start();
     expect(first.address).toBe(`127.0.0.1:${ports.preferredPort}`);
-    expect(first.uiUrl).toBe(`http://127.0.0.1:${ports.preferredUiPort}`);
+    expect(first.uiUrl).toBe(`http://127.0.0.1:${uiPort}`);
     expect((await fetch(first.uiUrl)).status).toBe(200);
     expectDetached(first.pid());
     await startWorkflow(first.address, 'kept');
     await first.stop();
     expect(record()?.process).toBeNull();
 
-    const second = await start({ preferredPort: await freePort(), preferredUiPort: await freePort() });
+    const second = await start({ preferredPort: await freePort() });
     expect([second.address, second.uiUrl]).toEqual([first.address, first.uiUrl]);
     expect(second.adopted).toBe(false);
     expect((await describeWorkflow(second.address, 'kept')).status.name).toBe('RUNNING');
   });
 
-  test('takes other ports when the preferred ones are in use', async () => {
-    const foreign = [await listen(ports.preferredPort), await listen(ports.preferredUiPort)];
-    const server = await start();
-    expect(server.address).not.toBe(`127.0.0.1:${ports.preferredPort}`);
-    expect(server.uiUrl).not.toBe(`http://127.0.0.1:${ports.preferredUiPort}`);
-    for (const each of foreign) each.close();
-  });
+  test.each(['grpc', 'ui', 'http', 'metrics'] as const)(
+    'takes other ports, all in step, when the preferred one of %s is in use',
+    async (name) => {
+      const grpc = ports.preferredPort;
+      const preferred = { grpc, ui: uiPort, http: grpc + 10, metrics: grpc + 20 };
+      const foreign = await listen(preferred[name]);
+      const chosen = await choosePorts({ remembered: null, preferredGrpc: grpc, lost: new Set() });
+      foreign.close();
+      const steps = Object.entries(chosen).map(([key, port]) => port - preferred[key as keyof ServerPorts]);
+      expect(steps[0]).toBeGreaterThan(0);
+      expect(new Set(steps).size).toBe(1);
+    },
+  );
 
   test('tries other ports when another Temporal takes them after the choice, and does not mistake it for its own', async () => {
     const foreignPid = join(dataDir, 'foreign.pid');
@@ -246,11 +256,10 @@ describe('supervision', () => {
 function writeStaleRecord(dir: string, process: ProcessIdentity | null, databaseFile?: string): void {
   const files = serverFiles(dir, VERSION);
   mkdirSync(files.directory, { recursive: true });
-  const { preferredPort: grpc, preferredUiPort: ui } = ports;
   const stale = {
     process,
     // As an earlier release wrote it down.
-    ports: { grpc, ui },
+    ports: { grpc: ports.preferredPort, ui: uiPort },
     fingerprint: 'any',
     databaseFile: databaseFile ?? files.databaseFile,
   };
