@@ -24,7 +24,7 @@ import { readyText } from './ready-text.ts';
 
 const SECRET_LENGTH = 48;
 
-async function startTemporal({ config, log, cleanup, signal }: Start) {
+async function startTemporal({ config, log, cleanup, signal, fail }: Start) {
   if (config.externalTemporal) return { ...config.externalTemporal, uiUrl: null, ports: [] };
   const onProgress = (line: string) => process.stderr.write(`${line}\n`);
   const { path } = await locateBinary(TEMPORAL_CLI, {
@@ -40,6 +40,7 @@ async function startTemporal({ config, log, cleanup, signal }: Start) {
     version: TEMPORAL_CLI.version,
     searchAttributes: Object.fromEntries(attributes),
     log,
+    onLost: fail,
   });
   cleanup.add('the Temporal server', server.stop);
   return {

@@ -11,6 +11,8 @@ export interface Start {
   cleanup: Cleanup;
   /** Aborts when the process is asked to stop before it is ready. */
   signal: AbortSignal;
+  /** What can't be mended while it runs stops the process, with an exit code that lets a supervisor start it again. */
+  fail(error: Error): void;
 }
 
 /** When everything of ours has ended, what a library has left open (the thread of a worker that has failed) ends by itself in this. */
@@ -52,14 +54,20 @@ export async function runUntilStopped(
   for (const warning of config.warnings) log.warn(warning);
   const cleanup = createCleanup(log);
   const stop = listenForStop();
+  let fail: Start['fail'] = () => {};
+  const failed = new Promise<never>((_, reject) => {
+    fail = reject;
+  });
+  // It may fail while nobody waits for that: during the start, or the stop.
+  failed.catch(() => {});
   try {
     // A first start may be fetching Temporal, which takes long: with the abort it gives up at once.
-    const started = start({ config, log, cleanup, signal: stop.abort });
+    const started = start({ config, log, cleanup, signal: stop.abort, fail });
     const ready = await Promise.race([started, stop.asked.then(() => null)]);
     if (ready === null) await started.catch(() => undefined);
     else {
       process.stdout.write(ready);
-      log.info({ signal: await stop.asked }, 'Stopping');
+      log.info({ signal: await Promise.race([stop.asked, failed]) }, 'Stopping');
     }
   } finally {
     await cleanup.run();

@@ -41,6 +41,9 @@ const ADOPTED_POLL_MS = 500;
 const RESTART_BACKOFF_FIRST_MS = 100;
 const RESTART_BACKOFF_MAX_MS = 5_000;
 
+// A program that merely looks at a port is gone by then; one that serves there stays.
+const PORT_TAKEN_MS_MAX = 20_000;
+
 type LogMethod = (details: Record<string, unknown>, message: string) => void;
 
 export interface EmbeddedTemporalOptions {
@@ -52,6 +55,10 @@ export interface EmbeddedTemporalOptions {
   log: { info: LogMethod; warn: LogMethod; error: LogMethod };
   /** Of gRPC; the others lie beside it. */
   preferredPort?: number;
+  /** Another program has taken a port while the server was down, and keeps it: it can't be started again on its ports. */
+  onLost(error: Error): void;
+  /** How long another program may have a port before that. */
+  portTakenMsMax?: number;
 }
 
 export interface EmbeddedTemporal {
@@ -88,6 +95,17 @@ export async function startEmbeddedTemporal(options: EmbeddedTemporalOptions): P
     leftOver ? 'adopted the embedded Temporal server of a killed run' : 'embedded Temporal server started',
   );
   return supervise(plan, server, leftOver !== null, options);
+}
+
+class PortLostError extends Error {
+  override readonly name = 'PortLostError';
+
+  constructor({ grpc, ui, http, metrics }: ServerPorts, ms: number, cause: Error) {
+    super(
+      `While the embedded Temporal server was down another program took one of its ports (${grpc}, ${ui}, ${http}, ${metrics}) and kept it for ${ms / 1_000} s. Start again: the next start takes others. Nothing is lost.`,
+      { cause },
+    );
+  }
 }
 
 function planServer({ dataDir, binaryPath, version, searchAttributes }: EmbeddedTemporalOptions): ServerPlan {
@@ -174,8 +192,9 @@ function supervise(
   plan: ServerPlan,
   first: RunningServer,
   adopted: boolean,
-  { log }: EmbeddedTemporalOptions,
+  options: EmbeddedTemporalOptions,
 ): EmbeddedTemporal {
+  const { log } = options;
   let current = first;
   let stopped: Promise<void> | undefined;
   const stopping = new AbortController();
@@ -192,7 +211,9 @@ function supervise(
         { temporalPid: current.identity.pid, reason },
         'the embedded Temporal server died, starting it again',
       );
-      current = (await restart(plan, current.ports, log, stopping.signal)) ?? current;
+      const next = await restart(plan, current.ports, options, stopping.signal);
+      if (next === null) return;
+      current = next;
     }
   }
 
@@ -223,13 +244,17 @@ function supervise(
   };
 }
 
-/** Tries for ever, on the same ports, because every client knows them. @returns null when it is no longer wanted. */
+/**
+ * Tries for ever, on the same ports, because every client knows them; not when another program keeps one of them.
+ * @returns null when it is no longer wanted, or lost.
+ */
 async function restart(
   plan: ServerPlan,
   ports: ServerPorts,
-  log: EmbeddedTemporalOptions['log'],
+  { log, onLost, portTakenMsMax = PORT_TAKEN_MS_MAX }: EmbeddedTemporalOptions,
   signal: AbortSignal,
 ): Promise<RunningServer | null> {
+  let takenSince: number | null = null;
   for (
     let backoffMs = RESTART_BACKOFF_FIRST_MS;
     ;
@@ -246,6 +271,13 @@ async function restart(
     } catch (error) {
       if (signal.aborted) return null;
       log.error({ err: error }, 'the embedded Temporal server could not be started again');
+      if (!(error instanceof ServerStartError && error.portTaken)) takenSince = null;
+      else {
+        takenSince ??= Date.now();
+        if (Date.now() - takenSince < portTakenMsMax) continue;
+        onLost(new PortLostError(ports, portTakenMsMax, error));
+        return null;
+      }
     }
   }
 }

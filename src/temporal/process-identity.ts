@@ -34,7 +34,10 @@ function startTimeFromProc(pid: number): string | null {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
     // The name, in parentheses, may hold blanks and parentheses itself. After it come fields 3 (state) to 22 (start time).
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return fields[0] === 'Z' || fields[0] === 'X' ? null : (fields[19] ?? null);
+    const [state, threads, startTime] = [fields[0], Number(fields[17]), fields[19]];
+    // A zombie of a thread is no end yet: until the last of its threads has ended the process keeps its ports and files.
+    const isGone = (state === 'Z' && threads <= 1) || state === 'X';
+    return isGone ? null : (startTime ?? null);
   } catch {
     return null;
   }

@@ -20,6 +20,7 @@ const startTemporal = (preferredPort?: number) =>
     version: TEMPORAL_CLI.version,
     searchAttributes: Object.fromEntries(Object.values(SEARCH_ATTRIBUTES).map((name) => [name, 'Keyword'])),
     log: { info() {}, warn() {}, error() {} },
+    onLost() {},
   });
 
 beforeAll(async () => {

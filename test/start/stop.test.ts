@@ -1,5 +1,8 @@
 // Ctrl-C and SIGTERM leave nothing behind: no server, no Temporal server, nothing cut in two.
+import { once } from 'node:events';
+import { createServer, type Server } from 'node:net';
 import { eventually } from '../support/api-client.ts';
+import { itLong } from '../support/long.ts';
 import { freePort } from '../support/ports.ts';
 import { cleanUp, type ServerProcess, spawnServer, startServer } from '../support/process.ts';
 import { descendantsOf, isRunning } from '../support/process-list.ts';
@@ -13,6 +16,19 @@ const ERROR_LEVEL = 50;
 
 const errorsIn = (log: string): string[] =>
   log.split('\n').filter((line) => line.startsWith('{') && JSON.parse(line).level >= ERROR_LEVEL);
+
+/** What was killed has its port until the system has ended it; its next process, a second later. */
+async function listenAsSoonAsFree(port: number): Promise<Server> {
+  for (;;) {
+    try {
+      const server = createServer().listen(port, '127.0.0.1');
+      await once(server, 'listening');
+      return server;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
+    }
+  }
+}
 
 async function stopsCleanly(server: ServerProcess, stop: () => void): Promise<void> {
   expect(server.temporal()).toBeDefined();
@@ -76,4 +92,19 @@ it('a stop with an open stream and a waiting call is no slower, and tells both c
   expect(frames.at(-1)).toBe('content_delta');
   // It was accepted, and will be answered: whoever waits is told so instead of an error.
   expect((await waiting).status).toBe(202);
+});
+
+itLong('it ends, to be started again, when another program keeps a port of its Temporal server', async () => {
+  const server = await startServer();
+  const session = await server.api.session();
+  const uiPort = Number(server.stdout().match(/Temporal UI .*:(\d+)/)?.[1]);
+  process.kill(server.temporal()?.pid ?? 0, 'SIGKILL');
+  const foreign = await listenAsSoonAsFree(uiPort);
+  expect(await server.exit).toEqual({ code: 1, signal: null });
+  expect(server.stderr()).toContain(`${uiPort}`);
+  expect(server.stderr()).toContain('Start again');
+
+  const next = await startServer({ dataDir: server.dataDir });
+  expect(await next.api.send(session.id, 'Are you still there?')).toMatchObject({ status: 'completed' });
+  foreign.close();
 });

@@ -76,6 +76,7 @@ async function startTemporal(): Promise<EmbeddedTemporal> {
     // As on a server that nobody has prepared: the product adds its own.
     searchAttributes: {},
     log: silent,
+    onLost: (error) => console.error(error),
   });
 }
 

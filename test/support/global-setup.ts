@@ -31,6 +31,7 @@ export default async function setup(): Promise<void> {
     version: TEMPORAL_CLI.version,
     searchAttributes: Object.fromEntries(Object.values(SEARCH_ATTRIBUTES).map((name) => [name, 'Keyword'])),
     log: silent,
+    onLost: (error) => console.error(error),
   });
   (globalThis as { temporalServer?: typeof server }).temporalServer = server;
   writeRunFile({

@@ -14,7 +14,7 @@ import {
   type EmbeddedTemporalOptions,
   startEmbeddedTemporal,
 } from '../../src/temporal/embedded-server.ts';
-import { choosePorts, type ServerPorts } from '../../src/temporal/free-ports.ts';
+import { choosePorts, isFree, type ServerPorts } from '../../src/temporal/free-ports.ts';
 import {
   endProcess,
   identifyProcess,
@@ -69,7 +69,8 @@ function options(overrides: Partial<EmbeddedTemporalOptions> = {}): EmbeddedTemp
   const remember = (_details: Record<string, unknown>, message: string) => void messages.push(message);
   const log = { info: remember, warn: remember, error: remember };
   const searchAttributes = { ClawStatus: 'Keyword' } as const;
-  return { dataDir, binaryPath, version: VERSION, searchAttributes, log, ...ports, ...overrides };
+  const onLost = () => {};
+  return { dataDir, binaryPath, version: VERSION, searchAttributes, log, onLost, ...ports, ...overrides };
 }
 
 async function start(overrides: Partial<EmbeddedTemporalOptions> = {}): Promise<EmbeddedTemporal> {
@@ -239,6 +240,28 @@ describe('supervision', () => {
     await until(() => server.pid() !== killed);
     remember(server.pid());
     expect(messages).toContain('the embedded Temporal server could not be started again');
+  });
+
+  test('it is given up when another program keeps one of its ports, and the next start takes others', async () => {
+    const down = join(dataDir, 'down');
+    const lost: Error[] = [];
+    const server = await start({
+      binaryPath: wrapper(`while [ -e ${down} ]; do sleep 0.01; done`),
+      onLost: (error) => lost.push(error),
+      portTakenMsMax: 300,
+    });
+    writeFileSync(down, '');
+    process.kill(server.pid(), 'SIGKILL');
+    await until(async () => isFree(uiPort));
+    const foreign = await listen(uiPort);
+    rmSync(down);
+    await until(() => lost.length > 0);
+    expect(lost[0]?.message).toMatch(new RegExp(`${uiPort}.*Start again`));
+    await server.stop();
+
+    expect((await start()).uiUrl).not.toBe(`http://127.0.0.1:${uiPort}`);
+    expect(lost).toHaveLength(1);
+    foreign.close();
   });
 
   test('a stop during a restart leaves nothing running', async () => {
