@@ -6,7 +6,7 @@ import { closeSync, fstatSync, openSync, readFileSync, renameSync, statSync } fr
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isServing } from './embedded-health.ts';
 import { type ServerFiles, writeRecord } from './embedded-record.ts';
-import type { ServerPorts } from './free-ports.ts';
+import { isFree, type ServerPorts } from './free-ports.ts';
 import { endProcess, identifyProcess, type ProcessIdentity } from './process-identity.ts';
 
 // Measured: 0.5 to 1.2 s on two cores. A loaded machine with a big database gets the rest.
@@ -38,12 +38,12 @@ export class ServerStartError extends Error {
   override readonly name = 'ServerStartError';
   readonly portTaken: boolean;
 
-  constructor(reason: string, log: string, logFile: string) {
+  constructor(reason: string, log: string, logFile: string, portTaken = false) {
     // What follows this line is a Go stack of a hundred lines that says nothing to an operator.
     const [beforeStack = ''] = log.split('\ngoroutine ');
     const lastLines = beforeStack.trim().split('\n').slice(-LOG_LINES_SHOWN).join('\n');
     super(`The embedded Temporal server did not start: ${reason}. Last lines of ${logFile}:\n${lastLines}`);
-    this.portTaken = log.includes('address already in use');
+    this.portTaken = portTaken || log.includes('address already in use');
   }
 }
 
@@ -158,4 +158,8 @@ async function becomeReady(
     if (Date.now() > deadline) throw fail(`not ready after ${READY_TIMEOUT_MS / 1000} s`);
     await sleep(READY_POLL_MS, undefined, { signal });
   }
+  // Another one had it while this one wanted it. The server says nothing of that, and runs on without its metrics.
+  const { metrics } = server.ports;
+  if (await isFree(metrics))
+    throw new ServerStartError(`nobody listens on ${metrics}`, readLog(), plan.files.logFile, true);
 }

@@ -31,8 +31,8 @@ export interface PortChoice {
 }
 
 /**
- * All four are free, and in step. Two servers that start at once then want either the same four, and one ends for want
- * of the gRPC port, or none in common: one that misses only its metrics port would run on without it and say nothing.
+ * All four are free, and in step: two servers that start at once want the same four or none in common, so that of two that
+ * share any, one ends for want of the gRPC port.
  */
 export async function choosePorts({ remembered, preferredGrpc, lost }: PortChoice): Promise<ServerPorts> {
   const candidates = neighbours(preferredGrpc).map(portsBeside);

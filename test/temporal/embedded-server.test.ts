@@ -201,6 +201,17 @@ describe('start and stop', () => {
     await endProcess(winner);
   });
 
+  test('tries other ports when the server runs without its metrics port, which another one had as it started', async () => {
+    const started = join(dataDir, 'started');
+    const elsewhere = `set -- "$@" --metrics-port ${await freePort()}`;
+    const server = await start({
+      binaryPath: wrapper(`[ -e ${started} ] || { touch ${started}; ${elsewhere}; }`),
+    });
+    expect(server.ports.grpc).not.toBe(ports.preferredPort);
+    expect(await isFree(server.ports.metrics)).toBe(false);
+    expect(await isFree(ports.preferredPort)).toBe(true);
+  });
+
   test('shows the last lines of the log when the server ends at once', async () => {
     const failed = start({ binaryPath: wrapper('echo the disk is full; exit 3') });
     await expect(failed).rejects.toThrow(/exit code 3[\s\S]*server\.log:\nthe disk is full/);
