@@ -136,7 +136,10 @@ function identify({ authenticate, watch, count }: IdentifyDeps): RequestHandler 
     try {
       const key = presentedKey(req);
       state.caller = await authenticate(key);
-      res.once('close', watch.add(key, state.abort));
+      const unwatch = watch.add(key, state.abort);
+      // Who has left meanwhile leaves no second time.
+      if (res.closed) unwatch();
+      else res.once('close', unwatch);
     } catch (failure) {
       state.callerFailure = failure;
     }

@@ -23,7 +23,7 @@ export function runRoute(route: Route): RequestHandler {
     if (caller) requireGranted(caller, input.params.sessionId);
     const answer = await route.handler({ ...input, caller, signal: state.signal });
     refuseEnded(state.signal);
-    if (answer.kind === 'stream') await sendEventStream(res, answer, state.signal);
+    if (answer.kind === 'stream') await sendEventStream(req, res, answer, state.signal);
     else sendJson(route, req, res, answer);
   };
 }

@@ -84,15 +84,22 @@ function createSubscriptions(client: Redis) {
   const listeners = new Map<string, RedisListener>();
   let areOn = false;
 
-  async function listen(channels: string[]): Promise<void> {
+  const tell = (channels: string[]): void => {
+    for (const channel of channels) listeners.get(channel)?.(null);
+  };
+
+  async function listenToAll(): Promise<void> {
+    const channels = [...listeners.keys()];
     await client.subscribe(...channels);
     areOn = client.status === 'ready';
-    for (const channel of channels) listeners.get(channel)?.(null);
+    tell(channels);
   }
 
-  /** A failure ends in a closed connection or a late beat, and both in `listen` again. */
+  /** A failure ends in a closed connection or a late beat, and both in `listenToAll` again. */
   const ignored = () => undefined;
-  client.on('ready', () => void listen([...listeners.keys()]).catch(ignored));
+  /** Also while `listenToAll` is under way, which knows of none that come and go meanwhile: Redis is told in order. */
+  const isOpen = () => client.status === 'ready';
+  client.on('ready', () => void listenToAll().catch(ignored));
   client.on('message', (channel: string, text: string) => listeners.get(channel)?.(text));
   client.on('close', () => {
     areOn = false;
@@ -101,10 +108,14 @@ function createSubscriptions(client: Redis) {
     areOn: () => areOn,
     add(channel: string, listener: RedisListener) {
       listeners.set(channel, listener);
-      if (areOn) void listen([channel]).catch(ignored);
+      if (isOpen())
+        void client
+          .subscribe(channel)
+          .then(() => tell([channel]))
+          .catch(ignored);
       return () => {
         listeners.delete(channel);
-        if (areOn) void client.unsubscribe(channel).catch(ignored);
+        if (isOpen()) void client.unsubscribe(channel).catch(ignored);
       };
     },
   };

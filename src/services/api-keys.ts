@@ -65,7 +65,9 @@ export function createApiKeys({ access, secretKey, once, now }: ApiKeysDeps) {
     if (!row || row.revoked_at !== null) throw new ApiError('invalid_api_key', 'This API key is not valid');
     if (row.expires_at !== null && row.expires_at <= now())
       throw new ApiError('expired_api_key', 'This API key has expired');
-    if (now() - (row.last_used_at ?? 0) > TOUCH_INTERVAL_MS) await access.touch(row.id, now());
+    // A store that takes no writes, as on a full disk, still answers reads: this is no reason to refuse them.
+    if (now() - (row.last_used_at ?? 0) > TOUCH_INTERVAL_MS)
+      await access.touch(row.id, now()).catch(() => undefined);
     return { accountId: row.account_id, keyId: row.id, level: row.level };
   }
 

@@ -97,6 +97,9 @@ export async function launchServer(
   if (!identity) throw new ServerStartError(await gone, readLog(), plan.files.logFile);
   const server = { identity, ports, gone };
   try {
+    // In the turn that started it, so that no kill falls between. One that can't be written down must not stay.
+    const { directory, databaseFile } = plan.files;
+    writeRecord(directory, { process: identity, ports, fingerprint: fingerprint(plan), databaseFile });
     await becomeReady(plan, server, readLog, signal);
     return server;
   } catch (error) {
@@ -107,7 +110,7 @@ export async function launchServer(
 
 /** In a process group of its own: Ctrl-C must reach us first, to stop the worker while its server still answers. */
 function spawnServer(plan: ServerPlan, ports: ServerPorts) {
-  const { directory, databaseFile, logFile } = plan.files;
+  const { directory, logFile } = plan.files;
   const log = openLog(logFile);
   const logStart = fstatSync(log).size;
   const args = [...serverArguments(plan), ...portArguments(ports)];
@@ -122,8 +125,6 @@ function spawnServer(plan: ServerPlan, ports: ServerPorts) {
   closeSync(log);
   child.unref();
   const identity = child.pid === undefined ? null : identifyProcess(child.pid);
-  if (identity)
-    writeRecord(directory, { process: identity, ports, fingerprint: fingerprint(plan), databaseFile });
   const gone = new Promise<string>((resolve) => {
     child.once('error', (error) => resolve(error.message));
     child.once('exit', (code, signal) => resolve(signal ? `ended by ${signal}` : `exit code ${code}`));

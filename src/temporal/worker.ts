@@ -102,7 +102,9 @@ async function startSessionWorker(deps: SessionWorkerDeps): Promise<SessionWorke
     try {
       worker = await create(connection);
       const running = worker.run();
-      health = { ok: true, error: null };
+      // Whoever asked for the stop may have found nobody to tell.
+      if (stopping) worker.shutdown();
+      else health = { ok: true, error: null };
       started?.();
       await running;
     } finally {
@@ -137,7 +139,8 @@ async function startSessionWorker(deps: SessionWorkerDeps): Promise<SessionWorke
       if (!stopping) {
         stopping = true;
         health = { ok: false, error: 'stopping' };
-        worker?.shutdown();
+        // One that is failing just now needs no word, and takes none.
+        if (worker?.getState() === 'RUNNING') worker.shutdown();
       }
       await done;
     },

@@ -62,6 +62,20 @@ describe('routes', () => {
     expect([head.status, head.text]).toEqual([200, '']);
     expect((await app.call('HEAD', '/v1/sessions/x/complete')).status).toBe(405);
   });
+
+  it('answers HEAD of a stream with its headers, and goes on with the connection', async () => {
+    app.script.events = async function* (signal) {
+      await new Promise((resolve) => signal.addEventListener('abort', resolve));
+    };
+    const head = `HEAD /v1/sessions/${addSession(app).id}/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer a-standard\r\n`;
+    const received = await app.raw(
+      `${head}Accept: text/event-stream\r\n\r\nGET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`,
+    );
+    expect(received).toMatch(
+      /^HTTP\/1.1 200 OK\r\n[\s\S]*text\/event-stream[\s\S]*\r\n\r\nHTTP\/1.1 200 OK\r\n/,
+    );
+    app.script.events = null;
+  });
 });
 
 describe('keys', () => {

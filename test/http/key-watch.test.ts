@@ -5,6 +5,18 @@ import { addSession } from './support/fake-services.ts';
 import { makeEvent } from './support/fixtures.ts';
 import { expectError, type Harness, startHarness } from './support/server.ts';
 
+const ALL_BUT_INTERVALS = [
+  'Date',
+  'hrtime',
+  'nextTick',
+  'performance',
+  'queueMicrotask',
+  'setImmediate',
+  'clearImmediate',
+  'setTimeout',
+  'clearTimeout',
+] as const;
+
 const revoked = new ApiError('invalid_api_key', 'This API key is not valid');
 
 describe('the watch', () => {
@@ -85,6 +97,31 @@ describe('a key that is revoked in the middle of a call', () => {
     const text = await stream.text();
     expect(text).toContain('event: content_start\n');
     expect(text).not.toContain('event: message\n');
+  });
+
+  it('is looked at no more when its client left before it was known', async () => {
+    const { authenticate } = app.services;
+    const leaving = new AbortController();
+    let hasLeft = new Promise<void>(() => {});
+    app.http.server.prependOnceListener('request', (_req, res) => {
+      hasLeft = new Promise((resolve) => res.once('close', resolve));
+    });
+    let asked = 0;
+    app.services.authenticate = async (key) => {
+      asked += 1;
+      leaving.abort();
+      await hasLeft;
+      return authenticate(key);
+    };
+    jest.useFakeTimers({ now: Date.now(), doNotFake: [...ALL_BUT_INTERVALS] });
+    const headers = { authorization: 'Bearer a-standard' };
+    await fetch(`${app.url}/v1/sessions`, { headers, signal: leaving.signal }).catch(() => undefined);
+    await hasLeft;
+    // What goes on after that needs no more than this.
+    await new Promise(setImmediate);
+    await jest.advanceTimersByTimeAsync(5_000);
+    jest.useRealTimers();
+    expect(asked).toBe(1);
   });
 
   it('refuses who waits for an answer', async () => {

@@ -79,6 +79,24 @@ it('is told once when it goes and once when it is back, and its listeners hear a
   ]);
 });
 
+it('hears also channels that are added just as it comes back', async () => {
+  const [speaker, listener] = [await connected(), await connected()];
+  await redis.kill();
+  await until(() => !speaker.isLive() && !listener.isLive());
+  await redis.start();
+  const heard = new Map<string, (string | null)[]>();
+  for (let count = 0; !listener.isLive(); count += 1) {
+    const texts: (string | null)[] = [];
+    listener.subscribe(`channel ${count}`, (text) => texts.push(text));
+    heard.set(`channel ${count}`, texts);
+    await new Promise(setImmediate);
+  }
+  await until(speaker.isLive);
+  for (const channel of heard.keys()) speaker.publish(channel, channel);
+  const missed = () => [...heard].filter(([channel, texts]) => !texts.includes(channel));
+  await until(() => missed().length === 0);
+});
+
 it('that hangs costs a call at most a tenth of a second, the next ones nothing, and comes back by itself', async () => {
   const connection = await connected();
   const count = createSharedCounter(connection);

@@ -23,6 +23,7 @@ import {
 } from '../../src/temporal/process-identity.ts';
 import { itLong } from '../support/long.ts';
 import { freePort } from '../support/ports.ts';
+import { processesNaming } from '../support/process-list.ts';
 
 const VERSION: string = TEMPORAL_CLI.version;
 const WAIT_TIMEOUT_MS = 20_000;
@@ -215,6 +216,12 @@ describe('start and stop', () => {
   test('shows the last lines of the log when the server ends at once', async () => {
     const failed = start({ binaryPath: wrapper('echo the disk is full; exit 3') });
     await expect(failed).rejects.toThrow(/exit code 3[\s\S]*server\.log:\nthe disk is full/);
+  });
+
+  test('leaves no process when it can not be written down', async () => {
+    mkdirSync(join(serverFiles(dataDir, VERSION).directory, 'server.json.new'), { recursive: true });
+    await expect(start()).rejects.toThrow(/EISDIR/);
+    expect(processesNaming(dataDir)).toEqual([]);
   });
 
   test('says which binary is missing', async () => {

@@ -1,6 +1,6 @@
 // Sends events as server-sent events, so that even a reader that takes each read for whole events loses none.
 import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises';
-import type { Response } from 'express';
+import type { Request, Response } from 'express';
 import type { StreamAnswer } from '../define-route.ts';
 import { toFrame, toOpeningFrame } from './frame.ts';
 
@@ -27,8 +27,9 @@ const HEADERS = {
   'X-Accel-Buffering': 'no',
 };
 
-/** The headers go out at once: what the stream tells of is stored, and its first event may be long in coming. */
+/** The headers go out at once, and to a HEAD nothing else: what the stream tells of is stored, and its first event may be long in coming. */
 export async function sendEventStream(
+  req: Request,
   res: Response,
   { events, headers, names, tailSeq }: StreamAnswer,
   signal: AbortSignal,
@@ -37,6 +38,7 @@ export async function sendEventStream(
     .set({ ...headers, ...HEADERS })
     .status(200)
     .flushHeaders();
+  if (req.method === 'HEAD') return void res.end();
   res.setTimeout(STALLED_MS_MAX, () => res.destroy());
   const comments = setInterval(() => writeComment(res), COMMENT_EVERY_MS);
   const writeFrame = createFrameWriter(res);

@@ -1,6 +1,6 @@
 // What comes in over one WebSocket: one frame after the other, and no further read while one is being answered.
 import { setTimeout as pause } from 'node:timers/promises';
-import type { RawData, WebSocket } from 'ws';
+import { type RawData, WebSocket } from 'ws';
 
 /** Of one connection, whatever they ask; people and programs need a few. */
 export const FRAMES_PER_SECOND_MAX = 100;
@@ -13,15 +13,20 @@ export interface ReceivedFrame {
   isTooMuch: boolean;
 }
 
-/** @param answer Never rejects. */
+/**
+ * Of a connection that is being closed nothing more is done: its key may have ended, and nobody would see the answer.
+ * @param answer Never rejects.
+ */
 export function readFrames(socket: WebSocket, answer: (frame: ReceivedFrame) => Promise<void>): void {
   // Bounded by what one read of the connection brings: it is paused until all of it is answered.
   const received: Omit<ReceivedFrame, 'isTooMuch'>[] = [];
   const second = createSecond();
   let isBusy = false;
 
+  const isOpen = () => socket.readyState === WebSocket.OPEN;
+
   async function answerAll(): Promise<void> {
-    for (let frame = received.shift(); frame; frame = received.shift())
+    for (let frame = received.shift(); frame && isOpen(); frame = received.shift())
       await answer({ ...frame, isTooMuch: second.count() > FRAMES_PER_SECOND_MAX });
     if (second.isUsedUp()) await pause(SECOND_MS);
   }
@@ -30,12 +35,13 @@ export function readFrames(socket: WebSocket, answer: (frame: ReceivedFrame) => 
     if (isBusy) return;
     isBusy = true;
     socket.pause();
-    while (received.length > 0) await answerAll();
+    while (received.length > 0 && isOpen()) await answerAll();
     isBusy = false;
     socket.resume();
   }
 
   socket.on('message', (data: RawData, isBinary) => {
+    if (!isOpen()) return;
     received.push({ bytes: data as Buffer, isBinary });
     void work();
   });
