@@ -29,9 +29,12 @@ async function alive<T>(
 
 export const createDeliverActivities = ({ deliverSession, deliverEndpoint, now }: DeliverDeps) => ({
   /** @throws a failure that names its next try, while something is to be tried again soon. */
-  deliver: ({ sessionId }: DeliverInput): Promise<void> =>
-    alive(async (attempt) => {
-      const { againAtMs, why } = await deliverSession(sessionId, attempt);
+  deliver: ({ sessionId, isLeft }: DeliverInput): Promise<void> =>
+    alive(async ({ isRetry, signal }) => {
+      const { againAtMs, why } = await deliverSession(sessionId, {
+        isLeft: isLeft === true || isRetry,
+        signal,
+      });
       if (againAtMs === null) return;
       throw ApplicationFailure.create({
         type: 'webhook_failed',

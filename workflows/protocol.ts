@@ -219,6 +219,8 @@ export interface ExpireCallsInput extends ReplyInput {
 /** What is due to be sent of a session; the rows say what that is. */
 export interface DeliverInput {
   sessionId: string;
+  /** The run before has left it, cut short or waiting for its next try. */
+  isLeft?: true;
 }
 
 export interface EndpointInput {

@@ -5,6 +5,7 @@ import type { Activities } from '../activities/index.ts';
 import { DELIVERIES, MODEL_STEP, STORE_STEP, TOOL_CALL } from './activity-options.ts';
 import {
   type ConfigureSignal,
+  type DeliverInput,
   type EndSignal,
   type InterruptSignal,
   type MessageSignal,
@@ -105,13 +106,13 @@ function checkStop(run: Run): void {
 const SENDERS_MAX = 4;
 
 /** Sends what is due, beside whatever else the session does; its failures are nothing that a session could mend. */
-async function send(run: Run): Promise<void> {
+async function send(run: Run, left: Pick<DeliverInput, 'isLeft'> = {}): Promise<void> {
   const { sessionId } = run.input;
   const taskQueue = webhooksTaskQueue(wf.workflowInfo().taskQueue);
   run.webhooks.isDue = false;
   run.webhooks.sending += 1;
   try {
-    await webhooks.deliver.executeWithOptions({ summary: 'webhooks', taskQueue }, [{ sessionId }]);
+    await webhooks.deliver.executeWithOptions({ summary: 'webhooks', taskQueue }, [{ sessionId, ...left }]);
   } catch (error) {
     // The rows stay, and the sweep finds them.
     if (!(error instanceof wf.ActivityFailure)) throw error;
@@ -328,7 +329,7 @@ export async function session(input: SessionInput): Promise<{ ended: string }> {
     webhooks: { isDue: false, sending: 0 },
   };
   listen(run);
-  if (input.isDue) sendLater(run);
+  if (input.isDue) void send(run, { isLeft: true });
   let state = await load(run);
   while (!state.ended) {
     if (state.running || state.queue.length > 0) await turn(run);

@@ -11,8 +11,8 @@ const HEADS_READ_MAX = 1_000;
 /** Sessions, and endpoints, that one pass of the sweep is told of. */
 const STUCK_MAX = 500;
 
-export type DeliveryHead = Pick<DeliveryRow, 'id' | 'webhook_id' | 'next_attempt_at' | 'lease_until'>;
-const HEAD = ['id', 'webhook_id', 'next_attempt_at', 'lease_until'] as const;
+const HEAD = ['id', 'webhook_id', 'attempt_count', 'next_attempt_at', 'lease_until'] as const;
+export type DeliveryHead = Pick<DeliveryRow, (typeof HEAD)[number]>;
 
 export interface Lease {
   by: string;
@@ -65,11 +65,11 @@ const claim = (db: Kysely<Tables>, id: string, lease: Lease, at: number): Promis
     .returningAll()
     .executeTakeFirst();
 
-/** Not before `until`; whatever another sender has taken meanwhile stays as it is. */
+/** Nobody's until `until`; whatever another sender has taken meanwhile stays as it is. */
 const postpone = (db: Kysely<Tables>, id: string, until: number, at: number) =>
   db
     .updateTable('deliveries')
-    .set({ next_attempt_at: until })
+    .set({ lease_until: until })
     .where('id', '=', id)
     .where('status', '=', 'pending')
     .where('owner', '=', 'session')

@@ -23,8 +23,8 @@ export interface SessionDeliveriesDeps {
 }
 
 export interface Round {
-  /** An attempt before this one has failed or died, and nobody but this one waits for what it has left. */
-  isRetry: boolean;
+  /** An attempt or a run before this one has failed, died or ended, and nobody but this one waits for what it has left. */
+  isLeft: boolean;
   signal: AbortSignal;
 }
 
@@ -39,8 +39,9 @@ const NOTHING: RoundResult = { againAtMs: null, why: '' };
 
 export type SessionDeliveries = ReturnType<typeof createSessionDeliveries>;
 
-const dueAt = ({ next_attempt_at, lease_until }: DeliveryHead): number =>
-  Math.max(next_attempt_at ?? 0, lease_until ?? 0);
+/** What was never tried is due whatever the time: its writer's clock may be ahead of this sender's, or have been set back. */
+const dueAt = ({ attempt_count, next_attempt_at, lease_until }: DeliveryHead): number =>
+  Math.max(attempt_count === 0 ? 0 : (next_attempt_at ?? 0), lease_until ?? 0);
 
 interface Try {
   since: number;
@@ -132,11 +133,11 @@ export function createSessionDeliveries({ queue, send, endpointDue, now }: Sessi
   }
 
   /** Sends all that is due, also what becomes so meanwhile. */
-  return async function deliverSession(sessionId: string, { isRetry, signal }: Round): Promise<RoundResult> {
+  return async function deliverSession(sessionId: string, { isLeft, signal }: Round): Promise<RoundResult> {
     const until = now() + TURN_MS;
     const isOver = () => signal.aborted || now() >= until;
     const failed = await sendAll(sessionId, isOver);
-    if (!isRetry && failed.length === 0 && !isOver()) return NOTHING;
+    if (!isLeft && failed.length === 0 && !isOver()) return NOTHING;
     const left = await queue.heads(sessionId);
     if (left.length === 0) return NOTHING;
     const why = failed.length > 0 ? `No success with ${failed.join(', ')}` : 'Something is still to be sent';

@@ -46,7 +46,7 @@ export function createSenders({ store, now, logger }: SendersDeps) {
     const { signal } = new AbortController();
     return {
       ...{ requests, told, send },
-      session: (id: string, isRetry = false) => deliverSession(id, { isRetry, signal }),
+      session: (id: string, isLeft = false) => deliverSession(id, { isLeft, signal }),
       endpoint: (id: string) => deliverEndpoint(id, signal),
     };
   }

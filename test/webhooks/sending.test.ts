@@ -118,6 +118,14 @@ test('a session sends in order, and all of it without asking again', async () =>
   expect(new Set(await status(webhook))).toEqual(new Set(['delivered']));
 });
 
+test('what was written by a clock that is ahead is sent at once', async () => {
+  nowMs += 60 * SECOND_MS;
+  const { webhook, session } = await due(3);
+  nowMs -= 60 * SECOND_MS;
+  await processOf(async () => answer(200)).session(session);
+  expect(await status(webhook)).toEqual(['delivered', 'delivered', 'delivered']);
+});
+
 test('two that send for one session at once send nothing twice', async () => {
   const { session } = await due(10);
   const post: Post = async () => {

@@ -99,6 +99,21 @@ test('a session of several runs sends each event once, in order', async () => {
   expect(seqs).toEqual([...seqs].sort((a, b) => a - b));
 });
 
+test('a try that waits for its time when a run ends is made by the next run', async () => {
+  const to = await receiver(500);
+  const webhook = await hook(to);
+  const session = await engine.createSession();
+  await to.until((all) => all.length === 1);
+  const { runId } = await engine.handle(session).describe();
+  to.answer(200);
+  for (const text of ['One', 'Two']) await engine.settled(await engine.send(session, text));
+  await eventually(
+    () => engine.handle(session).describe(),
+    (now) => now.runId !== runId,
+  );
+  await allDelivered(webhook, 7);
+});
+
 test('a reply that begins is told of while the model still speaks', async () => {
   const to = await receiver();
   await hook(to);
