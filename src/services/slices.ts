@@ -1,4 +1,5 @@
 // Pages of lists. A list reads one row more than it shows: that row tells whether another page follows.
+import { ApiError } from '../contracts/errors.ts';
 import type { PageRequest, Position, Slice } from './ports.ts';
 
 /** Rows of which the first `limit` are shown. @param positionOf A row's sort values, where the next page starts. */
@@ -8,10 +9,17 @@ export function sliceOf<Row>(rows: Row[], limit: number, positionOf: (row: Row) 
   return { data, next: rows.length > limit && last ? positionOf(last) : null };
 }
 
-/** What a store needs for a page of a list that is sorted by time of creation, then by id. */
-export function byCreation({ order, after, limit }: PageRequest) {
-  const [createdAt, id] = (after ?? []) as [number, string];
-  return { order, after: after && { createdAt, id }, limit: limit + 1 };
+/**
+ * What a store needs for a page of a list that is sorted by time of creation, then by id.
+ * @param ties How many values decide between rows of one time, before their ids do.
+ * @throws ApiError for a cursor of a release that sorted the list by others.
+ */
+export function byCreation({ order, after, limit }: PageRequest, ties = 0) {
+  if (after && after.length !== ties + 2)
+    throw new ApiError('invalid_request', "The 'cursor' is of an earlier release; begin again without it", {
+      param: 'cursor',
+    });
+  return { order, after, limit: limit + 1 };
 }
 
 export const creationOf = (row: { created_at: number; id: string }): Position => [row.created_at, row.id];

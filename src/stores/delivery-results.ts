@@ -22,21 +22,26 @@ export interface TryResult {
 const withAttempt = ({ attempts }: DeliveryRow, attempt: StoredAttempt): string =>
   JSON.stringify([...(JSON.parse(attempts) as StoredAttempt[]), attempt].slice(-ATTEMPTS_KEPT_MAX));
 
-/** @returns false when the row is not this lease's any more: then nothing is recorded. */
+/** @returns false when the row was cancelled meanwhile, or is not this lease's any more: then nothing follows from the try. */
 async function record(
   rows: Transaction<Tables>,
   row: DeliveryRow,
   { attempt, patch }: TryResult,
 ): Promise<boolean> {
-  const { numUpdatedRows } = await rows
+  const ours = rows
     .updateTable('deliveries')
-    .set({ attempts: withAttempt(row, attempt), attempt_count: row.attempt_count + 1, ...patch })
+    .set({ attempts: withAttempt(row, attempt), attempt_count: row.attempt_count + 1 })
     .set({ lease_until: null, lease_by: null })
     .where('id', '=', row.id)
-    .where('lease_by', '=', row.lease_by)
-    .where('status', '=', 'pending')
-    .executeTakeFirst();
-  if (row.event_type === 'session.ended') await forgetTold(rows, { id: row.id });
+    .where('lease_by', '=', row.lease_by);
+  const { numUpdatedRows } = await ours.set(patch).where('status', '=', 'pending').executeTakeFirst();
+  // Cancelled while it was under way: the log still tells that it was sent.
+  if (numUpdatedRows === 0n)
+    await ours
+      .set(patch.status === 'delivered' ? patch : {})
+      .where('status', '=', 'cancelled')
+      .execute();
+  if (row.event_type === 'session.ended') await forgetTold(rows, row.id);
   return numUpdatedRows > 0n;
 }
 
@@ -72,7 +77,8 @@ export async function recordFailure(
     .where('id', '=', row.webhook_id)
     .returningAll()
     .executeTakeFirst();
-  if (!counted || !(await record(rows, row, result))) return undefined;
+  const isRecorded = await record(rows, row, result);
+  if (!counted || !isRecorded) return undefined;
   const patch = judge(counted);
   await rows.updateTable('webhooks').set(patch).where('id', '=', counted.id).execute();
   return { ...counted, ...patch } as WebhookRow;

@@ -146,14 +146,12 @@ type Which = Partial<Pick<DeliveryRow, 'id' | 'webhook_id'>>;
 
 const conditions = (which: Which) => (eb: ExpressionBuilder<Tables, 'deliveries'>) => eb.and(which);
 
-/** Once the end of a deleted session was told, or is no longer to be, nothing of what it held is left. */
-export async function forgetTold(rows: Kysely<Tables>, which: Which): Promise<void> {
-  await rows
+const ofDeletedSessions = (rows: Kysely<Tables>, which: Which) =>
+  rows
     .updateTable('deliveries')
     .set({ body: '' })
     .where(conditions(which))
     .where('event_type', '=', 'session.ended')
-    .where('status', '<>', 'pending')
     .where('body', '<>', '')
     .where(({ exists, selectFrom }) =>
       exists(
@@ -162,18 +160,23 @@ export async function forgetTold(rows: Kysely<Tables>, which: Which): Promise<vo
           .whereRef('sessions.id', '=', 'deliveries.session_id')
           .where('sessions.deleted_at', 'is not', null),
       ),
-    )
-    .execute();
+    );
+
+/** Once the end of a deleted session was told, nothing of what it held is left. */
+export async function forgetTold(rows: Kysely<Tables>, id: string): Promise<void> {
+  await ofDeletedSessions(rows, { id }).where('status', '<>', 'pending').execute();
 }
 
-/** What waits for an endpoint that is gone or switched off is sent no more. */
+/**
+ * What waits for an endpoint that is gone or switched off is sent no more. A try that is under way is still recorded by its
+ * sender, who is known by the lease. Looks at nothing but what waits, which an index finds.
+ */
 export async function cancelPending(rows: Kysely<Tables>, which: Which, now: number): Promise<void> {
+  await ofDeletedSessions(rows, which).where('status', '=', 'pending').execute();
   await rows
     .updateTable('deliveries')
-    .set({ status: 'cancelled', next_attempt_at: null, completed_at: now })
-    .set({ lease_until: null, lease_by: null })
+    .set({ status: 'cancelled', next_attempt_at: null, completed_at: now, lease_until: null })
     .where(conditions(which))
     .where('status', '=', 'pending')
     .execute();
-  await forgetTold(rows, which);
 }

@@ -8,6 +8,7 @@ import * as webhooks from './migrations/0005-webhooks.ts';
 import * as delivery from './migrations/0006-delivery.ts';
 import * as dueDeliveries from './migrations/0007-due-deliveries.ts';
 import * as sweep from './migrations/0008-sweep.ts';
+import * as heldSettings from './migrations/0009-held-settings.ts';
 import type { Tables } from './schema.ts';
 
 const MIGRATIONS: Record<string, Migration> = {
@@ -19,6 +20,7 @@ const MIGRATIONS: Record<string, Migration> = {
   '0006-delivery': delivery,
   '0007-due-deliveries': dueDeliveries,
   '0008-sweep': sweep,
+  '0009-held-settings': heldSettings,
 };
 
 /** What a later version has done to it and this one does not know. */

@@ -21,8 +21,8 @@ interface Search extends TimeRange {
 type Reference = Pick<EventRow, 'session_id' | 'seq'>;
 type Searched = Pick<SessionRow, 'id' | 'created_at' | 'metadata'>;
 
-/** Sessions whose logs are searched by one query. */
-const SESSIONS_PER_LOOK = 100;
+/** Sessions whose logs are searched by one query: each reads them whole, and SQLite's keep the event loop so long. */
+const SESSIONS_PER_LOOK = 10;
 /** Events whose bodies are in memory at once. */
 const EVENTS_PER_INSERT = 200;
 

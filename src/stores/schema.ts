@@ -59,6 +59,8 @@ export interface SessionsTable extends UsageColumns, LeaseColumns {
   metadata: string;
   /** JSON: max_tokens, temperature, thinking. */
   turn_options: string;
+  /** JSON: what the three said when the open reply's turn began, if they were changed in it; with that reply's id. */
+  turn_settings: string | null;
   on_busy: OnBusy;
   status: SessionStatus;
   ended_reason: 'completed' | 'expired' | 'archived' | 'deleted' | null;

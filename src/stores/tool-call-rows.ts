@@ -1,5 +1,5 @@
 // Rows of tool calls.
-import type { Kysely } from 'kysely';
+import { type Kysely, sql } from 'kysely';
 import { OPEN_TOOL_CALLS, type ToolCallStatus } from '../contracts/tools.ts';
 import { type Keyset, page } from './keyset.ts';
 import type { Tables, ToolCallPatch, ToolCallRow } from './schema.ts';
@@ -45,7 +45,7 @@ export function createToolCallRows(db: Kysely<Tables>) {
     if (query.sessionId !== undefined) select = select.where('session_id', '=', query.sessionId);
     if (query.status) select = select.where('status', 'in', query.status);
     if (query.name !== undefined) select = select.where('name', '=', query.name);
-    return page(select, query).execute();
+    return page(select, query, [sql.ref('step'), sql.ref('position')]).execute();
   }
 
   return { toolCall, toolCalls, openToolCalls, insertToolCalls, updateToolCall, listToolCalls };

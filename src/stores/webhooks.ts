@@ -1,5 +1,5 @@
 // Webhooks and their deliveries, as the API reads and changes them.
-import type { Transaction } from 'kysely';
+import { sql, type Transaction } from 'kysely';
 import type { DeliveryStatus } from '../contracts/webhooks.ts';
 import { cancelPending, insertDeliveries } from './delivery-rows.ts';
 import { type Keyset, page } from './keyset.ts';
@@ -23,6 +23,9 @@ export interface DeliveryQuery extends Keyset {
   webhookId: string;
   status?: DeliveryStatus[];
 }
+
+/** Of one commit; a test event has no place in a session. */
+const IN_ORDER = sql`coalesce(seq, 0)`;
 
 export type WebhooksStore = ReturnType<typeof createWebhooksStore>;
 
@@ -200,7 +203,9 @@ export function createWebhooksStore(store: Store) {
 
   function listDeliveries({ webhookId, status, ...keyset }: DeliveryQuery): Promise<DeliveryRow[]> {
     const all = db.selectFrom('deliveries').selectAll().where('webhook_id', '=', webhookId);
-    return page(status ? all.where('status', 'in', status) : all, keyset).execute();
+    // Most are delivered: those are met on the way through all. Of the others an index knows.
+    const asked = status?.includes('delivered') ? sql<DeliveryStatus>`status || ''` : 'status';
+    return page(status ? all.where(asked, 'in', status) : all, keyset, [IN_ORDER]).execute();
   }
 
   const insertDelivery = (row: DeliveryRow, first: InTransaction): Promise<void> =>

@@ -168,6 +168,20 @@ describe('test 74: a call that may not be made is refused, told to the model and
     ]);
   });
 
+  it('beside others: they are listed in the order in which the model made them', async () => {
+    const id = await session([LOOK_UP]);
+    says(['a', 'b', 'c', 'd', 'e'].map((key) => call('look_up', { key })));
+    await system.api.send(id, 'Look all of them up');
+    const listed: string[] = [];
+    const path = `/v1/sessions/${id}/tool-calls?limit=2`;
+    for (let cursor: string | null = ''; cursor !== null; ) {
+      const { body } = await system.api.get(cursor === '' ? path : `${path}&cursor=${cursor}`);
+      listed.push(...body.data.map(({ parameters }: { parameters: { key: string } }) => parameters.key));
+      cursor = body.next_cursor;
+    }
+    expect(listed).toEqual(['e', 'd', 'c', 'b', 'a']);
+  });
+
   it('beyond 64 in one step', async () => {
     const id = await session([LOOK_UP]);
     says(Array.from({ length: 66 }, (_, n) => call('look_up', { key: `${n}` })));
@@ -217,6 +231,30 @@ describe('tools that change while a turn waits', () => {
     ]);
     expect(asked[1]?.tools).toMatchObject([{ inputSchema: parameters }]);
     expect(await submit(id, again.waiting_for[0], 'found')).toMatchObject({ status: 'completed' });
+  });
+
+  it('stay as they are when the settings are changed for the next turn, but for those added and removed one by one', async () => {
+    const id = await session([LOOK_UP]);
+    const patch = (body: unknown) => system.api.patch(`/v1/sessions/${id}`, body);
+    await patch({ system_prompt: 'Before', max_tokens: 1_000 });
+    says([call('look_up', { key: 'a' })], [call('look_up', { key: 'b' })]);
+    const [first] = (await system.api.send(id, 'Look it up')).waiting_for;
+    await patch({ system_prompt: 'Between', tools: [] });
+    await patch({ system_prompt: 'After', max_tokens: 2_000, tools: ['calculator'] });
+    const { waiting_for } = (await submit(id, first, 'one')) as { waiting_for: string[] };
+    await post(id, 'tools', OTHER);
+    expect((await submit(id, waiting_for[0]!, 'two')).status).toBe('completed');
+    await system.api.send(id, 'And now?');
+    const settings = asked.map(({ system: prompt, maxTokens, tools }) => [
+      ...[prompt, maxTokens],
+      ...tools.map(({ name }) => name),
+    ]);
+    expect(settings).toEqual([
+      ['Before', 1_000, 'look_up'],
+      ['Before', 1_000, 'look_up'],
+      ['Before', 1_000, 'look_up', 'other'],
+      ['After', 2_000, 'calculator', 'other'],
+    ]);
   });
 
   it('may be added in the middle of a turn', async () => {

@@ -99,12 +99,12 @@ describe('a key', () => {
       [0, 1, 2, 3, 4].map((n) => newKey(account, { created_at: NOW_MS + (n >> 1) })),
     );
     const found: string[] = [];
-    let after: { createdAt: number; id: string } | null = null;
+    let after: [number, string] | null = null;
     for (let page = 0; page < 3; page += 1) {
       const rows: ApiKeyRow[] = await access.listKeys({ accountId: account, order: 'asc', after, limit: 2 });
       found.push(...rows.map(({ id }) => id));
       const last = rows.at(-1);
-      after = last ? { createdAt: last.created_at, id: last.id } : null;
+      after = last ? [last.created_at, last.id] : null;
     }
     expect([...found].sort()).toEqual([...keys].sort());
     expect(found.at(-1)).toBe(keys[4]);

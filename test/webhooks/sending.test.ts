@@ -116,6 +116,9 @@ test('a session sends in order, and all of it without asking again', async () =>
   expect(seqs).toHaveLength(20);
   expect(seqs).toEqual([...seqs].sort((a, b) => a - b));
   expect(new Set(await status(webhook))).toEqual(new Set(['delivered']));
+  // All of them are of one time of this test's clock.
+  const listed = (await store.deliveriesOf(webhook)).map(({ body }) => JSON.parse(body ?? '').seq);
+  expect(listed).toEqual(seqs);
 });
 
 test('what was written by a clock that is ahead is sent at once', async () => {
@@ -182,6 +185,24 @@ test('deleting an endpoint ends its tries at once', async () => {
   expect(await deliver(session, true)).toMatchObject({ againAtMs: null });
   expect(await endpoint(webhook)).toBeNull();
   expect(requests).toHaveLength(1);
+});
+
+test.each<[string, (made: { webhook: string; session: string }) => Promise<unknown>]>([
+  ['session', ({ session }) => store.sessions.delete(store.caller, session)],
+  ['endpoint', ({ webhook }) => store.services.webhooks.delete(store.caller, webhook, null)],
+])('a try that is under way when its %s is deleted is in the log', async (_what, remove) => {
+  const made = await due();
+  const { session: deliver } = processOf(async () => {
+    await remove(made);
+    return answer(200);
+  });
+  await deliver(made.session);
+  expect((await attemptsOf(made.webhook))[0]).toMatchObject([{ status_code: 200 }]);
+  const created = store.db
+    .selectFrom('deliveries')
+    .select('status')
+    .where('event_type', '=', 'session.created');
+  expect(await created.where('webhook_id', '=', made.webhook).execute()).toEqual([{ status: 'delivered' }]);
 });
 
 test('an event whose transaction was rolled back is never sent', async () => {

@@ -12,6 +12,7 @@ const settingsOf = (body: CreateSession, now: number) => ({
   tools: JSON.stringify((body.tools ?? []).map((entry) => storedTool(entry, now))),
   metadata: JSON.stringify(body.metadata ?? {}),
   turn_options: JSON.stringify(turnOptionsOf(body)),
+  turn_settings: null,
   on_busy: body.on_busy ?? 'queue',
   expires_after_seconds: body.expires_after_seconds ?? null,
 });

@@ -12,6 +12,7 @@ export async function purge(log: SessionLog, sessionId: string): Promise<void> {
       metadata: '{}',
       tools: '[]',
       turn_options: '{}',
+      turn_settings: null,
       head: null,
       open_reply_id: null,
       open_call: null,

@@ -8,6 +8,7 @@ import type { SessionPatch, SessionRow } from '../../stores/schema.ts';
 import { indexMetadata } from '../../stores/sessions.ts';
 import type { SchemaChecker } from '../../tools/json-schema/checker.ts';
 import { idleDeadline } from '../../turns/attach.ts';
+import { holdSettings } from '../../turns/settings.ts';
 import type { SessionView, TurnOptions } from '../../views/sessions.ts';
 import { storedTool } from '../../views/tools.ts';
 import type { Keep, Once } from '../idempotency.ts';
@@ -63,7 +64,12 @@ async function applyUpdate(tx: SessionTransaction, body: UpdateSession, catalogu
   // Only what this request sets is checked: a catalogue that has shrunk must not refuse new metadata.
   if (model !== undefined || body.max_tokens !== undefined)
     checkMaxTokens(catalogue, model ?? tx.session.model, options.max_tokens);
+  const { max_tokens, temperature, thinking } = body;
+  const changes = [system_prompt, tools, max_tokens, temperature, thinking].some(
+    (each) => each !== undefined,
+  );
   tx.patch({
+    ...(changes ? holdSettings(tx.session) : {}),
     ...given({ model, system_prompt, tools, on_busy }),
     ...expiryOf(tx.session, body, tx.now),
     turn_options: JSON.stringify(options),

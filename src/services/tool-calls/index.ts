@@ -1,16 +1,23 @@
 // Calls of tools: listed for a session or for the account, and answered by the client.
 import type { Kysely } from 'kysely';
-import type { Tables } from '../../stores/schema.ts';
+import type { Tables, ToolCallRow } from '../../stores/schema.ts';
 import { createToolCallRows } from '../../stores/tool-call-rows.ts';
 import { toolCallView } from '../../views/tool-calls.ts';
-import type { Caller, PageRequest, ToolCallFilter, ToolCallsService } from '../ports.ts';
+import type { Caller, PageRequest, Position, ToolCallFilter, ToolCallsService } from '../ports.ts';
 import { visibleSession } from '../session-access.ts';
-import { byCreation, creationOf, sliceOf } from '../slices.ts';
+import { byCreation, sliceOf } from '../slices.ts';
 import { createSubmit, type SubmitDeps } from './submit.ts';
 
 export interface ToolCallsDeps extends SubmitDeps {
   db: Kysely<Tables>;
 }
+
+/** Those of one answer are as old as each other. */
+const positionOf = ({ created_at, step, position, id }: ToolCallRow): Position => [
+  ...[created_at, step, position],
+  id,
+];
+const TIES = 2;
 
 export function createToolCalls(deps: ToolCallsDeps): ToolCallsService {
   const rows = createToolCallRows(deps.db);
@@ -18,8 +25,9 @@ export function createToolCalls(deps: ToolCallsDeps): ToolCallsService {
   async function list(caller: Caller, filter: ToolCallFilter, page: PageRequest) {
     const { sessionId } = filter;
     if (sessionId !== undefined) await visibleSession(deps.sessions, caller, sessionId);
-    const found = await rows.listToolCalls({ accountId: caller.accountId, ...filter, ...byCreation(page) });
-    const { data, next } = sliceOf(found, page.limit, creationOf);
+    const keyset = byCreation(page, TIES);
+    const found = await rows.listToolCalls({ accountId: caller.accountId, ...filter, ...keyset });
+    const { data, next } = sliceOf(found, page.limit, positionOf);
     return { data: data.map(toolCallView), next };
   }
 

@@ -5,6 +5,7 @@ import { type CreateTool, TOOLS_MAX, type Tool } from '../../contracts/tools.ts'
 import type { SessionTransaction } from '../../stores/log.ts';
 import type { SchemaChecker } from '../../tools/json-schema/checker.ts';
 import type { ToolRegistry } from '../../tools/registry.ts';
+import { changeHeldTools } from '../../turns/settings.ts';
 import type { SessionView } from '../../views/sessions.ts';
 import { createToolView, type StoredTool, storedTool, toolsOf } from '../../views/tools.ts';
 import type { Once } from '../idempotency.ts';
@@ -28,16 +29,23 @@ function requireActive(tx: SessionTransaction): void {
     throw new ApiError('session_ended', 'The session has ended; its tools can no longer change');
 }
 
+const named = (tools: readonly StoredTool[], name: string): StoredTool | undefined =>
+  tools.find((tool) => tool.name === name);
+
 /** The tools with this one: in the place of the one of its name, or at the end. */
-function withTool(tx: SessionTransaction, entry: CreateTool): { tools: StoredTool[]; replaced: boolean } {
-  const tools = toolsOf(tx.session);
-  const at = tools.findIndex(({ name }) => name === entry.name);
-  if (at < 0 && tools.length >= TOOLS_MAX)
-    throw new ApiError('invalid_request', `A session has at most ${TOOLS_MAX} tools; remove one first`, {
-      param: 'name',
-    });
-  const tool = storedTool(entry, tools[at]?.created_at ?? tx.now);
-  return { tools: at < 0 ? [...tools, tool] : tools.with(at, tool), replaced: at >= 0 };
+const withTool = (tools: StoredTool[], tool: StoredTool): StoredTool[] =>
+  named(tools, tool.name) ? tools.map((each) => (each.name === tool.name ? tool : each)) : [...tools, tool];
+
+const without = (tools: StoredTool[], name: string): StoredTool[] =>
+  tools.filter((tool) => tool.name !== name);
+
+/** @returns the tool that it replaces, if there is one. */
+function placeFor(tools: StoredTool[], { name }: CreateTool): StoredTool | undefined {
+  const before = named(tools, name);
+  if (before || tools.length < TOOLS_MAX) return before;
+  throw new ApiError('invalid_request', `A session has at most ${TOOLS_MAX} tools; remove one first`, {
+    param: 'name',
+  });
 }
 
 export function createTools(deps: ToolsDeps): ToolsService {
@@ -49,13 +57,18 @@ export function createTools(deps: ToolsDeps): ToolsService {
   }
 
   async function one(caller: Caller, sessionId: string, name: string): Promise<Tool> {
-    const tool = (await all(caller, sessionId)).find((each) => each.name === name);
+    const tool = named(await all(caller, sessionId), name);
     if (!tool) throw notFound('tool');
     return view(tool);
   }
 
-  function replace(tx: SessionTransaction, tools: StoredTool[]): void {
-    tx.patch({ tools: JSON.stringify(tools), updated_at: tx.now });
+  function replace(tx: SessionTransaction, change: (tools: StoredTool[]) => StoredTool[]): void {
+    const changed = (tools: string) => JSON.stringify(change(toolsOf({ ...tx.session, tools })));
+    tx.patch({
+      ...changeHeldTools(tx.session, changed),
+      tools: changed(tx.session.tools),
+      updated_at: tx.now,
+    });
     tx.append('session.updated', null, { session: sessionView(tx.session) });
   }
 
@@ -80,10 +93,11 @@ export function createTools(deps: ToolsDeps): ToolsService {
       async (keep) => {
         const { replaced } = await changeSession(deps, caller, sessionId, async (tx) => {
           requireActive(tx);
-          const { tools, replaced } = withTool(tx, entry);
-          await keep(tx.rows, replaced ? entry.name : NEW_MARK + entry.name);
-          replace(tx, tools);
-          return { replaced };
+          const before = placeFor(toolsOf(tx.session), entry);
+          await keep(tx.rows, before ? entry.name : NEW_MARK + entry.name);
+          const tool = storedTool(entry, before?.created_at ?? tx.now);
+          replace(tx, (tools) => withTool(tools, tool));
+          return { replaced: before !== undefined };
         });
         return { tool: await one(caller, sessionId, entry.name), replaced };
       },
@@ -102,11 +116,9 @@ export function createTools(deps: ToolsDeps): ToolsService {
       async (keep) => {
         await changeSession(deps, caller, sessionId, async (tx) => {
           requireActive(tx);
-          const tools = toolsOf(tx.session);
-          const rest = tools.filter((tool) => tool.name !== name);
-          if (rest.length === tools.length) throw notFound('tool');
+          if (!named(toolsOf(tx.session), name)) throw notFound('tool');
           await keep(tx.rows, name);
-          replace(tx, rest);
+          replace(tx, (tools) => without(tools, name));
         });
         return deleted(name);
       },

@@ -3,14 +3,14 @@ import type { Kysely } from 'kysely';
 import { ApiError, notFound } from '../../contracts/errors.ts';
 import { WEBHOOK_EVENTS, type WebhookEventType } from '../../contracts/events.ts';
 import type { Delivery, ReplayDeliveries, Replayed, TestWebhook } from '../../contracts/webhooks.ts';
-import type { Tables, WebhookRow } from '../../stores/schema.ts';
+import type { DeliveryRow, Tables, WebhookRow } from '../../stores/schema.ts';
 import type { Requeued, WebhooksStore } from '../../stores/webhooks.ts';
 import { deliveryView } from '../../views/webhooks.ts';
 import type { Sender } from '../../webhooks/send.ts';
 import type { Keep, Once } from '../idempotency.ts';
-import type { Caller, DeliveriesService } from '../ports.ts';
+import type { Caller, DeliveriesService, Position } from '../ports.ts';
 import type { Signals } from '../signals.ts';
-import { byCreation, creationOf, sliceOf } from '../slices.ts';
+import { byCreation, sliceOf } from '../slices.ts';
 import { ownedBy, visibleWebhook } from './access.ts';
 import { testDelivery } from './test-event.ts';
 
@@ -25,6 +25,10 @@ export interface DeliveriesDeps {
   once: Once;
   now: () => number;
 }
+
+/** Those of one commit are as old as each other. */
+const positionOf = ({ created_at, seq, id }: DeliveryRow): Position => [created_at, seq ?? 0, id];
+const TIES = 1;
 
 const disabled = () =>
   new ApiError('invalid_request', "The webhook is disabled: set its 'status' to 'enabled' first");
@@ -107,8 +111,8 @@ export function createDeliveries({
   return {
     async list(caller, webhookId, filter, page) {
       await visibleWebhook(webhooks, caller, webhookId);
-      const rows = await webhooks.listDeliveries({ webhookId, ...filter, ...byCreation(page) });
-      const { data, next } = sliceOf(rows, page.limit, creationOf);
+      const rows = await webhooks.listDeliveries({ webhookId, ...filter, ...byCreation(page, TIES) });
+      const { data, next } = sliceOf(rows, page.limit, positionOf);
       return { data: data.map(deliveryView), next };
     },
 
