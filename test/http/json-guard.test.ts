@@ -18,28 +18,32 @@ describe('the walk over a body', () => {
     );
   });
 
-  it('finds one bad text wherever it lies, and names the place', () => {
+  it('finds one bad text or number wherever it lies, and names the place', () => {
     const steps = fc.array(fc.oneof(fc.nat(3), fc.constantFrom('a', 'b', 'long_name')), {
       minLength: 1,
       maxLength: 40,
     });
     fc.assert(
-      fc.property(steps, fc.constantFrom('\u0000', '\ud800', 'a\udfffb'), (path, bad) => {
-        const value = path.reduceRight<unknown>(
-          (inner, step) =>
-            typeof step === 'number' ? [...Array(step).fill('ok'), inner] : { first: 1, [step]: inner },
-          bad,
-        );
-        const root = { root: value };
-        const expected = bodyPath(['root', ...path]);
-        try {
-          guardJson(root, names);
-          throw new Error('nothing was found');
-        } catch (error) {
-          expect(error).toBeInstanceOf(ApiError);
-          expect((error as ApiError).options.param).toBe(expected);
-        }
-      }),
+      fc.property(
+        steps,
+        fc.constantFrom<unknown>('\u0000', '\ud800', 'a\udfffb', JSON.parse('1e400')),
+        (path, bad) => {
+          const value = path.reduceRight<unknown>(
+            (inner, step) =>
+              typeof step === 'number' ? [...Array(step).fill('ok'), inner] : { first: 1, [step]: inner },
+            bad,
+          );
+          const root = { root: value };
+          const expected = bodyPath(['root', ...path]);
+          try {
+            guardJson(root, names);
+            throw new Error('nothing was found');
+          } catch (error) {
+            expect(error).toBeInstanceOf(ApiError);
+            expect((error as ApiError).options.param).toBe(expected);
+          }
+        },
+      ),
     );
   });
 });
