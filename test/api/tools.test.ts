@@ -241,6 +241,30 @@ describe('the tools of a session', () => {
   });
 
   it.each([
+    ['asc', [1, 2, 3, 4, 5]],
+    ['desc', [5, 4, 3, 2, 1]],
+  ])(
+    'are each on one page, also when the last one of a page is removed and one is added: %s',
+    async (order, shown) => {
+      const tool = (n: number) => ({ ...ORDERS, name: `tool_${n}` });
+      const { id } = await session([1, 2, 3, 4, 5].map(tool));
+      const names: string[] = [];
+      let cursor = '';
+      do {
+        const { data, next_cursor } = await get(id, `tools?limit=2&order=${order}${cursor}`);
+        names.push(...data.map(({ name }: any) => name));
+        if (cursor === '') {
+          await system.api.delete(`/v1/sessions/${id}/tools/${names[1]}`);
+          await post(id, 'tools', tool(6));
+        }
+        cursor = next_cursor && `&cursor=${next_cursor}`;
+      } while (cursor);
+      // What is added last comes last, or lies before the first page.
+      expect(names).toEqual([...shown, ...(order === 'asc' ? [6] : [])].map((n) => `tool_${n}`));
+    },
+  );
+
+  it.each([
     [{ ...ORDERS, name: 'knowledge_search' }, 'name'],
     [{ ...ORDERS, name: 'has space' }, 'name'],
     [{ ...ORDERS, description: '' }, 'description'],

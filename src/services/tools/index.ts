@@ -48,6 +48,19 @@ function placeFor(tools: StoredTool[], { name }: CreateTool): StoredTool | undef
   });
 }
 
+/**
+ * A position is the name of the last tool shown and how many were added before it: where it stood, should it be removed
+ * before the next page.
+ */
+function restAfter(tools: StoredTool[], { order, after }: PageRequest): StoredTool[] {
+  const ordered = order === 'asc' ? tools : tools.toReversed();
+  if (!after) return ordered;
+  const [name, older] = after as [string, number];
+  const at = ordered.findIndex((tool) => tool.name === name);
+  if (at >= 0) return ordered.slice(at + 1);
+  return ordered.slice(order === 'asc' ? older : Math.max(0, ordered.length - older));
+}
+
 export function createTools(deps: ToolsDeps): ToolsService {
   const { sessions, registry, checker, sessionView, once } = deps;
   const view = createToolView(registry);
@@ -74,9 +87,8 @@ export function createTools(deps: ToolsDeps): ToolsService {
 
   async function list(caller: Caller, sessionId: string, page: PageRequest) {
     const tools = await all(caller, sessionId);
-    const ordered = page.order === 'asc' ? tools : tools.toReversed();
-    const from = page.after ? ordered.findIndex(({ name }) => name === page.after?.[0]) + 1 : 0;
-    const { data, next } = sliceOf(ordered.slice(from), page.limit, ({ name }) => [name]);
+    const rest = restAfter(tools, page);
+    const { data, next } = sliceOf(rest, page.limit, (tool) => [tool.name, tools.indexOf(tool)]);
     return { data: data.map(view), next };
   }
 
