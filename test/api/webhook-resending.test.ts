@@ -92,6 +92,24 @@ describe('a trial', () => {
     for (const type of ['message.delta', '*', 'nothing'])
       expect((await trial(id, { type })).body.error).toMatchObject({ param: 'type' });
   });
+
+  test('that is asked for again while the endpoint thinks is shown when it has answered', async () => {
+    const { id } = await hook();
+    const key = { 'Idempotency-Key': 'slow trial' };
+    let answer = () => {};
+    to.answer((_request, response) => {
+      answer = () => response.writeHead(200).end();
+    });
+    const first = trial(id, {}, key);
+    await to.until((all) => all.length === 1);
+    const again = trial(id, {}, key);
+    // Whoever did not wait has been told by now that it is pending.
+    for (let n = 0; n < 10; n += 1) expect(await deliveriesOf(id)).toMatchObject([{ status: 'pending' }]);
+    answer();
+    expect((await again).body).toEqual((await first).body);
+    expect((await again).body.status).toBe('delivered');
+    expect(to.received).toHaveLength(1);
+  });
 });
 
 test('one delivery is sent again with the same id and bytes, as often as it is asked for', async () => {

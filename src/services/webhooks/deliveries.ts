@@ -1,4 +1,5 @@
 // Deliveries: what was sent to a webhook, what is still to be sent, and how its tries went.
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Kysely } from 'kysely';
 import { ApiError, notFound } from '../../contracts/errors.ts';
 import { WEBHOOK_EVENTS, type WebhookEventType } from '../../contracts/events.ts';
@@ -12,10 +13,13 @@ import type { Caller, DeliveriesService, Position } from '../ports.ts';
 import type { Signals } from '../signals.ts';
 import { byCreation, sliceOf } from '../slices.ts';
 import { ownedBy, visibleWebhook } from './access.ts';
-import { testDelivery } from './test-event.ts';
+import { TEST_MS_MAX, testDelivery } from './test-event.ts';
 
 /** Of one replay, so that its transactions stay short. */
 const REPLAYED_MAX = 10_000;
+
+/** How often a repeated trial looks for what the first one has come to, which another process may be sending. */
+const LOOK_EVERY_MS = 200;
 
 export interface DeliveriesDeps {
   webhooks: WebhooksStore;
@@ -59,6 +63,15 @@ function testedType({ events }: WebhookRow, { type }: TestWebhook): WebhookEvent
   if (type != null) return type;
   const names: string[] = JSON.parse(events);
   return WEBHOOK_EVENTS.find((name) => name === names[0]) ?? 'message.completed';
+}
+
+/** A trial that another request is sending, once it is tried; still pending when its sender has died. */
+async function untilTried(show: () => Promise<Delivery>): Promise<Delivery> {
+  for (let waitedMs = 0; ; waitedMs += LOOK_EVERY_MS) {
+    const delivery = await show();
+    if (delivery.status !== 'pending' || waitedMs >= TEST_MS_MAX) return delivery;
+    await pause(LOOK_EVERY_MS);
+  }
 }
 
 export function createDeliveries({
@@ -123,7 +136,7 @@ export function createDeliveries({
         caller,
         idempotency,
         (keep) => test(caller, webhookId, body, keep),
-        (id) => show(caller, id),
+        (id) => untilTried(() => show(caller, id)),
       ),
 
     redeliver: (caller, id, idempotency) =>

@@ -118,7 +118,7 @@ function bodyOf(type: WebhookEventType, eventId: string, now: number): string {
 }
 
 /** Its sender waits for the answer for half of this; whoever has not recorded one by then is dead. */
-const LEFT_TO_ENDPOINT_AFTER_MS = 30_000;
+export const TEST_MS_MAX = 30_000;
 
 /** A delivery that its maker sends at once; should he die meanwhile, its endpoint's own sender does. */
 export function testDelivery(webhook: WebhookRow, type: WebhookEventType, now: number): DeliveryRow {
@@ -135,7 +135,7 @@ export function testDelivery(webhook: WebhookRow, type: WebhookEventType, now: n
     status: 'pending',
     attempts: '[]',
     attempt_count: 0,
-    next_attempt_at: now + LEFT_TO_ENDPOINT_AFTER_MS,
+    next_attempt_at: now + TEST_MS_MAX,
     owner: 'endpoint',
     lease_until: null,
     lease_by: null,
