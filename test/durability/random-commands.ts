@@ -19,6 +19,7 @@ import {
   refusal,
   sawEnd,
 } from './reference-model.ts';
+import { acceptanceOf } from './support/client.ts';
 import { start } from './support/dev-installation.ts';
 import { TOOLS } from './support/tool.ts';
 
@@ -174,7 +175,7 @@ function sendMessage(index: number, sending: Sending, killAfterMs: number | null
       expectRefusal(answer, code);
       return;
     }
-    expect(answer.status).toBe(mode === 'background' ? 202 : 200);
+    expect(answer.status).toBe(mode === 'background' ? acceptanceOf(answer) : 200);
     if (interrupts) await seeInterrupted(session, real);
     const reply = replyOf(answer, mode);
     session.turns.push({ content, isHeld: sending.isHeld, replyId: reply.id, ended: null });

@@ -14,6 +14,7 @@ import {
   write,
 } from './random-commands.ts';
 import { answered, CALLS, type ModelSession, refusal, type Turn, waitingTurn } from './reference-model.ts';
+import { acceptanceOf } from './support/client.ts';
 import { RECOVERY_MS_MAX } from './support/dev-installation.ts';
 import { asksFor, foundFor, HURRIED, TOOL } from './support/tool.ts';
 
@@ -46,7 +47,7 @@ const call = (at: number, runsOut: boolean, killAfter: number | null): Step =>
       const answer = await write(real, request, killAfter);
       const code = refusal(session);
       if (code) return expectRefusal(answer, code);
-      expect(answer.status).toBe(202);
+      expect(answer.status).toBe(acceptanceOf(answer));
       const turn: Turn = { content, replyId: answer.body.id, isHeld: !runsOut, ended: null };
       session.turns.push({ ...turn, ...(runsOut ? { runsOut } : { results: [] }) });
       real.done.push({ ...request, key: answer.key, check: (again) => expectReply(session, again, turn) });

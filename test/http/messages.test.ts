@@ -1,5 +1,6 @@
 // The ways to wait for an answer, retries of the same call, and resources that did not change.
 
+import { TERMINAL_STATUSES } from '../../src/contracts/messages.ts';
 import { addSession } from './support/fake-services.ts';
 import { makeMessage } from './support/fixtures.ts';
 import { expectError, type Harness, startHarness } from './support/server.ts';
@@ -34,6 +35,21 @@ describe('an answer', () => {
     const location = answer.headers.get('location') as string;
     expect(location).toBe(`/v1/sessions/${sessionId}/messages/${answer.body.id}`);
     expect((await app.call('GET', location)).body.id).toBe(answer.body.id);
+  });
+
+  it('to a retry in the background is 202 until the turn has ended, and then 200', async () => {
+    const retry = () => send({ background: true }, { 'idempotency-key': 'background' });
+    const first = await retry();
+    const reply = app.messages.get(first.body.id)!;
+    const seen = [];
+    for (const status of ['queued', 'in_progress', 'requires_action', ...TERMINAL_STATUSES] as const) {
+      app.messages.set(reply.id, { ...reply, status });
+      const { headers, body, ...again } = await retry();
+      expect([body.id, body.status]).toEqual([reply.id, status]);
+      expect(headers.get('location')).toBe(first.headers.get('location'));
+      seen.push(again.status);
+    }
+    expect([first.status, seen]).toEqual([202, [202, 202, 202, 200, 200, 200]]);
   });
 
   it('comes as 202 when waiting took too long', async () => {

@@ -4,6 +4,7 @@ import { ApiError } from '../../contracts/errors.ts';
 import {
   type CreateMessage,
   CreateMessage as CreateMessageShape,
+  isTerminal,
   Message,
 } from '../../contracts/messages.ts';
 import type { AcceptedMessage, Caller, MessagesService } from '../../services/ports.ts';
@@ -25,9 +26,10 @@ const createMessage = ({ services: { messages } }: RouteDeps) =>
     summary: 'Send a message and get its answer',
     description:
       'Answers at the end of the turn. With `stream: true` the events of the answer are streamed; with ' +
-      '`background: true` or `Prefer: respond-async` the answer is read later at `Location`. While the session is ' +
-      'busy, `on_busy` decides: `queue` waits, `reject` answers 409, `interrupt` ends the running turn first, `steer` ' +
-      'ends it when its current step is complete. Messages that wait already are answered before this one.',
+      '`background: true` or `Prefer: respond-async` the answer is read later at `Location`, and a retry with the same ' +
+      '`Idempotency-Key` is answered with 200 once the turn has ended. While the session is busy, `on_busy` decides: ' +
+      '`queue` waits, `reject` answers 409, `interrupt` ends the running turn first, `steer` ends it when its current ' +
+      'step is complete. Messages that wait already are answered before this one.',
     tag,
     query: StreamQuery,
     body: CreateMessageShape,
@@ -53,11 +55,14 @@ const createMessage = ({ services: { messages } }: RouteDeps) =>
       // A server that stops begins no stream; one that has begun has said where its message is.
       if (mode === 'stream' && !signal.aborted)
         return stream(messages.followReply(accepted, signal), { headers: located, ...query });
-      const { message, settled } =
-        mode === 'sync'
-          ? await awaitReply(messages, caller, accepted, signal)
-          : { message: await readReply(messages, caller, accepted), settled: false };
-      return settled ? json(message, { headers }) : later(message);
+      if (mode === 'sync') {
+        const { message, settled } = await awaitReply(messages, caller, accepted, signal);
+        return settled ? json(message, { headers }) : later(message);
+      }
+      const message = await readReply(messages, caller, accepted);
+      // A first try is only accepted, however soon it is answered; a retry is told what has become of it.
+      const isOver = mode === 'background' && replayed && isTerminal(message.status);
+      return isOver ? json(message, { headers: located }) : later(message);
     },
   });
 

@@ -29,6 +29,10 @@ export interface ClientDeps {
 const isTerminal = (message: { status: string }): boolean =>
   ['completed', 'interrupted', 'failed'].includes(message.status);
 
+/** What accepts a message in the background; a retry of it that finds the turn ended is told so. */
+export const acceptanceOf = ({ headers, body }: Answer): number =>
+  headers.get('idempotent-replayed') === 'true' && isTerminal(body) ? 200 : 202;
+
 const waitOf = (answer: Answer): number => Number(answer.headers.get('retry-after') ?? 1) * 1_000;
 
 /** Calls until something other than 503 or silence comes back. */
@@ -109,8 +113,8 @@ export function createClient({ index, api, ledger, random, isOver, mayBeStopped 
 
   async function background(entry: Entry): Promise<void> {
     const answer = await post(entry, { content: entry.content, background: true });
-    if (answer.status !== 202) return fault('a background message', answer);
-    acknowledge(entry, 202, answer.body.id);
+    if (answer.status !== acceptanceOf(answer)) return fault('a background message', answer);
+    acknowledge(entry, answer.status, answer.body.id);
   }
 
   /** One connection of a stream. @returns whether it came to its end. */
