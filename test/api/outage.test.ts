@@ -12,6 +12,8 @@ let dataDir: string;
 let temporal: EmbeddedTemporal;
 let server: TestSystem;
 
+const LOOK_UP = { name: 'look_up', description: 'Looks something up', parameters: { type: 'object' } };
+
 const startTemporal = (preferredPort?: number) =>
   startEmbeddedTemporal({
     ...(preferredPort ? { preferredPort } : {}),
@@ -39,6 +41,10 @@ test('without Temporal reads work, writes answer 503 and leave nothing, and the 
   const session = await server.api.session();
   const answered = await server.api.send(session.id, 'before');
   const path = `/v1/sessions/${session.id}`;
+  const waiting = await server.api.session({ tools: [LOOK_UP] });
+  const paused = await server.api.send(waiting.id, 'use tool look_up {}');
+  for (const { id } of [session, waiting])
+    await server.api.patch(`/v1/sessions/${id}`, { metadata: { changed: 'since' } });
   await temporal.stop();
   const ready = await eventually(
     () => server.api.get('/readyz'),
@@ -54,6 +60,12 @@ test('without Temporal reads work, writes answer 503 and leave nothing, and the 
   expect((await server.api.get(`${path}/state`)).body).toMatchObject({
     engine: 'unavailable',
     phase: 'idle',
+    since: answered.completed_at,
+  });
+  expect((await server.api.get(`/v1/sessions/${waiting.id}/state`)).body).toMatchObject({
+    engine: 'unavailable',
+    phase: 'waiting_tool',
+    since: paused.tool_calls[0].created_at,
   });
   for (const [target, body] of [
     ['/v1/sessions', { model: 'claude-haiku' }],
@@ -90,6 +102,7 @@ test('without Temporal a running turn is not interrupted: 503, nothing changed, 
     async () => (await server.api.get(path)).body,
     (body) => body.messages[1]?.status === 'in_progress',
   );
+  await server.api.patch(path, { metadata: { changed: 'since' } });
   const port = Number(temporal.address.split(':')[1]);
   await temporal.stop();
   await eventually(
@@ -103,6 +116,11 @@ test('without Temporal a running turn is not interrupted: 503, nothing changed, 
   ])
     expect([refused.status, refused.body.error.code]).toEqual([503, 'unavailable']);
   expect((await server.api.get(path)).body.messages).toEqual(running.messages);
+  expect((await server.api.get(`${path}/state`)).body).toMatchObject({
+    engine: 'unavailable',
+    phase: 'running',
+    since: running.messages[0].completed_at,
+  });
 
   temporal = await startTemporal(port);
   const answer = await eventually(

@@ -181,7 +181,11 @@ describe('ending a session', () => {
     const events = await server.api.events(session.id);
     expect(events.filter((event) => event.type === 'session.ended')).toHaveLength(1);
     expect(events.map((event) => event.seq)).toEqual(events.map((_, index) => index + 1));
-    expect((await server.api.get(`${path}/state`)).body).toMatchObject({ phase: 'ended', queue: [] });
+    expect((await server.api.get(`${path}/state`)).body).toMatchObject({
+      phase: 'ended',
+      queue: [],
+      since: body.ended_at,
+    });
   });
 
   test('deletes it with everything it holds', async () => {

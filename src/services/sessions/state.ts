@@ -2,7 +2,7 @@
 import { toTimestamp, toTimestampOrNull } from '../../contracts/common.ts';
 import type { SessionState } from '../../contracts/sessions.ts';
 import type { ToolCall } from '../../contracts/tools.ts';
-import type { SessionRow } from '../../stores/schema.ts';
+import type { MessageRow, SessionRow } from '../../stores/schema.ts';
 import type { SessionsStore } from '../../stores/sessions.ts';
 import { isOpen } from '../../turns/tool-calls.ts';
 import { toolCallView } from '../../views/tool-calls.ts';
@@ -17,8 +17,10 @@ type StateFacts = Omit<SessionState, 'temporal_url'>;
 /** What the store says. */
 interface Rows {
   session: SessionRow;
-  queued: { id: string }[];
+  queued: Pick<MessageRow, 'id' | 'created_at'>[];
   waiting: ToolCall[];
+  /** When the turn that the session is at began; without one, when the last one ended, or the session itself began. */
+  turnAt: number;
 }
 
 function phaseOf({ session, queued, waiting }: Rows): SessionState['phase'] {
@@ -27,9 +29,18 @@ function phaseOf({ session, queued, waiting }: Rows): SessionState['phase'] {
   return session.open_reply_id === null && queued.length === 0 ? 'idle' : 'running';
 }
 
+/** When the session came into its phase. */
+function sinceOf({ session, queued, waiting, turnAt }: Rows): string {
+  const [firstCalled] = waiting.map(({ created_at }) => created_at).sort();
+  if (firstCalled !== undefined) return firstCalled;
+  // What was accepted while no turn ran waits since then for its own.
+  const acceptedAt = session.open_reply_id === null ? (queued[0]?.created_at ?? 0) : 0;
+  return toTimestamp(session.ended_at ?? Math.max(turnAt, acceptedAt));
+}
+
 /** The workflow's own words, unless it has not heard yet of what the store has accepted: that is seen at once. */
 function fromWorkflow({ answer, activity }: EngineState, rows: Rows): StateFacts {
-  const { session, queued, waiting } = rows;
+  const { queued, waiting } = rows;
   const phase = phaseOf(rows);
   const hasHeard = phase === answer.phase;
   const { running } = answer.state;
@@ -37,7 +48,7 @@ function fromWorkflow({ answer, activity }: EngineState, rows: Rows): StateFacts
     engine: 'available',
     phase,
     reason: hasHeard ? answer.reason : `the session's workflow is still ${PHASE_WORDS[answer.phase]}`,
-    since: toTimestamp(hasHeard ? answer.sinceMs : session.updated_at),
+    since: hasHeard ? toTimestamp(answer.sinceMs) : sinceOf(rows),
     queue: queued.map(({ id }) => id).filter((id) => id !== running?.messageId),
     waiting_for: waiting,
     wakes_at: wakesAt(rows),
@@ -57,7 +68,7 @@ const fromRows = (rows: Rows): StateFacts => ({
   engine: rows.session.status === 'active' ? 'unavailable' : 'available',
   phase: phaseOf(rows),
   reason: rows.session.ended_reason,
-  since: toTimestamp(rows.session.updated_at),
+  since: sinceOf(rows),
   queue: rows.queued.map((message) => message.id),
   waiting_for: rows.waiting,
   wakes_at: wakesAt(rows),
@@ -82,6 +93,15 @@ export function createStateReader({ engine, reader, sessions }: StateDeps) {
     return calls.filter(isOpen).map(toolCallView);
   }
 
+  const rowOf = async (id: string | null | undefined) => (id ? await reader.get(id) : undefined);
+
+  async function turnTime({ head, open_reply_id, created_at }: SessionRow): Promise<number> {
+    const reply = await rowOf(head);
+    // A user message is completed by the beginning of its turn.
+    const row = open_reply_id === null ? reply : await rowOf(reply?.parent_id);
+    return row?.completed_at ?? created_at;
+  }
+
   async function askWorkflow(session: SessionRow): Promise<EngineState | undefined> {
     // Of one that has ended nobody waits for an answer.
     return session.status === 'active' ? engine.state(session.id, engineSession(session)) : undefined;
@@ -92,7 +112,7 @@ export function createStateReader({ engine, reader, sessions }: StateDeps) {
     // In this order: a message that begins between two of these is seen twice, and not overlooked.
     const queued = await reader.queued(id);
     const session = await visibleSession(sessions, caller, id);
-    const rows = { session, queued, waiting: await waitingCalls(session) };
+    const rows = { session, queued, waiting: await waitingCalls(session), turnAt: await turnTime(session) };
     const isAnswered = found && session.status === 'active';
     return { ...(isAnswered ? fromWorkflow(found, rows) : fromRows(rows)), temporal_url: engine.urlOf(id) };
   };
