@@ -32,9 +32,9 @@ export function createEvents({ log, sessions, feed }: EventsDeps): EventsService
       return { data: events.slice(0, query.limit), hasMore: events.length > query.limit };
     },
 
-    async follow(caller, sessionId, { after, ...filter }, signal) {
+    async follow(caller, sessionId, { after, sentAs = 'after', ...filter }, signal) {
       const tailSeq = Number((await visibleSession(sessions, caller, sessionId)).seq);
-      if (after !== null && after > tailSeq) throw aheadOf(tailSeq);
+      if (after !== null && after > tailSeq) throw aheadOf(tailSeq, sentAs);
       const isOver = async () => (await sessions.get(caller.accountId, sessionId)) === undefined;
       const query = { sessionId, after: after ?? tailSeq, signal, isOver };
       return { tailSeq, events: matching(filter, query) };
@@ -43,7 +43,9 @@ export function createEvents({ log, sessions, feed }: EventsDeps): EventsService
 }
 
 /** Such a reader has read another log; from here it would wait for ever, or miss what comes before its cursor. */
-const aheadOf = (tailSeq: number) =>
-  new ApiError('invalid_request', `The session's last event is ${tailSeq}: 'after' can't be more than that`, {
-    param: 'after',
-  });
+const aheadOf = (tailSeq: number, param: string) =>
+  new ApiError(
+    'invalid_request',
+    `The session's last event is ${tailSeq}: '${param}' can't be more than that`,
+    { param },
+  );

@@ -192,12 +192,12 @@ export interface EventsService {
    * The log after a seq, or from its end on when `after` is null, and what is appended from then on. `events` ends
    * without an error when `signal` aborts, and when the session is deleted.
    * @returns with the seq of the last event of now.
-   * @throws ApiError `invalid_request` when `after` is more than that.
+   * @throws ApiError `invalid_request` when `after` is more than that; it names what the client has sent it as.
    */
   follow(
     caller: Caller,
     sessionId: string,
-    query: { after: number | null } & EventFilter,
+    query: { after: number | null; sentAs?: 'after' | 'Last-Event-ID' } & EventFilter,
     signal: AbortSignal,
   ): Promise<{ tailSeq: number; events: AsyncIterable<SessionEvent> }>;
 }

@@ -260,7 +260,7 @@ describe('a cursor that is wrong', () => {
     ['ahead of the log', '?after=999', {}, 'after'],
     ['not a number', '?after=x', {}, 'after'],
     ['no seq, in the header', '', { 'Last-Event-ID': 'evt_1' }, 'Last-Event-ID'],
-    ['ahead of the log, in the header', '', { 'Last-Event-ID': '999' }, 'after'],
+    ['ahead of the log, in the header', '', { 'Last-Event-ID': '999' }, 'Last-Event-ID'],
     ["a page's", '?cursor=x', {}, 'cursor'],
   ])('is refused by name: %s', async (_title, query, headers, param) => {
     const { id } = await system.api.session();
@@ -269,6 +269,7 @@ describe('a cursor that is wrong', () => {
       ...headers,
     });
     expect([status, body.error.code, body.error.param]).toEqual([400, 'invalid_request', param]);
+    expect(body.error.message).toContain(`'${param}'`);
   });
 });
 

@@ -27,10 +27,15 @@ function boundsOf({ order, after: position }: PageRequest, from: number | null):
   return order === 'asc' ? { after: Math.max(after, Number(last)) } : { after, before: Number(last) };
 }
 
+interface Resumed {
+  after: number | null;
+  sentAs: 'after' | 'Last-Event-ID';
+}
+
 /** A browser comes back with the URL of its first try, so where it has got to goes before `after`. */
-function resumeAfter(lastEventId: string | null, after: number | undefined): number | null {
-  if (lastEventId === null || lastEventId === '') return after ?? null;
-  if (SEQ.test(lastEventId)) return Number(lastEventId);
+function resumeAfter(lastEventId: string | null, after: number | undefined): Resumed {
+  if (lastEventId === null || lastEventId === '') return { after: after ?? null, sentAs: 'after' };
+  if (SEQ.test(lastEventId)) return { after: Number(lastEventId), sentAs: 'Last-Event-ID' };
   throw new ApiError('invalid_request', "The 'Last-Event-ID' header must be the seq of an event", {
     param: 'Last-Event-ID',
   });
@@ -69,16 +74,16 @@ const listEvents = ({ services: { events }, openPage }: RouteDeps) =>
     errors: ['not_found'],
     async handler({ caller, params, path, wantsStream, lastEventId, signal, query: { after, ...query } }) {
       const filter = { types: query.types ?? null, messageId: query.message_id ?? null };
-      const from = resumeAfter(lastEventId, after);
+      const resumed = resumeAfter(lastEventId, after);
       if (wantsStream) {
         refusePaging(query);
-        const wanted = { after: from, ...filter };
+        const wanted = { ...resumed, ...filter };
         const { tailSeq, events: followed } = await events.follow(caller, params.sessionId, wanted, signal);
         return logStream(followed, { tailSeq, names: query.names });
       }
       const page = openPage({ caller, path, query }, 'asc');
       const { order, limit } = page.request;
-      const bounds = boundsOf(page.request, from);
+      const bounds = boundsOf(page.request, resumed.after);
       const { data, hasMore } = await events.page(caller, params.sessionId, {
         ...{ order, limit, ...bounds },
         ...filter,
