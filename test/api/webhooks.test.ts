@@ -147,8 +147,11 @@ describe('what is refused', () => {
     expect([status, body.error]).toEqual([400, expect.objectContaining({ code: 'invalid_request', param })]);
     expect(body.error.message).not.toContain('secret@');
     const { id } = await hook();
-    if (Object.keys(fields)[0] !== 'secret')
-      expect((await api.patch(`/v1/webhooks/${id}`, fields)).body.error.param).toBe(param);
+    if (Object.keys(fields)[0] === 'secret') return;
+    for (const path of [`/v1/webhooks/${id}`, '/v1/webhooks/wh_unknown']) {
+      const changed = await api.patch(path, fields);
+      expect([path, changed.status, changed.body.error.param]).toEqual([path, 400, param]);
+    }
   });
 
   test('a filter for a session that is not of this account', async () => {

@@ -133,8 +133,9 @@ export function createWebhookChanges({ webhooks, sessions, secrets, checkTarget,
     },
 
     async change(caller: Caller, id: string, body: UpdateWebhook, keep: Keep): Promise<Webhook> {
-      await visibleWebhook(webhooks, caller, id);
+      // What is wrong with the body comes before whether there is such a webhook, as in every call.
       const url = body.url === undefined ? undefined : await checkUrl(body.url, { checkTarget });
+      await visibleWebhook(webhooks, caller, id);
       await checkFilter(caller, body.filter);
       return update(caller, id, (row, at) => patchOf(row, body, url, at), keep);
     },
