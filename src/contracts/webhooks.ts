@@ -15,11 +15,11 @@ export const EVERY_EVENT = '*';
 
 const distinct = (values: readonly string[]): boolean => new Set(values).size === values.length;
 
-/** Checked further where it is used. */
+/** Checked further where it is used. A scheme may be in capitals; a pattern without a flag says so in the document, too. */
 const Url = z
   .string()
   .max(WEBHOOK_URL_LENGTH_MAX)
-  .regex(/^https?:\/\/[^/\s]\S*$/, 'must be an https URL')
+  .regex(/^[hH][tT][tT][pP][sS]?:\/\/[^/\s]\S*$/, 'must be an https URL')
   .meta({ format: 'uri' });
 
 const Events = z

@@ -59,6 +59,13 @@ describe('a webhook', () => {
     expect(secrets[0]).not.toBe(secrets[1]);
   });
 
+  test('may have its scheme and host in capitals, and is kept in the normal form', async () => {
+    const { id, url } = await hook({ url: 'HTTPS://Example.COM/Hook' });
+    expect(url).toBe('https://example.com/Hook');
+    const changed = await api.patch(`/v1/webhooks/${id}`, { url: 'Https://example.com/other' });
+    expect([changed.status, changed.body.url]).toEqual([200, 'https://example.com/other']);
+  });
+
   test('can be changed in all but its secret, and what it was told stays told', async () => {
     const { id } = await hook({ description: 'old', filter: { metadata: { a: 'b' } } });
     const changed = await api.patch(`/v1/webhooks/${id}`, {
