@@ -20,7 +20,7 @@ export function parseInput<T extends z.ZodType>(schema: T, value: unknown, kind:
   if (result.success) return result.data;
   const [first] = result.error.issues;
   if (!first) throw result.error;
-  throw describe(innermost(first), value, kind);
+  throw describe(innermost(first, value), value, kind);
 }
 
 function describe(issue: Issue, root: unknown, kind: InputKind): ApiError {
@@ -50,13 +50,25 @@ function valueAt(root: unknown, path: readonly PathSegment[]): unknown {
 /** How far below the union's own value a branch got: only a branch that fitted the outer type got anywhere. */
 const depthOf = (issue: Issue): number => issue.path.length + (issue.code === 'unrecognized_keys' ? 1 : 0);
 
-/** Of a union's branches the one that the client meant is the one that matched furthest, and then the one with the least wrong. */
-function innermost(issue: Issue): Issue {
+/** A branch that takes all that was sent and only misses something has nothing against it. */
+const faultsOf = (issues: Issue[], isSent: (issue: Issue) => boolean): number =>
+  issues.some(isSent) ? issues.length : 0;
+
+/**
+ * Of a union's branches the one that the client meant is the one that matched furthest, then the one with the least wrong,
+ * then the first.
+ */
+function innermost(issue: Issue, root: unknown): Issue {
   if (issue.code !== 'invalid_union') return issue;
+  const isSent = (each: Issue) => valueAt(root, [...segments(issue), ...segments(each)]) !== undefined;
   const [meant] = issue.errors
-    .flatMap(([first, ...others]) => (first && depthOf(first) > 0 ? [{ first, wrong: others.length }] : []))
-    .sort((a, b) => depthOf(b.first) - depthOf(a.first) || a.wrong - b.wrong);
-  return meant ? innermost({ ...meant.first, path: [...issue.path, ...meant.first.path] } as Issue) : issue;
+    .flatMap((issues) => {
+      const [first] = issues;
+      return first && depthOf(first) > 0 ? [{ first, faults: faultsOf(issues, isSent) }] : [];
+    })
+    .sort((a, b) => depthOf(b.first) - depthOf(a.first) || a.faults - b.faults);
+  if (!meant) return issue;
+  return innermost({ ...meant.first, path: [...issue.path, ...meant.first.path] } as Issue, root);
 }
 
 /** zod's own wording; anything else was written in our contracts as the end of a sentence. */

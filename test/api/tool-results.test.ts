@@ -144,6 +144,8 @@ describe('several results in one request', () => {
 describe('a request that is not well formed is refused with the name of the field', () => {
   const ok = { tool_call_id: 'call_x', result: 'x' };
   it.each<[any, string]>([
+    [{}, 'tool_call_id'],
+    [{ wait: true }, 'tool_call_id'],
     [{ result: 'x' }, 'tool_call_id'],
     [{ ...ok, tool_call_id: '' }, 'tool_call_id'],
     [{ ...ok, tool_call_id: 7 }, 'tool_call_id'],
@@ -168,6 +170,18 @@ describe('a request that is not well formed is refused with the name of the fiel
       body: { error: { code: 'invalid_request', param } },
     });
   });
+});
+
+it('a request that names no call is told which field is missing, and one for an unknown call which it was', async () => {
+  const { id } = await system.api.session({ tools: [TOOL] });
+  expect((await submit(id, {})).body.error.message).toBe("The 'tool_call_id' field is required");
+  const unknown = { tool_call_id: 'call_unknown', result: 'x' };
+  const message = "No such tool call: 'call_unknown'";
+  for (const [body, param] of [
+    [unknown, 'tool_call_id'],
+    [{ results: [unknown] }, 'results[0].tool_call_id'],
+  ])
+    expect((await submit(id, body)).body.error).toMatchObject({ code: 'not_found', message, param });
 });
 
 it('more than 100 results at once are refused with the limit', async () => {

@@ -218,6 +218,7 @@ describe('a frame', () => {
     ['of an unknown type', { type: 'hello' }, /'type' field must be one of 'message', 'tool_result'/],
     ['whose type is no text', { type: ['message'] }, /'type' field/],
     ['without its content', { type: 'message' }, "The 'content' field is required"],
+    ['without its call', { type: 'tool_result' }, "The 'tool_call_id' field is required"],
     ['with a field too much', { type: 'message', content: 'x', contents: 'y' }, "Unknown field 'contents'"],
     ['with a field of another type', { type: 'ping', content: 'x' }, "Unknown field 'content'"],
     [

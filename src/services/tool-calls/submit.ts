@@ -43,7 +43,7 @@ function refuseClosed(call: ToolCallRow, result: ToolResult): void {
 async function find(tx: SessionTransaction, id: string, path: string): Promise<ToolCallRow> {
   const call = await tx.messages.toolCall(id);
   if (call?.session_id === tx.session.id) return call;
-  throw new ApiError('not_found', `No such tool call: '${path}'`, { param: path });
+  throw new ApiError('not_found', `No such tool call: '${id}'`, { param: path });
 }
 
 interface Submitted {
