@@ -40,7 +40,7 @@ export const CustomTool = z
     name: CustomToolName,
     description: z.string().min(1).max(TOOL_DESCRIPTION_LENGTH_MAX),
     /** JSON Schema; checked further where it is registered. */
-    parameters: z.record(z.string(), z.unknown()).optional(),
+    parameters: z.record(z.string(), z.unknown()),
     timeout_seconds: z.int().min(1).max(TOOL_TIMEOUT_SECONDS_MAX).nullish(),
     on_timeout: OnTimeout.optional(),
   })

@@ -4,7 +4,7 @@ import { isCustomTool, type OnTimeout, type Tool, type ToolEntry } from '../cont
 import type { SessionRow } from '../stores/schema.ts';
 import type { ToolRegistry } from '../tools/registry.ts';
 
-/** A tool as the session's row keeps it. One without a description is built in. */
+/** A tool as the session's row keeps it. One without a description is built in; others of older rows may have no parameters. */
 export interface StoredTool {
   name: string;
   description?: string;

@@ -8,7 +8,7 @@ beforeAll(async () => {
 });
 afterAll(() => system.stop());
 
-const ORDERS = { name: 'get_orders', description: 'Retrieves orders' };
+const ORDERS = { name: 'get_orders', description: 'Retrieves orders', parameters: { type: 'object' } };
 const call = (expression: string) => `use tool calculator ${JSON.stringify({ expression })}`;
 /** Runs for two seconds, when nothing ends it. */
 const ENDLESS = call('combinations(1e9, 5e8)');

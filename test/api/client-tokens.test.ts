@@ -48,7 +48,7 @@ describe('a token', () => {
   });
 
   it('sends, streams and interrupts with `send`, and posts results with `tool_results`, each alone', async () => {
-    const tools = [{ name: 'look_up', description: 'Looks something up' }];
+    const tools = [{ name: 'look_up', description: 'Looks something up', parameters: { type: 'object' } }];
     const { id } = await system.api.session({ tools });
     const of = (scope: string) => holder([scope], { session_ids: [id] });
     const [reader, sender, worker] = [await of('read'), await of('send'), await of('tool_results')];

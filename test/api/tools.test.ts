@@ -268,6 +268,7 @@ describe('the tools of a session', () => {
     [{ ...ORDERS, name: 'knowledge_search' }, 'name'],
     [{ ...ORDERS, name: 'has space' }, 'name'],
     [{ ...ORDERS, description: '' }, 'description'],
+    [{ name: 'get_orders', description: 'Without a schema' }, 'parameters'],
     [{ ...ORDERS, parameters: { type: 'array' } }, 'parameters.type'],
     [{ ...ORDERS, timeout_seconds: 0 }, 'timeout_seconds'],
     [{ ...ORDERS, other: 1 }, 'other'],

@@ -16,7 +16,7 @@ afterAll(async () => {
 });
 
 const SLOW_ANSWER = '[[tokens=60 token_ms=30]]';
-const TOOL = { name: 'look_up', description: 'Looks something up' };
+const TOOL = { name: 'look_up', description: 'Looks something up', parameters: { type: 'object' } };
 
 const urlOf = (sessionId: string, query = '') => `${system.url}/v1/sessions/${sessionId}/ws${query}`;
 

@@ -394,7 +394,9 @@ suite(TITLE, () => {
     });
 
     it('the handler is handed the calls of tools, and told of errors', async () => {
-      const tools = [{ name: 'get_customer_orders', description: 'Looks up orders' }];
+      const tools = [
+        { name: 'get_customer_orders', description: 'Looks up orders', parameters: { type: 'object' } },
+      ];
       const { id: sessionId } = await server.api.session({ tools });
       const { code, ...rest } = program(given({ sessionId }));
       const ask = (content: string) => code.replace('Hello, can you help me with something?', content);

@@ -72,6 +72,16 @@ describe('fields', () => {
     [{ model: 'm', metadata: keys(51) }, 'metadata', "The 'metadata' field must have at most 50 keys"],
     [{ model: 'm', tools: [{}] }, 'tools[0].name', "The 'tools[0].name' field is required"],
     [
+      { model: 'm', tools: [{ name: 'hammer' }] },
+      'tools[0].description',
+      "The 'tools[0].description' field is required",
+    ],
+    [
+      { model: 'm', tools: ['calculator', { name: 'hammer', description: 'Hits' }] },
+      'tools[1].parameters',
+      "The 'tools[1].parameters' field is required",
+    ],
+    [
       { model: 'm', tools: ['calculator', 'hammer'] },
       'tools[1]',
       "The 'tools[1]' field must be one of the built-in tools (web_search, web_fetch, calculator, code_interpreter, file_handler), or a tool of your own with 'name', 'description' and 'parameters'",

@@ -6,7 +6,12 @@ import { openSocket } from '../support/socket-client.ts';
 
 /** One each fifteen seconds: three minutes of silence. */
 const COMMENTS = 12;
-const TOOL = { name: 'look_up', description: 'Looks something up', timeout_seconds: 600 };
+const TOOL = {
+  name: 'look_up',
+  description: 'Looks something up',
+  parameters: { type: 'object' },
+  timeout_seconds: 600,
+};
 
 let server: ServerProcess;
 let nginx: Nginx;

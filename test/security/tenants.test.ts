@@ -29,7 +29,11 @@ async function furnish(client: ApiClient, tool: string): Promise<Record<string, 
     hooks.push(await client.post('/v1/webhooks', { url: `https://example.com/${path}`, events: ['*'] }));
   const webhookId = hooks[0]?.body.id;
   await client.session({ metadata: { tag: 'private' } });
-  const tools = [tool, 'second_tool'].map((name) => ({ name, description: 'Looks something up' }));
+  const tools = [tool, 'second_tool'].map((name) => ({
+    name,
+    description: 'Looks something up',
+    parameters: { type: 'object' },
+  }));
   const session = await client.session({ metadata: { tag: 'private' }, tools });
   const message = await client.send(session.id, `A private text: use tool ${tool} use tool second_tool`);
   const key = await client.post('/v1/api-keys', { name: 'second', level: 'admin' });

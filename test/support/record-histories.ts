@@ -47,7 +47,7 @@ async function continuedSession(engine: TestEngine) {
   return { session, runId };
 }
 
-const LOOK_UP = { name: 'look_up', description: 'Looks something up' };
+const LOOK_UP = { name: 'look_up', description: 'Looks something up', parameters: { type: 'object' } };
 const CALL = 'use tool look_up {}';
 
 /** The calls of a reply that waits for its client. */

@@ -64,8 +64,13 @@ test('a session reads as its story: attributes, summary, the steps in words, and
 
 test('a session that waits for tools says for which, from whom, since when and until when', async () => {
   engine = await startTestEngine();
-  const look = { name: 'look_up', description: 'Looks something up', timeout_seconds: 3_600 };
-  const ask = { name: 'ask_boss', description: 'Asks somebody' };
+  const look = {
+    name: 'look_up',
+    description: 'Looks something up',
+    parameters: { type: 'object' },
+    timeout_seconds: 3_600,
+  };
+  const ask = { name: 'ask_boss', description: 'Asks somebody', parameters: { type: 'object' } };
   const session = await engine.createSession({ tools: ['calculator', look, ask] });
   const content = 'use tool calculator {"expression":"6*7"} use tool look_up {} use tool ask_boss {}';
   const { replyId } = await engine.send(session, content);

@@ -11,7 +11,10 @@ import { isGapFree } from '../support/store.ts';
 let engine: TestEngine;
 afterEach(() => engine.stop());
 
-const toolOf = (name: string, fields: object = {}) => ({ name, description: `Does ${name}`, ...fields });
+const toolOf = (name: string, fields: object = {}) => ({
+  ...{ name, description: `Does ${name}`, parameters: { type: 'object' } },
+  ...fields,
+});
 
 const openCalls = (message: AcceptedMessage) => engine.rows.openToolCalls(message.replyId);
 const waitingFor = async (session: string) =>

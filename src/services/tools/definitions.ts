@@ -7,7 +7,7 @@ const pathOf = (path: readonly (string | number)[]): string =>
   path.map((part) => (typeof part === 'number' ? `[${part}]` : `.${part}`)).join('');
 
 function checkParameters({ parameters }: CustomTool, prefix: string, checker: SchemaChecker): void {
-  const fault = parameters === undefined ? null : checker.faultOf(parameters);
+  const fault = checker.faultOf(parameters);
   if (!fault) return;
   const param = `${prefix}parameters${pathOf(fault.path)}`;
   throw new ApiError('invalid_request', `The '${param}' field ${fault.message}`, { param });

@@ -12,6 +12,11 @@ export const asksFor = (keys: readonly string[]): string =>
 export const foundFor = (key: string): string => `found:${key}`;
 
 /** Nobody answers it: its time is over soon. */
-export const HURRIED = { name: 'hurried', description: 'Has no time', timeout_seconds: 1 };
+export const HURRIED = {
+  name: 'hurried',
+  description: 'Has no time',
+  parameters: { type: 'object' },
+  timeout_seconds: 1,
+};
 
 export const TOOLS = [TOOL, HURRIED];

@@ -49,7 +49,7 @@ const BODIES: Record<string, Record<string, unknown>> = {
   createSession: { model: 'claude-haiku' },
   updateSession: { metadata: { touched: 'yes' } },
   createMessage: { content: 'Hello', background: true },
-  createTool: { name: 'look_up', description: 'Looks something up' },
+  createTool: { name: 'look_up', description: 'Looks something up', parameters: { type: 'object' } },
   submitToolResults: { tool_call_id: 'call_000000000000000000000000', result: 'x' },
   createClientToken: { session_ids: ['sess_unknown'], scopes: ['read'] },
   createWebhook: { url: 'https://example.com/hook', events: ['*'] },
