@@ -18,7 +18,7 @@ export function eventBody(event: SessionEvent): EventBody {
   return { ...envelope, ...EVENT_DATA[event.type].parse(data) };
 }
 
-/** The same, as a channel with these names shows it. */
+/** The same, as a stream with these names shows it. */
 export function eventBodyNamed(event: SessionEvent, names: EventNames): EventBody {
   const body = { ...eventBody(event), type: nameOf(event.type, names) };
   if (event.type !== 'error.occurred') return body;

@@ -117,6 +117,23 @@ describe('a message', () => {
     expect(types.indexOf('error.occurred')).toBe(types.indexOf('message.failed') - 1);
   });
 
+  test('that has failed shows its error, beside which streams have its text and code, and pages of the log do not', async () => {
+    const session = await server.api.session();
+    const { error } = await server.api.send(session.id, 'no [[status=400]]');
+    const path = `/v1/sessions/${session.id}/events?types=error.occurred`;
+    const [told] = (await server.api.get(path)).body.data;
+    expect(told).toMatchObject({ type: 'error.occurred', error });
+    for (const extra of ['message', 'code']) expect(told).not.toHaveProperty(extra);
+    const onStreams = { ...told, message: error.message, code: error.code };
+    const named = (await server.api.get(`${path}&names=stream`)).body.data;
+    expect(named).toEqual([{ ...onStreams, type: 'error' }]);
+    for await (const frame of server.api.follow(session.id, '?after=0')) {
+      if (frame.event !== 'error.occurred') continue;
+      expect(frame.data).toEqual(onStreams);
+      break;
+    }
+  });
+
   test('is tried again after a cut stream, and what the first try had said is withdrawn', async () => {
     const session = await server.api.session();
     const frames = [];

@@ -2,8 +2,8 @@
 import { z } from 'zod';
 import { type PageQuery, pageOf } from '../../contracts/common.ts';
 import { ApiError } from '../../contracts/errors.ts';
-import { eventBodyNamed } from '../../contracts/event-body.ts';
-import { EVENT_TYPES, Event, type SessionEvent } from '../../contracts/events.ts';
+import { type EventBody, eventBody, eventBodyNamed } from '../../contracts/event-body.ts';
+import { EVENT_TYPES, Event, type EventNames, type SessionEvent } from '../../contracts/events.ts';
 import type { LogPage, PageRequest, Position } from '../../services/ports.ts';
 import { defineRoute, json, logStream, type Route } from '../define-route.ts';
 import { commaList, namesParameter, pageParameters, SEQ, seqParameter } from '../query-types.ts';
@@ -53,6 +53,10 @@ const nextOf = (data: readonly SessionEvent[], hasMore: boolean, from: number): 
   return hasMore && last ? [last.seq, from] : null;
 };
 
+/** With the log's names a page is the log as it is, and as webhooks have it; what streams add is for their readers. */
+const pageBody = (event: SessionEvent, names: EventNames): EventBody =>
+  names === 'log' ? eventBody(event) : eventBodyNamed(event, names);
+
 const listEvents = ({ services: { events }, openPage }: RouteDeps) =>
   defineRoute({
     method: 'get',
@@ -89,7 +93,7 @@ const listEvents = ({ services: { events }, openPage }: RouteDeps) =>
         ...filter,
       });
       const slice = {
-        data: data.map((event) => Event.parse(eventBodyNamed(event, query.names))),
+        data: data.map((event) => Event.parse(pageBody(event, query.names))),
         next: nextOf(data, hasMore, bounds.after),
       };
       return json(page.answer(slice));
