@@ -28,8 +28,7 @@ export function createEvents({ log, sessions, feed }: EventsDeps): EventsService
   return {
     async page(caller, sessionId, query) {
       await visibleSession(sessions, caller, sessionId);
-      const events = await log.read({ sessionId, ...query, limit: query.limit + 1 });
-      return { data: events.slice(0, query.limit), hasMore: events.length > query.limit };
+      return log.page({ sessionId, ...query });
     },
 
     async follow(caller, sessionId, { after, sentAs = 'after', ...filter }, signal) {

@@ -6,6 +6,7 @@ import { newId } from '../ids.ts';
 import { appendDeliveries } from './delivery-rows.ts';
 import { toEvent } from './event-rows.ts';
 import { createMessageRows, type MessageRows } from './message-rows.ts';
+import { countFitting } from './page-bytes.ts';
 import type {
   EventRow,
   ModelCallRow,
@@ -125,7 +126,7 @@ export interface LogQuery {
 }
 
 /** Events after a cursor. */
-async function readEvents(db: Kysely<Tables>, query: LogQuery): Promise<SessionEvent[]> {
+function wantedEvents(db: Kysely<Tables>, query: Omit<LogQuery, 'bytesMax'>) {
   let wanted = db
     .selectFrom('events')
     .where('session_id', '=', query.sessionId)
@@ -133,7 +134,11 @@ async function readEvents(db: Kysely<Tables>, query: LogQuery): Promise<SessionE
   if (query.before !== undefined) wanted = wanted.where('seq', '<', query.before);
   if (query.types) wanted = wanted.where('type', 'in', [...query.types]);
   if (query.messageId) wanted = wanted.where('message_id', '=', query.messageId);
-  wanted = wanted.orderBy('seq', query.order ?? 'asc').limit(query.limit);
+  return wanted.orderBy('seq', query.order ?? 'asc').limit(query.limit);
+}
+
+async function readEvents(db: Kysely<Tables>, query: LogQuery): Promise<SessionEvent[]> {
+  const wanted = wantedEvents(db, query);
   const { bytesMax } = query;
   const fitting =
     bytesMax === undefined ? wanted : wanted.where('seq', '<=', lastWithin(db, wanted, bytesMax));
@@ -141,16 +146,35 @@ async function readEvents(db: Kysely<Tables>, query: LogQuery): Promise<SessionE
   return rows.map(toEvent);
 }
 
+/** The bytes of what an event carries, which both databases know without reading it. */
+const dataBytes = sql<number>`octet_length(data)`.as('bytes');
+
 /**
- * The `seq` of the last event before which the others carry less. Only sizes are looked at, which both databases know without
- * reading what has that size: ten times quicker for long events than to sum up whole rows.
+ * As many of the events as may be answered with at once, in either order. That is found out first, as well as whether more
+ * follow: what is beyond the page is never read.
+ */
+async function readPage(
+  db: Kysely<Tables>,
+  query: Omit<LogQuery, 'bytesMax'>,
+): Promise<{ data: SessionEvent[]; hasMore: boolean }> {
+  const found = await wantedEvents(db, { ...query, limit: query.limit + 1 })
+    .select(dataBytes)
+    .execute();
+  const limit = countFitting(found.slice(0, query.limit).map(({ bytes }) => bytes));
+  const data = limit === 0 ? [] : await readEvents(db, { ...query, limit });
+  return { data, hasMore: found.length > limit };
+}
+
+/**
+ * The `seq` of the last event before which the others carry less. Only sizes are looked at: ten times quicker for long events
+ * than to sum up whole rows.
  */
 function lastWithin(
   db: Kysely<Tables>,
   wanted: SelectQueryBuilder<Tables, 'events', object>,
   bytesMax: number,
 ) {
-  const sizes = wanted.select(['seq', sql<number>`octet_length(data)`.as('bytes')]);
+  const sizes = wanted.select(['seq', dataBytes]);
   const before = sql<number>`sum(bytes) over (order by seq) - bytes`;
   const measured = db.selectFrom(sizes.as('sizes')).select(['seq', before.as('bytes_before')]);
   return db
@@ -215,7 +239,11 @@ export function createSessionLog({ store, now, committed }: SessionLogOptions) {
     return numUpdatedRows > 0n;
   }
 
-  return { write, create, read: (query: LogQuery) => readEvents(db, query), renewLease };
+  return {
+    ...{ write, create, renewLease },
+    read: (query: LogQuery) => readEvents(db, query),
+    page: (query: Omit<LogQuery, 'bytesMax'>) => readPage(db, query),
+  };
 }
 
 /** What readers have of each step of a reply: its deltas, without what a reset withdrew. */

@@ -1,4 +1,5 @@
-// Acceptance test 21: a list that is paged through while sessions come and go shows each old one exactly once.
+// Acceptance test 21: a list that is paged through while sessions come and go shows each old one exactly once; and a list of
+// long things comes in short pages.
 import Database from 'better-sqlite3';
 import { newRow } from '../../src/services/sessions/new-row.ts';
 import { type ApiClient, eventually } from '../support/api-client.ts';
@@ -93,3 +94,43 @@ test.each(['desc', 'asc'])(
   },
   TEST_MS_MAX,
 );
+
+describe('what is long', () => {
+  /** As long as a message may be. It is told twice: as its content, and as the block that this consists of. */
+  const CONTENT = 'x'.repeat(1_000_000);
+  const MESSAGES = 5;
+  const PAGE_BYTES_MAX = 4.1 * 1024 * 1024;
+
+  /** Reads a list to its end. @returns what each page had. */
+  async function pagesOf(path: string): Promise<any[][]> {
+    const pages: any[][] = [];
+    for (let cursor = ''; ; ) {
+      const { body } = await server.api.get(`${path}?limit=100${cursor}`);
+      expect(JSON.stringify(body).length).toBeLessThan(PAGE_BYTES_MAX);
+      pages.push(body.data);
+      expect(body.has_more).toBe(body.next_cursor !== null);
+      if (!body.has_more) return pages;
+      cursor = `&cursor=${encodeURIComponent(body.next_cursor)}`;
+    }
+  }
+
+  let path: string;
+  beforeAll(async () => {
+    const { id } = await server.api.session();
+    path = `/v1/sessions/${id}`;
+    // Whatever waits behind it is not answered.
+    await server.api.send(id, '[[tokens=100000 token_ms=1000]]', { background: true });
+    for (let n = 0; n < MESSAGES; n += 1) await server.api.send(id, CONTENT, { background: true });
+  });
+
+  test('events come in short pages, each of them once', async () => {
+    const pages = await pagesOf(`${path}/events`);
+    expect(pages.length).toBeGreaterThan(MESSAGES / 2);
+    const seqs = pages.flat().map(({ seq }) => seq);
+    expect(seqs).toEqual(seqs.map((_, index) => index + 1));
+    const long = pages
+      .flat()
+      .filter(({ type, message }) => type === 'message.created' && message.content === CONTENT);
+    expect(long).toHaveLength(MESSAGES);
+  });
+});

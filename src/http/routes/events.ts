@@ -68,7 +68,8 @@ const listEvents = ({ services: { events }, openPage }: RouteDeps) =>
     description:
       'A page as JSON; with `Accept: text/event-stream` the events after `after` or `Last-Event-ID` (without ' +
       'either: from now on), and then each new one as it is appended. First on a stream is `stream.opened` with ' +
-      '`tail_seq`: who has that event has caught up. `limit`, `cursor` and `order` are for pages.',
+      '`tail_seq`: who has that event has caught up. `limit`, `cursor` and `order` are for pages. A page of long ' +
+      'events has fewer than `limit`: 4 MiB of them at most, or one.',
     tag: 'Events',
     streams: true,
     resumes: true,
