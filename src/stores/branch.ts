@@ -5,6 +5,39 @@ import type { MessageRow, Tables } from './schema.ts';
 /** A page of the branch is read with some rows to spare, for rows of other branches lie between. */
 const PAGE_ROWS = 500;
 
+/** What a walk needs to know of a message. */
+type Linked = Pick<MessageRow, 'id' | 'session_id' | 'parent_id' | 'depth'>;
+
+/** Rows of messages, or as much of them as somebody wants. */
+interface Source<Row> {
+  get(id: string): Promise<Row | undefined>;
+  /** Of a session those down to this depth, the deepest first, at most so many. */
+  range(sessionId: string, depthMax: number, rowsMax: number): Promise<Row[]>;
+}
+
+/** The branch that ends in `head`, newest first, at most `limit` rows. Reads ranges, not parent by parent. */
+export async function walkBranch<Row extends Linked>(
+  { get, range }: Source<Row>,
+  head: string | null,
+  limit = Number.POSITIVE_INFINITY,
+): Promise<Row[]> {
+  const found: Row[] = [];
+  let loaded = new Map<string, Row>();
+  let next = head;
+  while (next !== null && found.length < limit) {
+    let row = loaded.get(next);
+    if (!row) {
+      row = await get(next);
+      if (!row || row.depth === null) break;
+      const rows = await range(row.session_id, row.depth, PAGE_ROWS);
+      loaded = new Map(rows.map((each) => [each.id, each]));
+    }
+    found.push(row);
+    next = row.parent_id;
+  }
+  return found;
+}
+
 export function createBranchReader(db: Kysely<Tables>, get: (id: string) => Promise<MessageRow | undefined>) {
   /** The last message of the live branch, as the session has it now. */
   const head = async (sessionId: string): Promise<string | null> => {
@@ -12,33 +45,17 @@ export function createBranchReader(db: Kysely<Tables>, get: (id: string) => Prom
     return row?.head ?? null;
   };
 
-  const range = (sessionId: string, depthMax: number): Promise<MessageRow[]> =>
+  const range = (sessionId: string, depthMax: number, rowsMax: number): Promise<MessageRow[]> =>
     db
       .selectFrom('messages')
       .selectAll()
       .where('session_id', '=', sessionId)
       .where('depth', '<=', depthMax)
       .orderBy('depth', 'desc')
-      .limit(PAGE_ROWS)
+      .limit(rowsMax)
       .execute();
 
-  /** The branch that ends in `head`, newest first, at most `limit` rows. Reads ranges, not parent by parent. */
-  async function branch(head: string | null, limit = Number.POSITIVE_INFINITY): Promise<MessageRow[]> {
-    const found: MessageRow[] = [];
-    let loaded = new Map<string, MessageRow>();
-    let next = head;
-    while (next !== null && found.length < limit) {
-      let row = loaded.get(next);
-      if (!row) {
-        row = await get(next);
-        if (!row || row.depth === null) break;
-        loaded = new Map((await range(row.session_id, row.depth)).map((each) => [each.id, each]));
-      }
-      found.push(row);
-      next = row.parent_id;
-    }
-    return found;
-  }
+  const branch = (head: string | null, limit?: number) => walkBranch({ get, range }, head, limit);
 
   /** Whether the branch that ends in `head` holds the message. */
   async function isOnBranch(message: MessageRow, head: string | null): Promise<boolean> {

@@ -11,6 +11,12 @@ export function createMessageRows(db: Kysely<Tables>) {
   const get = (id: string): Promise<MessageRow | undefined> =>
     db.selectFrom('messages').selectAll().where('id', '=', id).executeTakeFirst();
 
+  /** In no order. */
+  const getAll = (ids: string[]): Promise<MessageRow[]> =>
+    ids.length === 0
+      ? Promise.resolve([])
+      : db.selectFrom('messages').selectAll().where('id', 'in', ids).execute();
+
   const insert = async (...rows: NewMessage[]): Promise<void> => {
     await db.insertInto('messages').values(rows).execute();
   };
@@ -50,17 +56,6 @@ export function createMessageRows(db: Kysely<Tables>) {
     return Number(count);
   };
 
-  /** User messages that never joined the branch: waiting, or failed when the session ended. */
-  const unattached = (sessionId: string): Promise<MessageRow[]> =>
-    db
-      .selectFrom('messages')
-      .selectAll()
-      .where('session_id', '=', sessionId)
-      .where('role', '=', 'user')
-      .where('depth', 'is', null)
-      .orderBy('position')
-      .execute();
-
   const userOf = (replyId: string): Promise<MessageRow | undefined> =>
     db.selectFrom('messages').selectAll().where('reply_id', '=', replyId).executeTakeFirst();
 
@@ -75,7 +70,7 @@ export function createMessageRows(db: Kysely<Tables>) {
       .executeTakeFirst();
 
   return {
-    ...{ get, insert, update, queued, firstQueued, steering, countQueued, unattached, userOf },
+    ...{ get, getAll, insert, update, queued, firstQueued, steering, countQueued, userOf },
     copyOf,
     ...createBranchReader(db, get),
     ...createStepRows(db),

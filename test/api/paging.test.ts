@@ -133,4 +133,12 @@ describe('what is long', () => {
       .filter(({ type, message }) => type === 'message.created' && message.content === CONTENT);
     expect(long).toHaveLength(MESSAGES);
   });
+
+  test('messages do as well', async () => {
+    const pages = await pagesOf(`${path}/messages`);
+    expect(pages.length).toBeGreaterThan(MESSAGES / 2);
+    expect(pages.flat().filter(({ content }) => content === CONTENT)).toHaveLength(MESSAGES);
+    const ids = pages.flat().map(({ id }) => id);
+    expect(new Set(ids).size).toBe(ids.length);
+  });
 });

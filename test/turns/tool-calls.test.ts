@@ -129,3 +129,24 @@ test('a result of the client that comes at the same time as the end of its time 
   const types = await store.story(turn.sessionId, turn.replyId);
   expect(types.filter((type) => type === 'tool.completed')).toHaveLength(1);
 });
+
+test('a page of messages is as short as the results of their tools are long, in both orders', async () => {
+  const { sessionId, replyId, ids } = await called(custom('weather'), custom('maps'));
+  const result = 'x'.repeat(2.5 * 1024 * 1024);
+  for (const tool_call_id of ids)
+    await store.services.toolCalls.submit(store.caller, sessionId, { tool_call_id, result }, null);
+  const waiting = await store.send(sessionId, 'Are you there?');
+  async function pagesOf(order: 'asc' | 'desc'): Promise<string[][]> {
+    const pages: string[][] = [];
+    let after: (string | number)[] | null = null;
+    do {
+      const page = await store.messages.list(store.caller, sessionId, { limit: 100, order, after });
+      pages.push(page.data.map(({ id }) => id));
+      after = page.next;
+    } while (after !== null);
+    return pages;
+  }
+  const [question = ''] = (await pagesOf('asc')).flat();
+  expect(await pagesOf('asc')).toEqual([[question], [replyId], [waiting.userMessageId]]);
+  expect(await pagesOf('desc')).toEqual([[waiting.userMessageId], [replyId], [question]]);
+});

@@ -107,6 +107,7 @@ const listMessages = ({ services: { messages }, openPage }: RouteDeps) =>
     clientScope: 'read',
     operationId: 'listMessages',
     summary: 'List the messages of a session, oldest first',
+    description: 'A page of long messages has fewer than `limit`: 4 MiB of them at most, or one.',
     tag,
     query: ListQuery,
     response: pageOf(Message),

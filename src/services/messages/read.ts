@@ -1,7 +1,8 @@
 // Shows messages: one, or a page of the conversation.
 import { notFound } from '../../contracts/errors.ts';
 import type { Message } from '../../contracts/messages.ts';
-import type { MessageRow } from '../../stores/schema.ts';
+import type { MessageOutline } from '../../stores/message-outlines.ts';
+import { countFitting } from '../../stores/page-bytes.ts';
 import type { SessionsStore } from '../../stores/sessions.ts';
 import type { Caller, PageRequest, Slice } from '../ports.ts';
 import { visibleSession } from '../session-access.ts';
@@ -11,7 +12,7 @@ import type { MessageReader } from './reader.ts';
 type Place = [position: number, side: 0 | 1];
 
 /** Turns in the order of acceptance, the question before its answer. */
-const placeOf = (row: MessageRow): Place => [row.position ?? 0, row.role === 'user' ? 0 : 1];
+const placeOf = (row: MessageOutline): Place => [row.position ?? 0, row.role === 'user' ? 0 : 1];
 
 const compare = (a: Place, b: Place): number => a[0] - b[0] || a[1] - b[1];
 
@@ -23,13 +24,14 @@ export interface ReadDeps {
 export function createReads({ sessions, reader }: ReadDeps) {
   async function list(caller: Caller, sessionId: string, page: PageRequest): Promise<Slice<Message>> {
     const session = await visibleSession(sessions, caller, sessionId);
-    const rows = await reader.conversation(session.id);
-    if (page.order === 'desc') rows.reverse();
+    const all = await reader.conversation(session.id);
+    if (page.order === 'desc') all.reverse();
     const sign = page.order === 'desc' ? -1 : 1;
     const after = page.after as Place | null;
-    const rest = after ? rows.filter((row) => sign * compare(placeOf(row), after) > 0) : rows;
-    const { data, next } = sliceOf(rest, page.limit, placeOf);
-    return { data: await Promise.all(data.map(reader.view)), next };
+    const rest = after ? all.filter((message) => sign * compare(placeOf(message), after) > 0) : all;
+    const fitting = countFitting(await reader.sizesOf(rest.slice(0, page.limit)));
+    const { data, next } = sliceOf(rest, fitting, placeOf);
+    return { data: await reader.viewAll(data), next };
   }
 
   async function get(caller: Caller, sessionId: string, messageId: string): Promise<Message> {

@@ -2,6 +2,7 @@
 import type { Kysely } from 'kysely';
 import type { Message } from '../../contracts/messages.ts';
 import { settledSeq, streamedText } from '../../stores/log.ts';
+import { createMessageOutlines, type MessageOutline } from '../../stores/message-outlines.ts';
 import { createMessageRows } from '../../stores/message-rows.ts';
 import type { MessageRow, Tables, ToolCallRow } from '../../stores/schema.ts';
 import { messageView, partialView } from '../../views/messages.ts';
@@ -10,6 +11,7 @@ export type MessageReader = ReturnType<typeof createMessageReader>;
 
 export function createMessageReader(db: Kysely<Tables>) {
   const rows = createMessageRows(db);
+  const outlines = createMessageOutlines(db);
 
   /** Calls whose results the client owes to the turn that its session is at: nothing behind it can begin before. */
   async function blockingCalls(sessionId: string): Promise<string[]> {
@@ -33,18 +35,30 @@ export function createMessageReader(db: Kysely<Tables>) {
     return partialView(row, await streamedText(db, row.id), calls);
   }
 
-  /** The live branch, oldest first, then the user messages that never joined it. At most `limit` rows of the branch. */
-  async function conversation(sessionId: string, limit?: number): Promise<MessageRow[]> {
+  /** The live branch, oldest first, then the user messages that never joined it. At most `limit` of the branch. */
+  async function conversation(sessionId: string, limit?: number): Promise<MessageOutline[]> {
     // In this order: one that joins the branch between the two reads is seen twice, and not overlooked.
-    const waiting = await rows.unattached(sessionId);
-    const branch = await rows.branch(await rows.head(sessionId), limit);
+    const waiting = await outlines.unattached(sessionId);
+    const branch = await outlines.branch(await rows.head(sessionId), limit);
     const joined = new Set(branch.map(({ id }) => id));
     return [...branch.reverse(), ...waiting.filter(({ id }) => !joined.has(id))];
   }
 
+  /** How long they are to whoever reads them whole, in their order. */
+  async function sizesOf(messages: readonly MessageOutline[]): Promise<number[]> {
+    const ofCalls = await outlines.callBytes(messages.map(({ id }) => id));
+    return messages.map(({ id, bytes }) => bytes + (ofCalls.get(id) ?? 0));
+  }
+
+  /** The whole of them, in their order; without those that were deleted meanwhile. */
+  async function viewAll(messages: readonly MessageOutline[]): Promise<Message[]> {
+    const found = new Map((await rows.getAll(messages.map(({ id }) => id))).map((row) => [row.id, row]));
+    return Promise.all(messages.flatMap(({ id }) => found.get(id) ?? []).map(view));
+  }
+
   const { get, queued, toolCall, toolCalls } = rows;
   return {
-    ...{ get, queued, toolCall, toolCalls, view, conversation },
+    ...{ get, queued, toolCall, toolCalls, view, conversation, sizesOf, viewAll },
     settledSeq: (replyId: string, calls: ToolCallRow[]) => settledSeq(db, replyId, calls),
   };
 }

@@ -27,8 +27,8 @@ export function createReads({ sessions, reader, sessionView, engine }: ReadDeps)
   const readState = createStateReader({ engine, reader, sessions });
 
   async function view(row: SessionRow): Promise<Session> {
-    const rows = await reader.conversation(row.id, MESSAGES_SHOWN);
-    const messages = await Promise.all(rows.slice(-MESSAGES_SHOWN).map(reader.view));
+    const conversation = await reader.conversation(row.id, MESSAGES_SHOWN);
+    const messages = await reader.viewAll(conversation.slice(-MESSAGES_SHOWN));
     return { ...sessionView(row), system_prompt: row.system_prompt, messages };
   }
 
