@@ -2,6 +2,7 @@
 import { type Kysely, sql } from 'kysely';
 import { walkBranch } from './branch.ts';
 import type { MessageRow, Tables } from './schema.ts';
+import { callBytes } from './tool-call-rows.ts';
 
 export interface MessageOutline
   extends Pick<MessageRow, 'id' | 'session_id' | 'parent_id' | 'depth' | 'position' | 'role'> {
@@ -37,12 +38,12 @@ export function createMessageOutlines(db: Kysely<Tables>) {
       .execute();
 
   /** What the calls of each of these messages add to it; nothing is said of those that have made none. */
-  async function callBytes(ids: string[]): Promise<Map<string, number>> {
+  async function bytesOfCalls(ids: string[]): Promise<Map<string, number>> {
     if (ids.length === 0) return new Map();
     const found = await db
       .selectFrom('tool_calls')
       .select('message_id')
-      .select(sql<number>`sum(octet_length(parameters) + coalesce(octet_length(result), 0))`.as('bytes'))
+      .select(sql<number>`sum(${callBytes})`.as('bytes'))
       .where('message_id', 'in', ids)
       .groupBy('message_id')
       .execute();
@@ -50,7 +51,7 @@ export function createMessageOutlines(db: Kysely<Tables>) {
   }
 
   return {
-    ...{ unattached, callBytes },
+    ...{ unattached, bytesOfCalls },
     /** The branch that ends in `head`, newest first, at most `limit` of it. */
     branch: (head: string | null, limit?: number) => walkBranch({ get, range }, head, limit),
   };

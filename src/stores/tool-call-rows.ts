@@ -11,6 +11,14 @@ export interface ToolCallQuery extends Keyset {
   name?: string;
 }
 
+/** A call without what it carries: when it was made, and how long it is. */
+export interface ToolCallOutline extends Pick<ToolCallRow, 'id' | 'created_at' | 'step' | 'position'> {
+  bytes: number;
+}
+
+/** Of what a call carries, which both databases know without reading it. */
+export const callBytes = sql<number>`octet_length(parameters) + coalesce(octet_length(result), 0)`;
+
 export function createToolCallRows(db: Kysely<Tables>) {
   const all = () => db.selectFrom('tool_calls').selectAll();
 
@@ -40,13 +48,28 @@ export function createToolCallRows(db: Kysely<Tables>) {
     await db.updateTable('tool_calls').set(patch).where('id', '=', id).execute();
   };
 
-  function listToolCalls(query: ToolCallQuery): Promise<ToolCallRow[]> {
-    let select = all().where('account_id', '=', query.accountId);
+  function listToolCalls(query: ToolCallQuery): Promise<ToolCallOutline[]> {
+    let select = db
+      .selectFrom('tool_calls')
+      .select(['id', 'created_at', 'step', 'position'])
+      .select(callBytes.as('bytes'))
+      .where('account_id', '=', query.accountId);
     if (query.sessionId !== undefined) select = select.where('session_id', '=', query.sessionId);
     if (query.status) select = select.where('status', 'in', query.status);
     if (query.name !== undefined) select = select.where('name', '=', query.name);
     return page(select, query, [sql.ref('step'), sql.ref('position')]).execute();
   }
 
-  return { toolCall, toolCalls, openToolCalls, insertToolCalls, updateToolCall, listToolCalls };
+  /** The whole of these, in their order; without those that were deleted meanwhile. */
+  async function wholeToolCalls(calls: readonly ToolCallOutline[]): Promise<ToolCallRow[]> {
+    if (calls.length === 0) return [];
+    const ids = calls.map(({ id }) => id);
+    const found = new Map((await all().where('id', 'in', ids).execute()).map((row) => [row.id, row]));
+    return ids.flatMap((id) => found.get(id) ?? []);
+  }
+
+  return {
+    ...{ toolCall, toolCalls, openToolCalls, insertToolCalls, updateToolCall },
+    ...{ listToolCalls, wholeToolCalls },
+  };
 }

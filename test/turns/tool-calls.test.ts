@@ -1,4 +1,5 @@
 // Calls of tools in the store, from the step that makes them to their results: in time, at its very end, and too late.
+import type { PageRequest, Slice } from '../../src/services/ports.ts';
 import { NO_LEASE } from '../../src/stores/schema.ts';
 import type { PreparedCall } from '../../src/turns/tool-calls.ts';
 import { openTestStore, replyOf, type TestStore, writerOf } from '../support/store.ts';
@@ -130,23 +131,44 @@ test('a result of the client that comes at the same time as the end of its time 
   expect(types.filter((type) => type === 'tool.completed')).toHaveLength(1);
 });
 
-test('a page of messages is as short as the results of their tools are long, in both orders', async () => {
-  const { sessionId, replyId, ids } = await called(custom('weather'), custom('maps'));
-  const result = 'x'.repeat(2.5 * 1024 * 1024);
-  for (const tool_call_id of ids)
-    await store.services.toolCalls.submit(store.caller, sessionId, { tool_call_id, result }, null);
-  const waiting = await store.send(sessionId, 'Are you there?');
-  async function pagesOf(order: 'asc' | 'desc'): Promise<string[][]> {
+describe('results that are long', () => {
+  let conversation: Awaited<ReturnType<typeof called>>;
+  let waiting: string;
+  beforeAll(async () => {
+    conversation = await called(custom('weather'), custom('maps'));
+    const { sessionId, ids } = conversation;
+    const result = 'x'.repeat(2.5 * 1024 * 1024);
+    for (const tool_call_id of ids)
+      await store.services.toolCalls.submit(store.caller, sessionId, { tool_call_id, result }, null);
+    waiting = (await store.send(sessionId, 'Are you there?')).userMessageId;
+  });
+
+  type List = (page: PageRequest) => Promise<Slice<{ id: string }>>;
+
+  async function pagesOf(list: List, order: 'asc' | 'desc'): Promise<string[][]> {
     const pages: string[][] = [];
-    let after: (string | number)[] | null = null;
+    let after: PageRequest['after'] = null;
     do {
-      const page = await store.messages.list(store.caller, sessionId, { limit: 100, order, after });
+      const page: Slice<{ id: string }> = await list({ limit: 100, order, after });
       pages.push(page.data.map(({ id }) => id));
       after = page.next;
     } while (after !== null);
     return pages;
   }
-  const [question = ''] = (await pagesOf('asc')).flat();
-  expect(await pagesOf('asc')).toEqual([[question], [replyId], [waiting.userMessageId]]);
-  expect(await pagesOf('desc')).toEqual([[waiting.userMessageId], [replyId], [question]]);
+
+  test('make the pages of messages short, in both orders', async () => {
+    const { sessionId, replyId } = conversation;
+    const list: List = (page) => store.messages.list(store.caller, sessionId, page);
+    const [question = ''] = (await pagesOf(list, 'asc')).flat();
+    expect(await pagesOf(list, 'asc')).toEqual([[question], [replyId], [waiting]]);
+    expect(await pagesOf(list, 'desc')).toEqual([[waiting], [replyId], [question]]);
+  });
+
+  test('make the pages of calls short, in both orders', async () => {
+    const { sessionId, ids } = conversation;
+    const list: List = (page) => store.services.toolCalls.list(store.caller, { sessionId }, page);
+    const pages = await pagesOf(list, 'asc');
+    expect(new Set(pages)).toEqual(new Set(ids.map((id) => [id])));
+    expect(await pagesOf(list, 'desc')).toEqual(pages.toReversed());
+  });
 });

@@ -133,6 +133,8 @@ const filterOf = ({ status, name }: z.output<typeof ListToolCallsQuery>): ToolCa
   ...(name !== undefined && { name }),
 });
 
+const LONG_CALLS = 'A page of long calls has fewer than `limit`: 4 MiB of them at most, or one.';
+
 const listSessionToolCalls = ({ services: { toolCalls }, openPage }: RouteDeps) =>
   defineRoute({
     method: 'get',
@@ -140,6 +142,7 @@ const listSessionToolCalls = ({ services: { toolCalls }, openPage }: RouteDeps) 
     level: 'read-only',
     operationId: 'listSessionToolCalls',
     summary: 'List the tool calls of a session, newest first',
+    description: LONG_CALLS,
     tag,
     query: ListToolCallsQuery,
     response: pageOf(ToolCall),
@@ -159,6 +162,7 @@ const listToolCalls = ({ services: { toolCalls }, openPage }: RouteDeps) =>
     level: 'read-only',
     operationId: 'listToolCalls',
     summary: 'List the tool calls of all sessions, newest first',
+    description: LONG_CALLS,
     tag,
     query: ListToolCallsQuery,
     response: pageOf(ToolCall),

@@ -46,7 +46,7 @@ export function createMessageReader(db: Kysely<Tables>) {
 
   /** How long they are to whoever reads them whole, in their order. */
   async function sizesOf(messages: readonly MessageOutline[]): Promise<number[]> {
-    const ofCalls = await outlines.callBytes(messages.map(({ id }) => id));
+    const ofCalls = await outlines.bytesOfCalls(messages.map(({ id }) => id));
     return messages.map(({ id, bytes }) => bytes + (ofCalls.get(id) ?? 0));
   }
 

@@ -1,7 +1,8 @@
 // Calls of tools: listed for a session or for the account, and answered by the client.
 import type { Kysely } from 'kysely';
-import type { Tables, ToolCallRow } from '../../stores/schema.ts';
-import { createToolCallRows } from '../../stores/tool-call-rows.ts';
+import { countFitting } from '../../stores/page-bytes.ts';
+import type { Tables } from '../../stores/schema.ts';
+import { createToolCallRows, type ToolCallOutline } from '../../stores/tool-call-rows.ts';
 import { toolCallView } from '../../views/tool-calls.ts';
 import type { Caller, PageRequest, Position, ToolCallFilter, ToolCallsService } from '../ports.ts';
 import { visibleSession } from '../session-access.ts';
@@ -13,7 +14,7 @@ export interface ToolCallsDeps extends SubmitDeps {
 }
 
 /** Those of one answer are as old as each other. */
-const positionOf = ({ created_at, step, position, id }: ToolCallRow): Position => [
+const positionOf = ({ created_at, step, position, id }: ToolCallOutline): Position => [
   ...[created_at, step, position],
   id,
 ];
@@ -27,8 +28,9 @@ export function createToolCalls(deps: ToolCallsDeps): ToolCallsService {
     if (sessionId !== undefined) await visibleSession(deps.sessions, caller, sessionId);
     const keyset = byCreation(page, TIES);
     const found = await rows.listToolCalls({ accountId: caller.accountId, ...filter, ...keyset });
-    const { data, next } = sliceOf(found, page.limit, positionOf);
-    return { data: data.map(toolCallView), next };
+    const fitting = countFitting(found.slice(0, page.limit).map(({ bytes }) => bytes));
+    const { data, next } = sliceOf(found, fitting, positionOf);
+    return { data: (await rows.wholeToolCalls(data)).map(toolCallView), next };
   }
 
   return { list, submit: createSubmit(deps) };
