@@ -298,6 +298,30 @@ test('a deletion that was cut short between its two transactions is finished', a
   expect(await store.sessionRow(session)).toMatchObject({ deleted_at: nowMs });
 });
 
+test('a deletion whose second transaction fails is answered as it was accepted, and finished by the sweep', async () => {
+  const session = await store.createSession();
+  const { id } = await store.createWebhook();
+  await store.sessions.update(store.caller, session, { metadata: { secret: 'a private text' } });
+  // Only the second one needs this table.
+  await store.db.schema.alterTable('steps').renameTo('steps_away').execute();
+  expect(await store.sessions.delete(store.caller, session)).toEqual({ id: session, deleted: true });
+  await eventually(
+    async () => told,
+    (words) => words.includes(`end ${session}`),
+  );
+  await expect(store.sessions.get(store.caller, session, { includeState: false })).rejects.toMatchObject({
+    code: 'not_found',
+  });
+  await store.db.schema.alterTable('steps_away').renameTo('steps').execute();
+  await sweep(6_000);
+  expect(await store.events(session)).toEqual([]);
+  expect(await store.sessionRow(session)).toMatchObject({ deleted_at: nowMs, metadata: '{}' });
+  expect((await store.deliveriesOf(id)).map(({ event_type, status }) => [event_type, status])).toEqual([
+    ['session.updated', 'cancelled'],
+    ['session.ended', 'pending'],
+  ]);
+});
+
 test('with Temporal away a pass gives up soon: a hundred rows are not a hundred time-outs', async () => {
   for (let n = 0; n < 30; n += 1) await sendUnheard(await store.createSession());
   let calls = 0;

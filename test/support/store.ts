@@ -180,6 +180,7 @@ export async function openTestStore(options: TestStoreOptions = {}) {
     reader,
     turns,
     sessionView,
+    logger,
   });
   const sweep = createSweep({
     ...shared,

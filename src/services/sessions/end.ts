@@ -1,5 +1,6 @@
 // Ends sessions: completed, archived, or deleted with all that they hold.
 import { setImmediate } from 'node:timers/promises';
+import type { Logger } from 'pino';
 import { type Deleted, deleted } from '../../contracts/common.ts';
 import type { Session } from '../../contracts/sessions.ts';
 import type { SessionTransaction } from '../../stores/log.ts';
@@ -19,12 +20,13 @@ export interface EndDeps extends ChangeDeps {
   show: ShowSession;
   signals: Signals;
   once: Once;
+  logger: Logger;
 }
 
 type Reason = 'completed' | 'archived';
 
 export function createEnds(deps: EndDeps) {
-  const { log, turns, sessionView, show, signals, once } = deps;
+  const { log, turns, sessionView, show, signals, once, logger } = deps;
 
   /** @returns the session when it has ended now. One that had ended before can still go to the archive. */
   async function endOnce(tx: SessionTransaction, reason: Reason): Promise<SessionRow | undefined> {
@@ -58,7 +60,7 @@ export function createEnds(deps: EndDeps) {
         () => show(caller, id),
       );
 
-  /** Two transactions; should the second get lost, the sweep runs it. */
+  /** Two transactions; should the second fail or get lost, the sweep runs it. */
   async function remove(caller: Caller, id: string, keep: Keep): Promise<Deleted> {
     const session = await changeSession(deps, caller, id, async (tx) => {
       await keep(tx.rows, id);
@@ -73,7 +75,10 @@ export function createEnds(deps: EndDeps) {
     });
     // Whoever still follows the session reads its last events before they are gone.
     await setImmediate();
-    await purge(log, id);
+    // The session is gone already: to answer that it could not be deleted would be wrong.
+    await purge(log, id).catch((error: unknown) =>
+      logger.warn({ err: error, sessionId: id }, 'What a deleted session held is left to the sweep'),
+    );
     signals.endLater(session, 'deleted');
     return deleted(id);
   }
