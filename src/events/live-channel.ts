@@ -1,4 +1,5 @@
 // Says "session X is at seq N" to whoever follows it in this process. A hint, never the truth: the log is read again.
+import { setImmediate } from 'node:timers/promises';
 import type { EventType } from '../contracts/events.ts';
 
 export interface Change {
@@ -12,6 +13,8 @@ export interface LiveChannel {
   publish(change: Change): void;
   /** @returns a function that ends the subscription. */
   subscribe(sessionId: string, listener: (change: Change) => void): () => void;
+  /** Resolves when all who follow have had the time to read what was said before: so it may be removed. */
+  told(): Promise<void>;
 }
 
 export function createLiveChannel(): LiveChannel {
@@ -28,5 +31,6 @@ export function createLiveChannel(): LiveChannel {
         if (ofSession.size === 0 && listeners.get(sessionId) === ofSession) listeners.delete(sessionId);
       };
     },
+    told: () => setImmediate(),
   };
 }

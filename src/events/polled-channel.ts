@@ -1,11 +1,14 @@
 // A live channel for a store that other processes write to as well. They say over Redis what they commit; while that can't
 // be had, one question for all followed sessions, asked while anything is followed, rings those that have moved. So the first
 // word comes after a few hundredths of a second, not at a follower's own next look.
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Change, LiveChannel } from './live-channel.ts';
 
 /** How late a follower may hear of another process's commit. The question costs PostgreSQL one look at an index a session. */
 const INTERVAL_MS = 50;
+/** The others have asked and read by then, also when they or the store are busy. */
+const TOLD_AFTER_INTERVALS = 10;
 /** While hints come: some of them may be lost, such as those of a process that alone has lost its way to Redis. */
 const SAFETY_INTERVAL_MS = 1_000;
 /** Bounds the parameters of one question. */
@@ -162,5 +165,6 @@ export function createPolledChannel(deps: PolledChannelDeps): LiveChannel {
         isOn = false;
       };
     },
+    told: () => sleep(TOLD_AFTER_INTERVALS * intervalMs),
   };
 }

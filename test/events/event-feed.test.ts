@@ -2,8 +2,9 @@
 import type { SessionEvent } from '../../src/contracts/events.ts';
 import { createBell } from '../../src/events/bell.ts';
 import { createEventFeed, type FollowQuery } from '../../src/events/event-feed.ts';
-import { createLiveChannel } from '../../src/events/live-channel.ts';
+import { createLiveChannel, type LiveChannel } from '../../src/events/live-channel.ts';
 import type { SessionLog } from '../../src/stores/log.ts';
+import { eventually } from '../support/api-client.ts';
 import { openTestStore, replyOf, type TestStore, writerOf } from '../support/store.ts';
 
 let store: TestStore;
@@ -182,6 +183,40 @@ describe('the end of following', () => {
     expect(numbers(await take(unheard.follow({ sessionId: session, after: 0, signal, isOver })))).toEqual([
       1, 2,
     ]);
+  });
+
+  test('of a session that is deleted in another process comes after its last event, which stays until it was told', async () => {
+    const seen: SessionEvent[] = [];
+    const types = () => seen.map(({ type }) => type);
+    const channel: LiveChannel = {
+      ...createLiveChannel(),
+      told: () =>
+        eventually(
+          async () => types(),
+          (all) => all.includes('session.ended'),
+        ).then(() => undefined),
+    };
+    const other = await openTestStore({ file: store.file, channel });
+    const session = await other.createSession();
+    const message = await other.send(session);
+    await other.turns.appendText(writerOf(await other.open(message, null)), 'Half a sent');
+    const isOver = async () => (await store.sessionRow(session)).deleted_at !== null;
+    const following = (async () => {
+      for await (const event of follow(session, { isOver })) seen.push(event);
+    })();
+    await eventually(
+      async () => types(),
+      (all) => all.includes('message.delta'),
+    );
+    await other.sessions.delete(other.caller, session);
+    expect(await store.events(session)).toEqual([]);
+    await following;
+    expect(numbers(seen)).toEqual(upTo(seen.length));
+    expect(seen.slice(-2)).toMatchObject([
+      { type: 'message.interrupted', data: { message: { content: 'Half a sent' } } },
+      { type: 'session.ended', data: { reason: 'deleted' } },
+    ]);
+    await other.close();
   });
 
   test('is an error when the log can not be read', async () => {

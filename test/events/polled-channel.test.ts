@@ -22,14 +22,14 @@ function storeWith(seqs: Record<string, number>) {
   };
 }
 
-function open(seqs: Record<string, number>) {
+function open(seqs: Record<string, number>, intervalMs = 1) {
   const store = storeWith(seqs);
   const { seqsOf } = store;
   const channel = createPolledChannel({
     channel: createLiveChannel(),
     seqsOf,
     log: pino({ level: 'silent' }),
-    intervalMs: 1,
+    intervalMs,
   });
   const heard: Change[] = [];
   return {
@@ -117,6 +117,18 @@ test('more sessions than one question holds are asked for in several', async () 
   await until(() => heard.length === ids.length);
   expect(store.questions.slice(0, 3).map(({ length }) => length)).toEqual([500, 500, 100]);
   for (const leave of leaves) leave();
+});
+
+test('what one process has said is told when all the others have had the time to hear of it', async () => {
+  const { store, heard, follow } = open({ a: 1 }, 20);
+  const leave = follow('a');
+  await until(() => heard.length === 1);
+  const { channel } = open({}, 20);
+  store.seqs.a = 2;
+  channel.publish({ sessionId: 'a', seq: 2, events: [message] });
+  await channel.told();
+  expect(heard[1]).toEqual({ sessionId: 'a', seq: 2 });
+  leave();
 });
 
 test('a store that is away ends nothing: what has moved meanwhile is rung for afterwards', async () => {

@@ -104,6 +104,30 @@ it('a call that waits hears of the end within a few tenths of a second', async (
   expect(Date.now() - Date.parse(reply.completed_at)).toBeLessThan(LAG_MS_MAX);
 });
 
+it('who follows a session through one api is told of its end when it is deleted through the other', async () => {
+  const [one, two] = clients();
+  const session = await one!.session();
+  const frames: SseFrame[] = [];
+  let deleted: Promise<{ status: number }> | undefined;
+  const answering = one!.post(`/v1/sessions/${session.id}/messages`, { content: SLOW_ANSWER });
+  for await (const frame of two!.follow(session.id, '?after=0')) {
+    frames.push(frame);
+    if (frame.event === 'message.delta') deleted ??= one!.delete(`/v1/sessions/${session.id}`);
+  }
+  expect((await deleted)?.status).toBe(200);
+  expect((await two!.get(`/v1/sessions/${session.id}`)).status).toBe(404);
+  await answering;
+  const [opened, ...events] = frames;
+  expect([opened?.event, ...events.map(({ id }) => id)]).toEqual([
+    'stream.opened',
+    ...events.map((_, index) => index + 1),
+  ]);
+  expect(events.slice(-2).map(({ event, data }) => [event, data.message?.status ?? data.reason])).toEqual([
+    ['message.interrupted', 'interrupted'],
+    ['session.ended', 'deleted'],
+  ]);
+});
+
 it('an api says whether any worker polls, a worker whether it does itself, and nothing else', async () => {
   const ok = { status: 'ok', error: null };
   for (const { client } of [...deployment.apis(), ...deployment.workers()]) {

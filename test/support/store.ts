@@ -9,7 +9,7 @@ import type { CreateSession, UpdateSession } from '../../src/contracts/sessions.
 import type { CreateWebhook, Delivery, WebhookWithSecret } from '../../src/contracts/webhooks.ts';
 import { LOOPBACK } from '../../src/egress/allow-list.ts';
 import { createEventFeed } from '../../src/events/event-feed.ts';
-import { createLiveChannel } from '../../src/events/live-channel.ts';
+import { createLiveChannel, type LiveChannel } from '../../src/events/live-channel.ts';
 import { newId, randomText } from '../../src/ids.ts';
 import { createCatalogue } from '../../src/models/catalogue.ts';
 import { ModelCallError, type ModelReply } from '../../src/models/port.ts';
@@ -57,6 +57,8 @@ export interface TestStoreOptions {
   /** Whose sweep it is: leases of other workers may be lost, its own are not. */
   worker?: string;
   isOnlyWorker?: boolean;
+  /** Instead of one of its own. */
+  channel?: LiveChannel;
 }
 
 const quiet = async () => undefined;
@@ -143,7 +145,7 @@ export async function openTestStore(options: TestStoreOptions = {}) {
   const { db } = store;
   await migrate(db);
   const catalogue = createCatalogue();
-  const channel = createLiveChannel();
+  const channel = options.channel ?? createLiveChannel();
   const engine = { ...silentEngine, ...options.engine };
   const signals = createSignals({ engine, db, log: logger, now });
   const log = createSessionLog({
@@ -180,6 +182,7 @@ export async function openTestStore(options: TestStoreOptions = {}) {
     reader,
     turns,
     sessionView,
+    channel,
     logger,
   });
   const sweep = createSweep({

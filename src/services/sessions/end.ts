@@ -1,8 +1,8 @@
 // Ends sessions: completed, archived, or deleted with all that they hold.
-import { setImmediate } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { type Deleted, deleted } from '../../contracts/common.ts';
 import type { Session } from '../../contracts/sessions.ts';
+import type { LiveChannel } from '../../events/live-channel.ts';
 import type { SessionTransaction } from '../../stores/log.ts';
 import type { SessionRow } from '../../stores/schema.ts';
 import type { Turns } from '../../turns/index.ts';
@@ -20,13 +20,14 @@ export interface EndDeps extends ChangeDeps {
   show: ShowSession;
   signals: Signals;
   once: Once;
+  channel: Pick<LiveChannel, 'told'>;
   logger: Logger;
 }
 
 type Reason = 'completed' | 'archived';
 
 export function createEnds(deps: EndDeps) {
-  const { log, turns, sessionView, show, signals, once, logger } = deps;
+  const { log, turns, sessionView, show, signals, once, channel, logger } = deps;
 
   /** @returns the session when it has ended now. One that had ended before can still go to the archive. */
   async function endOnce(tx: SessionTransaction, reason: Reason): Promise<SessionRow | undefined> {
@@ -73,8 +74,8 @@ export function createEnds(deps: EndDeps) {
       }
       return tx.session;
     });
-    // Whoever still follows the session reads its last events before they are gone.
-    await setImmediate();
+    // Whoever still follows the session, in other processes too, reads its last events before they are gone.
+    await channel.told();
     // The session is gone already: to answer that it could not be deleted would be wrong.
     await purge(log, id).catch((error: unknown) =>
       logger.warn({ err: error, sessionId: id }, 'What a deleted session held is left to the sweep'),
