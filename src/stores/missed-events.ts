@@ -1,10 +1,11 @@
 // Events that a webhook would have been sent, had it been enabled: found in the logs of its account's sessions.
-import type { Kysely } from 'kysely';
+import type { Kysely, Transaction } from 'kysely';
 import { type EventType, WEBHOOK_EVENTS } from '../contracts/events.ts';
 import { EVERY_EVENT } from '../contracts/webhooks.ts';
 import { deliveriesOf, insertDeliveries, passes, type WebhookEvent } from './delivery-rows.ts';
 import { toEvent } from './event-rows.ts';
 import type { DeliveryRow, EventRow, SessionRow, Tables, WebhookRow } from './schema.ts';
+import { inTurn, kept, type Store } from './store.ts';
 
 /** When events happened, in milliseconds; the end is exclusive. */
 export interface TimeRange {
@@ -100,11 +101,38 @@ export async function findMissed(db: Kysely<Tables>, asked: Search): Promise<Ref
   return found;
 }
 
+/** Replays take turns at a webhook, so that the second finds what the first has queued. @returns whether it still wants events. */
+async function takeTurn(store: Store, rows: Transaction<Tables>, webhookId: string): Promise<boolean> {
+  const enabled = rows
+    .selectFrom('webhooks')
+    .select('id')
+    .where('id', '=', webhookId)
+    .where('status', '=', 'enabled');
+  return (await inTurn(store, enabled).executeTakeFirst()) !== undefined;
+}
+
+/** Without those that are deleted by now. The others can't be before the transaction ends: they take what it queues with them. */
+async function ofKeptSessions(
+  store: Store,
+  rows: Transaction<Tables>,
+  wanted: readonly Reference[],
+): Promise<Reference[]> {
+  const sessions = rows
+    .selectFrom('sessions')
+    .select('id')
+    .where('id', 'in', [...new Set(wanted.map(({ session_id }) => session_id))])
+    .where('deleted_at', 'is', null)
+    .where(({ eb, or }) => or([eb('ended_reason', 'is', null), eb('ended_reason', '!=', 'deleted')]));
+  const ids = new Set((await kept(store, sessions).execute()).map(({ id }) => id));
+  return wanted.filter(({ session_id }) => ids.has(session_id));
+}
+
 async function missedEvents(
   db: Kysely<Tables>,
   webhookId: string,
   wanted: readonly Reference[],
 ): Promise<WebhookEvent[]> {
+  if (wanted.length === 0) return [];
   // Looked for once more: another replay may have found them, too.
   const rows = await withoutDelivery(db, webhookId)
     .selectAll()
@@ -122,25 +150,40 @@ const asMissed = (delivery: DeliveryRow, { created_at }: WebhookEvent): Delivery
   created_at: Date.parse(created_at),
 });
 
+interface Queueing {
+  webhook: WebhookRow;
+  now: number;
+}
+
+/** Queues some of them. @returns how many of these no other replay has queued meanwhile. */
+async function queueSome(
+  store: Store,
+  rows: Transaction<Tables>,
+  { webhook, now }: Queueing,
+  missed: readonly Reference[],
+): Promise<number> {
+  if (!(await takeTurn(store, rows, webhook.id))) return 0;
+  const events = await missedEvents(rows, webhook.id, await ofKeptSessions(store, rows, missed));
+  const everything = { ...webhook, filter: null, events: JSON.stringify([EVERY_EVENT]) };
+  const deliveries = events.flatMap((event) =>
+    deliveriesOf([everything], { id: event.session_id, metadata: '{}' }, [event], now).map((delivery) =>
+      asMissed(delivery, event),
+    ),
+  );
+  await insertDeliveries(rows, deliveries);
+  return deliveries.length;
+}
+
 /** Queues them, some at a time: cut short, the next replay finds the rest. @returns how many. */
 export async function queueMissed(
-  db: Kysely<Tables>,
-  webhook: WebhookRow,
+  store: Store,
+  queueing: Queueing,
   missed: readonly Reference[],
-  now: number,
 ): Promise<number> {
-  const everything = { ...webhook, filter: null, events: JSON.stringify([EVERY_EVENT]) };
   let count = 0;
-  for (let from = 0; from < missed.length; from += EVENTS_PER_INSERT)
-    await db.transaction().execute(async (rows) => {
-      const events = await missedEvents(rows, webhook.id, missed.slice(from, from + EVENTS_PER_INSERT));
-      const deliveries = events.flatMap((event) =>
-        deliveriesOf([everything], { id: event.session_id, metadata: '{}' }, [event], now).map((delivery) =>
-          asMissed(delivery, event),
-        ),
-      );
-      await insertDeliveries(rows, deliveries);
-      count += deliveries.length;
-    });
+  for (let from = 0; from < missed.length; from += EVENTS_PER_INSERT) {
+    const some = missed.slice(from, from + EVENTS_PER_INSERT);
+    count += await store.db.transaction().execute((rows) => queueSome(store, rows, queueing, some));
+  }
   return count;
 }

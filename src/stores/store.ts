@@ -10,6 +10,7 @@ export interface Store {
 
 interface Lockable<Q> {
   forUpdate(): Q & { skipLocked(): Q };
+  forNoKeyUpdate(): Q;
   forKeyShare(): Q;
 }
 
@@ -24,6 +25,10 @@ export const claimed = <Q extends Lockable<Q>>({ kind }: Store, select: Q): Q =>
 /** Keeps the selected rows from being deleted until the transaction ends; others may change them, and read them so, too. */
 export const kept = <Q extends Lockable<Q>>({ kind }: Store, select: Q): Q =>
   kind === 'postgres' ? select.forKeyShare() : select;
+
+/** Locks the selected rows for those alone who lock them so, or to delete them: they take turns, and all others may keep the rows. */
+export const inTurn = <Q extends Lockable<Q>>({ kind }: Store, select: Q): Q =>
+  kind === 'postgres' ? select.forNoKeyUpdate() : select;
 
 /** What a caller is told when the database can't be reached or can't write: nothing was stored. */
 export const storeAway = (cause: unknown): ApiError =>

@@ -160,7 +160,7 @@ async function replay(store: Store, webhook: WebhookRow, range: Replaying): Prom
   if (missed.length > range.max) return null;
   const queued = await requeueRange(store, webhook, { ...range, max: range.max - missed.length });
   if (queued === null) return null;
-  return queued + (await queueMissed(store.db, webhook, missed, range.now));
+  return queued + (await queueMissed(store, { webhook, now: range.now }, missed));
 }
 
 /** Removes an endpoint; what was to be sent to it is not. @returns false when there is none. */
