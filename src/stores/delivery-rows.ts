@@ -124,22 +124,16 @@ export async function withdrawDeliveries(
   sessionId: string,
   now: number,
 ): Promise<void> {
-  const pending = rows
-    .updateTable('deliveries')
-    .where('session_id', '=', sessionId)
-    .where('status', '=', 'pending');
-  await pending
+  const all = rows.updateTable('deliveries').where('session_id', '=', sessionId);
+  // Waits for whoever is about to record what became of one, or to queue one again, and only then looks at what they are:
+  // whoever comes second removes the body.
+  await all.set(({ ref }) => ({ status: ref('status') })).execute();
+  await all
     .set({ status: 'cancelled', next_attempt_at: null, completed_at: now })
+    .where('status', '=', 'pending')
     .where('event_type', '<>', 'session.ended')
     .execute();
-  // Waits for a sender that is about to record what became of it: whoever comes second removes the body.
-  await pending.set({ completed_at: null }).execute();
-  await rows
-    .updateTable('deliveries')
-    .set({ body: '' })
-    .where('session_id', '=', sessionId)
-    .where('status', '<>', 'pending')
-    .execute();
+  await all.set({ body: '' }).where('status', '<>', 'pending').execute();
 }
 
 type Which = Partial<Pick<DeliveryRow, 'id' | 'webhook_id'>>;

@@ -92,4 +92,32 @@ about(bin ? 'on PostgreSQL' : 'skipped, for PostgreSQL is not installed', () => 
     expect(await replaying).toBe(0);
     expect(await rowsOf(store.db, id)).toEqual([]);
   });
+
+  test('what is queued again at the moment of a deletion is withdrawn with the rest, and its body removed', async () => {
+    const { id, session } = await missing();
+    await replay(id);
+    await store.db
+      .updateTable('deliveries')
+      .set({ status: 'delivered', next_attempt_at: null })
+      .where('webhook_id', '=', id)
+      .execute();
+    let deleting: Promise<unknown> | undefined;
+    await store.db.transaction().execute(async (rows) => {
+      // As `redeliver` and a replay do, which commit only when the deletion has begun.
+      await rows
+        .updateTable('deliveries')
+        .set({ status: 'pending', owner: 'endpoint' })
+        .where('webhook_id', '=', id)
+        .execute();
+      deleting = store.sessions.delete(store.caller, session);
+      await blocked(1);
+    });
+    await deleting;
+    expect(
+      (await rowsOf(store.db, id)).map(({ event_type, status, body }) => [event_type, status, body === '']),
+    ).toEqual([
+      ...Array(3).fill(['session.updated', 'cancelled', true]),
+      ['session.ended', 'pending', false],
+    ]);
+  });
 });
