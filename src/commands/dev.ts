@@ -12,7 +12,6 @@ import { createSystem } from '../wiring.ts';
 import { firstKeyOfDirectory } from './first-key.ts';
 import { runUntilStopped, type Start } from './lifecycle.ts';
 import { readCatalogue, startModel } from './model.ts';
-import { placeOf } from './own-temporal.ts';
 import {
   adminKeyFile,
   databaseOf,
@@ -26,10 +25,7 @@ import { readyText } from './ready-text.ts';
 const SECRET_LENGTH = 48;
 
 async function startTemporal({ config, log, cleanup, signal, fail }: Start) {
-  if (config.externalTemporal) {
-    const { isHere, port } = await placeOf(config.externalTemporal.connection.address);
-    return { ...config.externalTemporal, uiUrl: null, ports: isHere ? [port] : [], mayCallHere: !isHere };
-  }
+  if (config.externalTemporal) return { ...config.externalTemporal, uiUrl: null, ports: [] };
   const onProgress = (line: string) => process.stderr.write(`${line}\n`);
   const { path } = await locateBinary(TEMPORAL_CLI, {
     cacheDir: config.cacheDir,
@@ -52,7 +48,6 @@ async function startTemporal({ config, log, cleanup, signal, fail }: Start) {
     namespace: 'default',
     uiUrl: server.uiUrl,
     ports: Object.values(server.ports),
-    mayCallHere: true,
   };
 }
 
@@ -69,7 +64,7 @@ async function start(parts: Start): Promise<string> {
   // Before the slow parts, so that a taken port and a database that is not there are told at once.
   await assertPortFree(config);
   await assertReachable(databaseOf(config));
-  const { ports, mayCallHere, ...temporal } = await startTemporal(parts);
+  const { ports, ...temporal } = await startTemporal(parts);
   const { model, name: modelName } = await startModel(config, cleanup);
   const system = await createSystem({
     database: databaseOf(config),
@@ -78,9 +73,8 @@ async function start(parts: Start): Promise<string> {
     model,
     catalogue,
     secretKey: secretKey(config, directory),
-    // Temporal does what anybody asks: a session of another account could be ended with a webhook's address. Of one that is not
-    // ours only one port is known.
-    webhookTargets: [...config.egressAllow, ...(mayCallHere ? LOOPBACK : [])],
+    webhookTargets: [...config.egressAllow, ...LOOPBACK],
+    // Temporal does what anybody asks: a session of another account could be ended with a webhook's address.
     webhookPortsDenied: ports,
     version: packageVersion(),
     // The data directory's lock keeps other processes from SQLite; PostgreSQL may be shared.
@@ -95,8 +89,7 @@ async function start(parts: Start): Promise<string> {
   const server = await listen(system.app, config);
   cleanup.add('the HTTP server', server.close);
   const keyFile = adminKeyFile(config.dataDir);
-  const shown = { url: server.url, temporalUi: temporal.uiUrl, modelName, mayCallHere };
-  return readyText({ ...shown, adminKey, keyFile });
+  return readyText({ url: server.url, temporalUi: temporal.uiUrl, modelName, adminKey, keyFile });
 }
 
 /** @returns the exit code, when the server has stopped. */

@@ -4,8 +4,6 @@ export interface ReadyFacts {
   url: string;
   temporalUi: string | null;
   modelName: string;
-  /** Whether webhooks may be sent to this machine, without the operator's having said so. */
-  mayCallHere: boolean;
   /** Only on the very first start. */
   adminKey: string | null;
   keyFile: string;
@@ -27,17 +25,14 @@ export const workerReadyText = (facts: { url: string; modelName: string; taskQue
     '',
   ].join('\n');
 
-const webhooksLine = (mayCallHere: boolean): string =>
-  mayCallHere
-    ? '  Webhooks    may also be sent to this machine (127.0.0.1, ::1), other than with `openclaw api`'
-    : '  Webhooks    may not be sent to this machine, for your Temporal server is here (OPENCLAW_EGRESS_ALLOW allows it)';
-
 /** The addresses, and a curl that can be pasted. */
-export function readyText(facts: ReadyFacts): string {
-  const { url, temporalUi, modelName, mayCallHere, adminKey, keyFile } = facts;
+export function readyText({ url, temporalUi, modelName, adminKey, keyFile }: ReadyFacts): string {
   const lines = [readyLine(url), apiLine(url)];
   if (temporalUi !== null) lines.push(`  Temporal UI ${temporalUi}`);
-  lines.push(modelLine(modelName), webhooksLine(mayCallHere));
+  lines.push(modelLine(modelName));
+  lines.push(
+    '  Webhooks    may also be sent to this machine (127.0.0.1, ::1), other than with `openclaw api`',
+  );
   if (adminKey === null) lines.push(`  Admin key   in ${keyFile}`);
   else lines.push(`  Admin key   ${adminKey}   (shown once; kept in ${keyFile})`);
   lines.push('', '  Try it: a session, and its answer as it is written');

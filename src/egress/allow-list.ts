@@ -8,8 +8,6 @@ export const LOOPBACK = ['127.0.0.0/8', '[::1]'];
 /** Every address that leads to this machine itself; the unspecified ones do as well. */
 const loopback = subnets(['127.0.0.0/8', '::1', '0.0.0.0', '::']);
 
-export const isLoopback = (address: Address): boolean => isIn(loopback, address);
-
 interface Entry {
   /** A name, when one is meant; whatever it resolves to is allowed. */
   host: string | null;
@@ -67,7 +65,7 @@ export function createAllowList(entries: readonly string[], never: readonly numb
   return {
     includes({ hostname, port, address }) {
       const name = hostname.toLowerCase().replace(/\.$/, '');
-      if (never.includes(port) && isLoopback(address)) return false;
+      if (never.includes(port) && isIn(loopback, address)) return false;
       return parsed.some(
         (entry) => (entry.port === null || entry.port === port) && isMeant(entry, name, address),
       );

@@ -34,11 +34,10 @@ function checkForm(url: URL): void {
   if (url.hostname === '') throw new EgressRefused('it must name a host');
 }
 
-/** What a host leads to: nothing when its name is unknown. What can't be read is taken as this machine. */
-export async function addressesOf(host: string, resolve: Resolve): Promise<Address[]> {
-  const literal = unwrapped(host);
+async function addressesOf(url: URL, resolve: Resolve): Promise<Address[]> {
+  const literal = unwrapped(bareHost(url));
   if (literal) return [literal];
-  const answers = await resolve(host).catch(() => []);
+  const answers = await resolve(bareHost(url)).catch(() => []);
   return answers.flatMap(({ address }) => unwrapped(address) ?? [{ address: '::', family: 6 as const }]);
 }
 
@@ -63,7 +62,7 @@ export async function checkTarget(url: URL, allowed: AllowList, resolve: Resolve
 export async function allowedAddresses(url: URL, allowed: AllowList, resolve: Resolve): Promise<Address[]> {
   checkForm(url);
   const [hostname, port] = [url.hostname, portOf(url)];
-  const addresses = await addressesOf(bareHost(url), resolve);
+  const addresses = await addressesOf(url, resolve);
   const isListed = (address: Address) => allowed.includes({ hostname, port, address });
   if (addresses.length > 0 && addresses.every(isListed)) return addresses;
   // Asked in this order, so that what is said depends on the URL alone as far as it can.

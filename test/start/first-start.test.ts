@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { createApiClient } from '../support/api-client.ts';
 import { freePort } from '../support/ports.ts';
 import { cleanUp, newDirectory, openclaw, run, type ServerProcess, startServer } from '../support/process.ts';
-import { readRunFile } from '../support/run-file.ts';
 import { listeningPorts } from '../support/tcp-table.ts';
 
 afterAll(cleanUp);
@@ -182,39 +181,6 @@ describe('a start with OPENCLAW_API_KEY', () => {
     expect((await createApiClient(again.url, other).get('/v1/sessions')).status).toBe(401);
     expect((await createApiClient(again.url, key).get('/v1/sessions')).status).toBe(200);
     await again.stop();
-  });
-});
-
-describe("a start with the operator's own Temporal server, on this machine", () => {
-  const { address } = readRunFile();
-  const port = Number(address.split(':')[1]);
-  const start = (env: Record<string, string> = {}) =>
-    startServer({ env: { TEMPORAL_ADDRESS: address, ...env } });
-
-  /** @returns what a webhook may not be told of. */
-  async function refused(server: ServerProcess, ports: number[]): Promise<number[]> {
-    const answers = ports.map(async (each) => {
-      const url = `http://127.0.0.1:${each}/`;
-      const { status, body } = await server.api.post('/v1/webhooks', { url, events: ['*'] });
-      expect([status, body.error?.param]).toEqual(status === 201 ? [201, undefined] : [400, 'url']);
-      return status === 201 ? [] : [each];
-    });
-    return (await Promise.all(answers)).flat();
-  }
-
-  it('lets webhooks reach no port of this machine, for all but one of that server are unknown', async () => {
-    const server = await start();
-    expect(server.temporal()).toBeUndefined();
-    expect(server.stdout()).toMatch(/Webhooks .*may not be sent to this machine.*OPENCLAW_EGRESS_ALLOW/);
-    const ports = [port, port + 1, server.port, await freePort()];
-    expect(await refused(server, ports)).toEqual(ports);
-    await server.stop();
-  });
-
-  it('lets them reach what the operator allows, but not that one', async () => {
-    const server = await start({ OPENCLAW_EGRESS_ALLOW: '127.0.0.1' });
-    expect(await refused(server, [port, await freePort()])).toEqual([port]);
-    await server.stop();
   });
 });
 
