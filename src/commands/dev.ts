@@ -7,6 +7,7 @@ import { assertPortFree, listen } from '../http/server.ts';
 import { randomText } from '../ids.ts';
 import { assertReachable } from '../stores/open.ts';
 import { locateBinary, TEMPORAL_CLI } from '../temporal/binary.ts';
+import type { TemporalAddress } from '../temporal/connection.ts';
 import { startEmbeddedTemporal } from '../temporal/embedded-server.ts';
 import { createSystem } from '../wiring.ts';
 import { firstKeyOfDirectory } from './first-key.ts';
@@ -24,8 +25,14 @@ import { readyText } from './ready-text.ts';
 
 const SECRET_LENGTH = 48;
 
+/** Of an address without one it is Temporal's own; so is that of no address. */
+const portOf = ({ address = '' }: TemporalAddress): number => Number(/:(\d+)$/.exec(address)?.[1] ?? 7233);
+
 async function startTemporal({ config, log, cleanup, signal, fail }: Start) {
-  if (config.externalTemporal) return { ...config.externalTemporal, uiUrl: null, ports: [] };
+  if (config.externalTemporal) {
+    const port = portOf(config.externalTemporal.connection);
+    return { ...config.externalTemporal, uiUrl: null, ports: [port] };
+  }
   const onProgress = (line: string) => process.stderr.write(`${line}\n`);
   const { path } = await locateBinary(TEMPORAL_CLI, {
     cacheDir: config.cacheDir,

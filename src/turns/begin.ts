@@ -19,7 +19,7 @@ import { attach } from './attach.ts';
 import { chargeOpenCall } from './charge.ts';
 import { closeForgotten, closeReply } from './close.ts';
 import { closeSteered } from './current.ts';
-import { inTurn } from './settings.ts';
+import { asItsTurnSees } from './settings.ts';
 import { placeOf } from './unheard.ts';
 
 export interface BeginInput {
@@ -160,7 +160,7 @@ export function createBegin({ log, catalogue }: { log: SessionLog; catalogue: Ca
     if (limited) return { kind: 'settled', session: tx.session, ...turn, reply: limited, head: limited.id };
     const fence = takeFence(tx, input.attempt);
     await announceStep(tx, turn.reply.id, step);
-    return { kind: 'open', session: inTurn(tx.session), ...turn, reply, step, fence };
+    return { kind: 'open', session: asItsTurnSees(tx.session), ...turn, reply, step, fence };
   }
 
   /** The message's place on the head: the one that an earlier try made, or a new one. */

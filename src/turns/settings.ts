@@ -20,7 +20,7 @@ export function holdSettings(session: SessionRow): SessionPatch {
 }
 
 /** The session as the turn of its open reply sees it. */
-export function inTurn(session: SessionRow): SessionRow {
+export function asItsTurnSees(session: SessionRow): SessionRow {
   const kept = held(session);
   if (!kept) return session;
   const { system_prompt, tools, turn_options } = kept;

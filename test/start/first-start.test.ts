@@ -97,6 +97,17 @@ describe('the first start', () => {
     }
   });
 
+  it('lets no webhook reach the Temporal server that it is given instead', async () => {
+    const address = linesOf(server.stderr(), '{')
+      .map((line) => JSON.parse(line).address)
+      .find(Boolean);
+    const other = await startServer({ env: { TEMPORAL_ADDRESS: address } });
+    const create = (target: string) =>
+      other.api.post('/v1/webhooks', { url: `http://${target}/api/v1/namespaces`, events: ['*'] });
+    expect(await create(address)).toMatchObject({ status: 400, body: { error: { param: 'url' } } });
+    expect((await create(`127.0.0.1:${await freePort()}`)).status).toBe(201);
+  });
+
   it('is ready for calls when it says so', async () => {
     expect((await fetch(`${server.url}/healthz`)).status).toBe(200);
     expect(await (await fetch(`${server.url}/readyz`)).json()).toMatchObject({ status: 'ok' });
