@@ -1,5 +1,6 @@
 // What a session sends of its own events: in `seq` order to each endpoint, one at a time, all endpoints beside each other.
 import type { DeliveryHead, DeliveryQueue } from '../stores/delivery-queue.ts';
+import type { Attendance } from './attendance.ts';
 import type { Sender } from './send.ts';
 
 /** An activity that sends longer than this begins no other delivery; what is left is asked for again at once. */
@@ -19,6 +20,7 @@ export interface SessionDeliveriesDeps {
   send: Sender;
   /** Tells the endpoint's own workflow that it has been left something. */
   endpointDue: (webhookId: string) => Promise<void>;
+  attendance: Pick<Attendance, 'during'>;
   now: () => number;
 }
 
@@ -66,7 +68,13 @@ function createTries(now: () => number) {
   };
 }
 
-export function createSessionDeliveries({ queue, send, endpointDue, now }: SessionDeliveriesDeps) {
+export function createSessionDeliveries({
+  queue,
+  send,
+  endpointDue,
+  attendance,
+  now,
+}: SessionDeliveriesDeps) {
   const tries = createTries(now);
 
   async function leaveToEndpoint(sessionId: string, webhookId: string): Promise<void> {
@@ -122,25 +130,26 @@ export function createSessionDeliveries({ queue, send, endpointDue, now }: Sessi
   const dueNow = async (sessionId: string): Promise<DeliveryHead[]> =>
     (await queue.heads(sessionId)).filter((head) => dueAt(head) <= now());
 
-  /** Sends until nothing is due. @returns the endpoints that have failed, and are tried again here. */
-  async function sendAll(sessionId: string, isOver: () => boolean): Promise<string[]> {
-    const failed = new Set<string>();
+  /** Sends until nothing is due. @param failed Takes the endpoints that have failed, and are tried again here. */
+  async function sendAll(sessionId: string, isOver: () => boolean, failed: Set<string>): Promise<void> {
     for (let due = await dueNow(sessionId); due.length > 0 && !isOver(); due = await dueNow(sessionId)) {
       const outcomes = await Promise.all(due.map((head) => sendTo(sessionId, head, isOver)));
       for (const webhookId of outcomes) if (webhookId !== undefined) failed.add(webhookId);
     }
-    return [...failed];
   }
 
   /** Sends all that is due, also what becomes so meanwhile. */
   return async function deliverSession(sessionId: string, { isLeft, signal }: Round): Promise<RoundResult> {
     const until = now() + TURN_MS;
     const isOver = () => signal.aborted || now() >= until;
-    const failed = await sendAll(sessionId, isOver);
-    if (!isLeft && failed.length === 0 && !isOver()) return NOTHING;
+    const failed = new Set<string>();
+    const round = () => sendAll(sessionId, isOver, failed);
+    await attendance.during(sessionId, { round, isOver, signal });
+    if (!isLeft && failed.size === 0 && !isOver()) return NOTHING;
     const left = await queue.heads(sessionId);
     if (left.length === 0) return NOTHING;
-    const why = failed.length > 0 ? `No success with ${failed.join(', ')}` : 'Something is still to be sent';
+    const why =
+      failed.size > 0 ? `No success with ${[...failed].join(', ')}` : 'Something is still to be sent';
     return { againAtMs: Math.min(...left.map(dueAt)), why };
   };
 }

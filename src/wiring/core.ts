@@ -53,7 +53,7 @@ export async function openCore(options: CoreOptions) {
     ...{ store, now },
     committed(change) {
       channel.publish(change);
-      if (change.isDue) signals.deliverLater(change);
+      if (change.isDue && !webhooks.ring(change.session.id)) signals.deliverLater(change);
     },
   });
   const feed = createEventFeed({ log, channel });

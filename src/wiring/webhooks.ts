@@ -5,6 +5,7 @@ import { createPoster } from '../egress/post.ts';
 import { randomText } from '../ids.ts';
 import { createDeliveryQueue, owesDeliveries } from '../stores/delivery-queue.ts';
 import type { Store } from '../stores/store.ts';
+import { createAttendance } from '../webhooks/attendance.ts';
 import { createEndpointDeliveries } from '../webhooks/endpoint-deliveries.ts';
 import { createSecretBox } from '../webhooks/secrets.ts';
 import { createSender } from '../webhooks/send.ts';
@@ -28,9 +29,12 @@ export function createWebhookSending(deps: WebhookSendingDeps) {
   // Names this process in the leases of what it sends; a restarted one is another.
   const sender = `sender-${randomText(12)}`;
   const send = createSender({ queue, poster, secrets, sender, logger, now });
-  const sending = { queue, send, endpointDue, now };
+  const attendance = createAttendance();
+  const sending = { queue, send, endpointDue, attendance, now };
   return {
     ...{ queue, secrets, sender, send },
+    /** What a session's own sender, who is with it now, is told instead of its workflow. @returns false when there is none. */
+    ring: attendance.ring,
     owesDeliveries: (sessionId: string) => owesDeliveries(store.db, sessionId),
     /** Whether a webhook may have this URL. @throws EgressRefused */
     checkTarget: poster.check,

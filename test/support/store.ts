@@ -152,7 +152,7 @@ export async function openTestStore(options: TestStoreOptions = {}) {
     ...{ store, now },
     committed(change) {
       channel.publish(change);
-      if (change.isDue) signals.deliverLater(change);
+      if (change.isDue && !sending.ring(change.session.id)) signals.deliverLater(change);
     },
   });
   const feed = createEventFeed({ log, channel });

@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { PostAnswer, PostRequest } from '../../src/egress/post.ts';
 import type { DeliveryQueue } from '../../src/stores/delivery-queue.ts';
 import type { StoredAttempt } from '../../src/stores/schema.ts';
+import { createAttendance } from '../../src/webhooks/attendance.ts';
 import { createEndpointDeliveries } from '../../src/webhooks/endpoint-deliveries.ts';
 import { createSender } from '../../src/webhooks/send.ts';
 import { createSessionDeliveries } from '../../src/webhooks/session-deliveries.ts';
@@ -41,7 +42,13 @@ export function createSenders({ store, now, logger }: SendersDeps) {
     const endpointDue = async (id: string) => {
       told.push(id);
     };
-    const deliverSession = createSessionDeliveries({ queue, send, endpointDue, now });
+    const deliverSession = createSessionDeliveries({
+      queue,
+      send,
+      endpointDue,
+      attendance: createAttendance(0),
+      now,
+    });
     const deliverEndpoint = createEndpointDeliveries({ queue, send, now });
     const { signal } = new AbortController();
     return {

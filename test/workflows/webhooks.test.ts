@@ -52,6 +52,18 @@ test('what a workflow was never told of is sent when the sweep finds it', async 
   await allDelivered(webhook, 4);
 });
 
+test('while its sender is with a session, what is written for it is sent without a word to its workflow', async () => {
+  const [silent, good] = [await receiver(() => undefined), await receiver()];
+  await hook(silent);
+  await engine.db.updateTable('webhooks').set({ events: '["session.created"]' }).execute();
+  const webhook = await hook(good);
+  const session = await engine.createSession();
+  await silent.until((all) => all.length === 1);
+  engine.lost.add('deliver');
+  await engine.settled(await engine.send(session));
+  await allDelivered(webhook, 4);
+});
+
 test('what a session owes whose run is lost is sent by another run', async () => {
   const to = await receiver();
   const webhook = await hook(to);
