@@ -1,4 +1,5 @@
 // Rows of deliveries: appended with their events, and withdrawn with their session or their endpoint.
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { ExpressionBuilder, Kysely, Transaction } from 'kysely';
 import { webhookBody } from '../contracts/event-body.ts';
 import { isWebhookEvent, type SessionEvent, type WebhookEventType } from '../contracts/events.ts';
@@ -10,6 +11,8 @@ import { kept, type Store } from './store.ts';
 
 /** Rows of one INSERT: seventeen columns each stay below SQLite's bound on parameters. */
 const DELIVERIES_PER_INSERT = 1_000;
+/** SQLite keeps the event loop for each statement; tens of thousands may wait for an endpoint that is away. Others read between. */
+const CANCELLED_PER_UPDATE = 1_000;
 
 type Endpoint = Pick<WebhookRow, 'id' | 'account_id' | 'events' | 'filter'>;
 type Matched = Pick<SessionRow, 'id' | 'metadata'>;
@@ -167,10 +170,21 @@ export async function forgetTold(rows: Kysely<Tables>, id: string): Promise<void
  */
 export async function cancelPending(rows: Kysely<Tables>, which: Which, now: number): Promise<void> {
   await ofDeletedSessions(rows, which).where('status', '=', 'pending').execute();
-  await rows
-    .updateTable('deliveries')
-    .set({ status: 'cancelled', next_attempt_at: null, completed_at: now, lease_until: null })
+  const some = rows
+    .selectFrom('deliveries')
+    .select('id')
     .where(conditions(which))
     .where('status', '=', 'pending')
-    .execute();
+    .limit(CANCELLED_PER_UPDATE);
+  for (let cancelled = 1n; cancelled > 0n; ) {
+    const { numUpdatedRows } = await rows
+      .updateTable('deliveries')
+      .set({ status: 'cancelled', next_attempt_at: null, completed_at: now, lease_until: null })
+      .where('id', 'in', some)
+      // Also of one that its sender has recorded while this waited for it.
+      .where('status', '=', 'pending')
+      .executeTakeFirstOrThrow();
+    cancelled = numUpdatedRows;
+    if (cancelled >= CANCELLED_PER_UPDATE) await nextTurn();
+  }
 }

@@ -158,6 +158,22 @@ describe('what is no longer to be sent', () => {
     expect(kept).toMatchObject({ status: 'cancelled', event_type: 'session.updated' });
   });
 
+  test('an endpoint that is switched off cancels thousands that were pending, and no other’s', async () => {
+    const [hook, other] = [await store.createWebhook(), await store.createWebhook()];
+    await store.createSession();
+    const [row] = await rowsOf(hook.id);
+    const copies = Array.from({ length: 2_500 }, (_, n) => ({ ...row!, id: `dlv_copy_${n}` }));
+    for (let from = 0; from < copies.length; from += 500)
+      await store.db
+        .insertInto('deliveries')
+        .values(copies.slice(from, from + 500))
+        .execute();
+    await store.services.webhooks.update(store.caller, hook.id, { status: 'disabled' }, null);
+    const statuses = (await rowsOf(hook.id)).map(({ status }) => status);
+    expect(statuses).toEqual(Array(2_501).fill('cancelled'));
+    expect((await rowsOf(other.id)).map(({ status }) => status)).toEqual(['pending']);
+  });
+
   test('a session that is deleted cancels all but its end, and takes the bodies with it', async () => {
     const hook = await store.createWebhook();
     const session = await store.createSession({ metadata: { secret: 'a private text' } });
