@@ -40,7 +40,8 @@ function faultOf(key: PathSegment, value: unknown, depth: number): string | null
   }
   if (typeof value === 'string') return textFault(value);
   // Such as 1e400, which JSON allows: kept and written again it would be null.
-  if (typeof value === 'number' && !Number.isFinite(value)) return 'must be a number below 1.8e308';
+  if (typeof value === 'number' && !Number.isFinite(value))
+    return 'must be a number between -1.8e308 and 1.8e308';
   if (typeof value === 'object' && value !== null && depth >= DEPTH_MAX)
     return `is nested deeper than ${DEPTH_MAX} levels`;
   return null;

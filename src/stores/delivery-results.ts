@@ -41,7 +41,7 @@ async function record(
       .set(patch.status === 'delivered' ? patch : {})
       .where('status', '=', 'cancelled')
       .execute();
-  if (row.event_type === 'session.ended') await forgetTold(rows, row.id);
+  if (row.event_type === 'session.ended') await forgetTold(rows, [row.id]);
   return numUpdatedRows > 0n;
 }
 

@@ -143,12 +143,15 @@ type Which = Partial<Pick<DeliveryRow, 'id' | 'webhook_id'>>;
 
 const conditions = (which: Which) => (eb: ExpressionBuilder<Tables, 'deliveries'>) => eb.and(which);
 
-const ofDeletedSessions = (rows: Kysely<Tables>, which: Which) =>
-  rows
+/** Once the end of a deleted session was told, or is no longer to be, nothing of what it held is left. */
+export async function forgetTold(rows: Kysely<Tables>, ids: string[]): Promise<void> {
+  if (ids.length === 0) return;
+  await rows
     .updateTable('deliveries')
     .set({ body: '' })
-    .where(conditions(which))
+    .where('id', 'in', ids)
     .where('event_type', '=', 'session.ended')
+    .where('status', '<>', 'pending')
     .where('body', '<>', '')
     .where(({ exists, selectFrom }) =>
       exists(
@@ -157,11 +160,8 @@ const ofDeletedSessions = (rows: Kysely<Tables>, which: Which) =>
           .whereRef('sessions.id', '=', 'deliveries.session_id')
           .where('sessions.deleted_at', 'is not', null),
       ),
-    );
-
-/** Once the end of a deleted session was told, nothing of what it held is left. */
-export async function forgetTold(rows: Kysely<Tables>, id: string): Promise<void> {
-  await ofDeletedSessions(rows, { id }).where('status', '<>', 'pending').execute();
+    )
+    .execute();
 }
 
 /**
@@ -169,22 +169,28 @@ export async function forgetTold(rows: Kysely<Tables>, id: string): Promise<void
  * sender, who is known by the lease. Looks at nothing but what waits, which an index finds.
  */
 export async function cancelPending(rows: Kysely<Tables>, which: Which, now: number): Promise<void> {
-  await ofDeletedSessions(rows, which).where('status', '=', 'pending').execute();
   const some = rows
     .selectFrom('deliveries')
     .select('id')
     .where(conditions(which))
     .where('status', '=', 'pending')
     .limit(CANCELLED_PER_UPDATE);
-  for (let cancelled = 1n; cancelled > 0n; ) {
-    const { numUpdatedRows } = await rows
+  for (;;) {
+    const cancelled = await rows
       .updateTable('deliveries')
       .set({ status: 'cancelled', next_attempt_at: null, completed_at: now, lease_until: null })
       .where('id', 'in', some)
       // Also of one that its sender has recorded while this waited for it.
       .where('status', '=', 'pending')
-      .executeTakeFirstOrThrow();
-    cancelled = numUpdatedRows;
-    if (cancelled >= CANCELLED_PER_UPDATE) await nextTurn();
+      .returning(['id', 'event_type'])
+      .execute();
+    if (cancelled.length === 0) return;
+    const ends = cancelled.filter(({ event_type }) => event_type === 'session.ended');
+    // After that, and not with it: whoever deletes such a session at this moment may have waited for it, or it for them.
+    await forgetTold(
+      rows,
+      ends.map(({ id }) => id),
+    );
+    if (cancelled.length === CANCELLED_PER_UPDATE) await nextTurn();
   }
 }

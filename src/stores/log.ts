@@ -158,11 +158,14 @@ async function readPage(
   query: Omit<LogQuery, 'bytesMax'>,
 ): Promise<{ data: SessionEvent[]; hasMore: boolean }> {
   const found = await wantedEvents(db, { ...query, limit: query.limit + 1 })
-    .select(dataBytes)
+    .select(['seq', dataBytes])
     .execute();
   const limit = countFitting(found.slice(0, query.limit).map(({ bytes }) => bytes));
-  const data = limit === 0 ? [] : await readEvents(db, { ...query, limit });
-  return { data, hasMore: found.length > limit };
+  const seqs = found.slice(0, limit).map(({ seq }) => Number(seq));
+  if (seqs.length === 0) return { data: [], hasMore: false };
+  // These very ones: what is appended meanwhile would be the newest of a page that begins with those.
+  const bounds = { after: Math.min(...seqs) - 1, before: Math.max(...seqs) + 1 };
+  return { data: await readEvents(db, { ...query, ...bounds, limit }), hasMore: found.length > limit };
 }
 
 /**

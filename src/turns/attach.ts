@@ -30,6 +30,7 @@ export async function attach(
   tx.patch({
     head: reply.id,
     open_reply_id: reply.id,
+    turn_settings: null,
     message_count: tx.session.message_count + 1,
     expires_at: null,
   });

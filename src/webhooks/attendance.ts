@@ -19,16 +19,22 @@ export interface Attended {
   signal: AbortSignal;
 }
 
+export interface Stay {
+  /** It ended with a ring that came too late: whoever rang tells the workflow, and what is due is another sender's. */
+  isRefused: boolean;
+}
+
 /** @param stayMs After the last round; with 0 nobody stays. */
 export function createAttendance(stayMs = STAY_MS) {
   /** Of each session that a sender is with: asks it for another round, which it may refuse. */
   const bells = new Map<string, () => boolean>();
 
   /** Resolves when a moment has passed without a ring, and every round is over. @throws what the first failed round has. */
-  function attend(sessionId: string, { round, isOver, signal }: Attended): Promise<void> {
+  function attend(sessionId: string, { round, isOver, signal }: Attended): Promise<Stay> {
     return new Promise((resolve, reject) => {
       let rounds = 0;
       let isRung = false;
+      let isRefused = false;
       let failure: { error: unknown } | undefined;
       let timer: NodeJS.Timeout | undefined;
 
@@ -41,7 +47,7 @@ export function createAttendance(stayMs = STAY_MS) {
         signal.removeEventListener('abort', leave);
         if (rounds > 0) return;
         if (failure) reject(failure.error);
-        else resolve();
+        else resolve({ isRefused });
       }
 
       async function begin(): Promise<void> {
@@ -59,6 +65,7 @@ export function createAttendance(stayMs = STAY_MS) {
 
       function ring(): boolean {
         if (isOver()) {
+          isRefused = true;
           leave();
           return false;
         }
@@ -77,10 +84,16 @@ export function createAttendance(stayMs = STAY_MS) {
     /** @returns whether a sender of this process is with the session, and looks for what is due. */
     ring: (sessionId: string): boolean => bells.get(sessionId)?.() ?? false,
 
-    /** A round, and others for as long as there is something new. */
-    during: (sessionId: string, attended: Attended): Promise<void> =>
-      stayMs === 0 || bells.has(sessionId) || bells.size >= ATTENDED_MAX
-        ? attended.round()
-        : attend(sessionId, attended),
+    /**
+     * A round, and others for as long as there is something new.
+     * @param takesOver Also from a sender that is with the session already, such as one whose run is over.
+     */
+    async during(sessionId: string, attended: Attended, takesOver = false): Promise<Stay> {
+      const isFree = takesOver || !bells.has(sessionId);
+      if (stayMs > 0 && isFree && bells.size < ATTENDED_MAX && !attended.signal.aborted)
+        return attend(sessionId, attended);
+      await attended.round();
+      return { isRefused: false };
+    },
   };
 }

@@ -140,12 +140,13 @@ export function createSessionDeliveries({
 
   /** Sends all that is due, also what becomes so meanwhile. */
   return async function deliverSession(sessionId: string, { isLeft, signal }: Round): Promise<RoundResult> {
-    const until = now() + TURN_MS;
-    const isOver = () => signal.aborted || now() >= until;
+    // Not by the clock, which may be set back.
+    const until = performance.now() + TURN_MS;
+    const isOver = () => signal.aborted || performance.now() >= until;
     const failed = new Set<string>();
     const round = () => sendAll(sessionId, isOver, failed);
-    await attendance.during(sessionId, { round, isOver, signal });
-    if (!isLeft && failed.size === 0 && !isOver()) return NOTHING;
+    const { isRefused } = await attendance.during(sessionId, { round, isOver, signal }, isLeft);
+    if (failed.size === 0 && (isRefused || (!isLeft && !isOver()))) return NOTHING;
     const left = await queue.heads(sessionId);
     if (left.length === 0) return NOTHING;
     const why =

@@ -82,6 +82,22 @@ describe('a page of long events', () => {
     expect(await pagesOf('asc', 2)).toEqual([[0, 2], [1, 2], [5], [0, 0], [3, 1]]);
   });
 
+  test('is whole, newest first too, while events are appended', async () => {
+    const busy = await store.createSession();
+    const append = () =>
+      store.log.write(busy, async (tx) => {
+        tx.append('message.delta', null, { step: 1, text: 'on' });
+      });
+    for (let n = 0; n < 30; n += 1) {
+      const [{ data, hasMore }] = await Promise.all([
+        store.log.page({ sessionId: busy, after: 0, order: 'desc', limit: 100 }),
+        append(),
+        append(),
+      ]);
+      expect([data.at(-1)?.seq, hasMore]).toEqual([1, false]);
+    }
+  });
+
   test('is the last one when nothing follows, also where it is full or empty', async () => {
     const page = (after: number, limit: number) => store.log.page({ sessionId, after, limit });
     expect(await page(7, 2)).toMatchObject({ hasMore: false, data: [{ seq: 8 }, { seq: 9 }] });

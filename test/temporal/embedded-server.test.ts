@@ -51,8 +51,10 @@ beforeAll(async () => {
 beforeEach(async () => {
   dataDir = mkdtempSync(join(tmpdir(), 'openclaw-temporal-'));
   const preferredPort = await freePort();
-  ports = { preferredPort };
-  uiPort = preferredPort + 1_000;
+  // With those beside it: another suite may have one of them.
+  const { grpc } = await choosePorts({ remembered: null, preferredGrpc: preferredPort, lost: new Set() });
+  ports = { preferredPort: grpc };
+  uiPort = grpc + 1_000;
   messages = [];
   toStop = [];
   toEnd = [];

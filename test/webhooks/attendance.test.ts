@@ -20,8 +20,8 @@ function startSender(overrides: Partial<Attended> = {}) {
     });
   const { signal } = new AbortController();
   attendance.during('sess', { round, isOver: () => false, signal, ...overrides }).then(
-    () => {
-      outcome = 'gone';
+    ({ isRefused }) => {
+      outcome = isRefused ? 'gone too early' : 'gone';
     },
     (error) => {
       outcome = error;
@@ -92,7 +92,7 @@ it('leaves when its time is over and somebody rings, who tells the workflow then
   isOver = true;
   expect(ring()).toBe(false);
   await settle();
-  expect([rounds.length, outcome()]).toEqual([1, 'gone']);
+  expect([rounds.length, outcome()]).toEqual([1, 'gone too early']);
 });
 
 it('a second sender of a session does its round and goes', async () => {
@@ -103,4 +103,30 @@ it('a second sender of a session does its round and goes', async () => {
   expect(round).toHaveBeenCalledTimes(1);
   ring();
   expect(round).toHaveBeenCalledTimes(1);
+});
+
+it('one of a new run takes over', async () => {
+  const { attendance, rounds, ring, outcome } = startSender();
+  rounds[0]?.end();
+  await settle();
+  const round = jest.fn(async () => undefined);
+  const { signal } = new AbortController();
+  const second = attendance.during('sess', { round, isOver: () => false, signal }, true);
+  ring();
+  expect([rounds.length, round.mock.calls.length]).toEqual([1, 2]);
+  await settle();
+  jest.advanceTimersByTime(STAY_MS);
+  await second;
+  await settle();
+  expect([outcome(), ring()]).toEqual(['gone', false]);
+});
+
+it('nobody stays who is told to leave before it has begun', async () => {
+  const stopping = new AbortController();
+  stopping.abort();
+  const { rounds, ring, outcome } = startSender({ signal: stopping.signal });
+  expect(ring()).toBe(false);
+  rounds[0]?.end();
+  await settle();
+  expect(outcome()).toBe('gone');
 });

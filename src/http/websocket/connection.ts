@@ -46,57 +46,69 @@ export async function serveConnection(
   const { caller, requestId, first, names, signal } = connection;
   const { sessionId } = first;
   const outbox = createOutbox(socket);
+  const { end, hasBegun } = createEnd(socket);
   const subscriptions = createSubscriptions({
     signal,
     deliver: (event) => outbox.send(eventBodyNamed(event, names)),
     deleted(id) {
-      if (id === sessionId) end(socket, CLOSE_CODES.sessionDeleted, 'The session was deleted');
+      if (id === sessionId) end(CLOSE_CODES.sessionDeleted, 'The session was deleted');
       else void outbox.send(errorFrame(notFound(`session: ${id} was deleted`), null));
     },
     failed(error) {
       deps.log.error({ err: error, request_id: requestId }, 'a followed session could not be read');
-      end(socket, CLOSE_CODES.internalError, 'The log could not be read; connect again with your cursor');
+      end(CLOSE_CODES.internalError, 'The log could not be read; connect again with your cursor');
     },
   });
-  endWith(signal, socket);
-  keepAlive(socket);
+  endWith(signal, socket, end);
+  keepAlive(socket, end);
   // What a client sends against the protocol ends its connection with the right code; nobody here is at fault.
   socket.on('error', (error) => deps.log.debug({ err: error, request_id: requestId }, 'a WebSocket failed'));
   const answer = createAnswerFrames({ ...deps, caller, sessionId, requestId, outbox, subscriptions });
   await outbox.send(openingFrame(sessionId, first.tailSeq));
   subscriptions.begin(first);
-  readFrames(socket, answer);
+  readFrames(socket, answer, hasBegun);
 }
 
-function end(socket: WebSocket, code: number, reason: string): void {
-  if (socket.readyState === WebSocket.OPEN) socket.close(code, reason);
+type End = (code: number, reason: string) => void;
+
+/** The end from this side. Once it has begun nothing more is answered: a key may have ended, and nobody would see the answer. */
+function createEnd(socket: WebSocket): { end: End; hasBegun: () => boolean } {
+  let begun = false;
+  return {
+    hasBegun: () => begun,
+    end(code, reason) {
+      if (socket.readyState !== WebSocket.OPEN) return;
+      begun = true;
+      socket.close(code, reason);
+    },
+  };
 }
 
-function stop(socket: WebSocket): void {
-  end(socket, CLOSE_CODES.stopping, 'The server stops; connect again with your cursor');
+function stop(socket: WebSocket, end: End): void {
+  end(CLOSE_CODES.stopping, 'The server stops; connect again with your cursor');
   const cutOff = setTimeout(() => socket.terminate(), STOP_MS_MAX);
   socket.once('close', () => clearTimeout(cutOff));
 }
 
-function endWith(signal: AbortSignal, socket: WebSocket): void {
+function endWith(signal: AbortSignal, socket: WebSocket, end: End): void {
   const ended = () => {
     const { reason } = signal;
-    if (reason instanceof ApiError) end(socket, CLOSE_CODES.keyEnded, reason.message);
-    else if (socket.readyState !== WebSocket.CLOSED) stop(socket);
+    if (reason instanceof ApiError) end(CLOSE_CODES.keyEnded, reason.message);
+    else if (socket.readyState !== WebSocket.CLOSED) stop(socket, end);
   };
   if (signal.aborted) ended();
   else signal.addEventListener('abort', ended);
 }
 
 /** Whom we do not read just now can't show that it is there; but if it took what we send, we would read on. */
-function keepAlive(socket: WebSocket): void {
+function keepAlive(socket: WebSocket, end: End): void {
   let hasSpoken = true;
   const spoke = () => {
     hasSpoken = true;
   };
   const look = () => {
     if (!hasSpoken && (!socket.isPaused || socket.bufferedAmount > 0))
-      return end(socket, CLOSE_CODES.tooSlow, 'You take nothing; connect again with your cursor');
+      return end(CLOSE_CODES.tooSlow, 'You take nothing; connect again with your cursor');
     hasSpoken = false;
     socket.ping();
   };

@@ -1,6 +1,6 @@
 // What comes in over one WebSocket: one frame after the other, and no further read while one is being answered.
 import { setTimeout as pause } from 'node:timers/promises';
-import { type RawData, WebSocket } from 'ws';
+import type { RawData, WebSocket } from 'ws';
 
 /** Of one connection, whatever they ask; people and programs need a few. */
 export const FRAMES_PER_SECOND_MAX = 100;
@@ -14,19 +14,22 @@ export interface ReceivedFrame {
 }
 
 /**
- * Of a connection that is being closed nothing more is done: its key may have ended, and nobody would see the answer.
+ * What a client has sent before its own close is answered.
  * @param answer Never rejects.
+ * @param isOver Whether this side has ended the connection: then nothing more is answered.
  */
-export function readFrames(socket: WebSocket, answer: (frame: ReceivedFrame) => Promise<void>): void {
+export function readFrames(
+  socket: WebSocket,
+  answer: (frame: ReceivedFrame) => Promise<void>,
+  isOver: () => boolean,
+): void {
   // Bounded by what one read of the connection brings: it is paused until all of it is answered.
   const received: Omit<ReceivedFrame, 'isTooMuch'>[] = [];
   const second = createSecond();
   let isBusy = false;
 
-  const isOpen = () => socket.readyState === WebSocket.OPEN;
-
   async function answerAll(): Promise<void> {
-    for (let frame = received.shift(); frame && isOpen(); frame = received.shift())
+    for (let frame = received.shift(); frame && !isOver(); frame = received.shift())
       await answer({ ...frame, isTooMuch: second.count() > FRAMES_PER_SECOND_MAX });
     if (second.isUsedUp()) await pause(SECOND_MS);
   }
@@ -35,13 +38,13 @@ export function readFrames(socket: WebSocket, answer: (frame: ReceivedFrame) => 
     if (isBusy) return;
     isBusy = true;
     socket.pause();
-    while (received.length > 0 && isOpen()) await answerAll();
+    while (received.length > 0 && !isOver()) await answerAll();
     isBusy = false;
     socket.resume();
   }
 
   socket.on('message', (data: RawData, isBinary) => {
-    if (!isOpen()) return;
+    if (isOver()) return;
     received.push({ bytes: data as Buffer, isBinary });
     void work();
   });
