@@ -255,6 +255,10 @@ describe('tools that change while a turn waits', () => {
       ['Before', 1_000, 'look_up', 'other'],
       ['After', 2_000, 'calculator', 'other'],
     ]);
+    const database = new Database(databaseFileIn(system.directory), { readonly: true });
+    const kept = database.prepare('select turn_settings from sessions where id = ?').pluck().get(id);
+    database.close();
+    expect(kept).toBeNull();
   });
 
   it('may be added in the middle of a turn', async () => {

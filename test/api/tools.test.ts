@@ -252,7 +252,7 @@ describe('the tools of a session', () => {
       let cursor = '';
       do {
         const { data, next_cursor } = await get(id, `tools?limit=2&order=${order}${cursor}`);
-        names.push(...data.map(({ name }: any) => name));
+        names.push(...data.map(({ name }: { name: string }) => name));
         if (cursor === '') {
           await system.api.delete(`/v1/sessions/${id}/tools/${names[1]}`);
           await post(id, 'tools', tool(6));

@@ -93,6 +93,15 @@ describe('the store', () => {
     await expect(keys.authenticate(key)).resolves.toMatchObject({ level: 'standard' });
     expect(findByHash).toHaveBeenCalledTimes(1);
   });
+
+  it('that takes no writes refuses nobody, though it can not keep when a key was used', async () => {
+    const access = createAccessStore(store.store);
+    const touch = jest.fn(() => Promise.reject(new Error('The disk is full')));
+    const keys = createApiKeys({ access: { ...access, touch }, secretKey: 'pepper', now: Date.now } as never);
+    const key = await keys.createForAccount('a full disk', 'standard');
+    await expect(keys.authenticate(key)).resolves.toMatchObject({ level: 'standard' });
+    expect(touch).toHaveBeenCalledTimes(1);
+  });
 });
 
 describe('a key that is revoked under load', () => {

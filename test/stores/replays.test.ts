@@ -1,4 +1,4 @@
-// What is queued again for a webhook while something else goes on. PostgreSQL alone can show it: SQLite's transactions take turns.
+// What is queued again for a webhook, or no longer, while something else goes on. PostgreSQL alone can show it: SQLite's transactions take turns.
 import { type Kysely, sql } from 'kysely';
 import type { Tables } from '../../src/stores/schema.ts';
 import { removeContents } from '../../src/stores/sessions.ts';
@@ -118,6 +118,23 @@ about(bin ? 'on PostgreSQL' : 'skipped, for PostgreSQL is not installed', () => 
     ).toEqual([
       ...Array(3).fill(['session.updated', 'cancelled', true]),
       ['session.ended', 'pending', false],
+    ]);
+  });
+
+  test('an endpoint that is switched off at the moment of a deletion keeps nothing of what the session held', async () => {
+    const session = await store.createSession({ metadata: { secret: 'a private text' } });
+    const { id } = await store.createWebhook({ filter: { session_id: session } });
+    await store.sessions.complete(store.caller, session);
+    let disabling: Promise<unknown> | undefined;
+    await store.log.write(session, async (tx) => {
+      await removeContents(tx.rows, session, tx.now);
+      tx.patch({ ended_reason: 'deleted', deleted_at: tx.now });
+      disabling = set(id, 'disabled');
+      await blocked(1);
+    });
+    await disabling;
+    expect((await rowsOf(store.db, id)).map((row) => [row.event_type, row.status, row.body])).toEqual([
+      ['session.ended', 'cancelled', ''],
     ]);
   });
 });
