@@ -63,6 +63,20 @@ it('Ctrl-C in `npm start`, which reaches every process of the terminal, leaves n
   expect(below.filter(({ pid }) => isRunning(pid))).toEqual([]);
 });
 
+it('SIGTERM to the process of `npm start` alone, as a supervisor sends it, stops the server as cleanly', async () => {
+  const server = spawnServer({ command: ['npm', 'start'], port: await freePort() });
+  await server.ready();
+  const below = descendantsOf(server.pid);
+  expect(below.map(({ pid }) => pid)).toContain(server.temporal()?.pid);
+  process.kill(server.pid, 'SIGTERM');
+  expect(await server.exit).toEqual({ code: 0, signal: null });
+  await eventually(
+    async () => below.filter(({ pid }) => isRunning(pid)),
+    (left) => left.length === 0,
+  );
+  expect(errorsIn(server.stderr())).toEqual([]);
+});
+
 it('what a library has left open does not keep it', async () => {
   const leftOpen = `--import "data:text/javascript,setInterval(() => {}, 1_000)"`;
   const server = await startServer({ env: { NODE_OPTIONS: leftOpen } });
