@@ -149,7 +149,7 @@ export function readConfig(variables: Environment = process.env) {
     rateLimitPerMinute: parsed.OPENCLAW_RATE_LIMIT_PER_MINUTE,
     modelsFile: parsed.OPENCLAW_MODELS_FILE ?? null,
     trustedProxies: parsed.OPENCLAW_TRUSTED_PROXIES,
-    /** Of pages that may open a WebSocket. */
+    /** Of web pages that may call this server and read its answers. */
     corsOrigins: parsed.OPENCLAW_CORS_ORIGINS,
     /** Hosts and subnets that requests to addresses of clients may reach although they are private. */
     egressAllow: parsed.OPENCLAW_EGRESS_ALLOW,

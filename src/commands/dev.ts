@@ -86,7 +86,7 @@ async function start(parts: Start): Promise<string> {
     version: packageVersion(),
     // The data directory's lock keeps other processes from SQLite; PostgreSQL may be shared.
     isOnlyWorker: config.databaseUrl === null,
-    settings: config,
+    settings: { ...config, allowLocalPages: true },
     log,
   });
   cleanup.add('the system', system.stop);

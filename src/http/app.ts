@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import { ApiError } from '../contracts/errors.ts';
 import type { Services } from '../services/ports.ts';
 import { presentedKey } from './authenticate.ts';
+import { createCors } from './cors.ts';
 import type { Method, Route } from './define-route.ts';
 import { createErrorHandler, noSuchRoute } from './errors.ts';
 import { createKeyWatch, type KeyWatch } from './key-watch.ts';
@@ -21,8 +22,10 @@ interface AppSettings {
   rateLimitPerMinute: number;
   /** Addresses or CIDRs whose X-Forwarded-For counts. */
   trustedProxies: string[];
-  /** Of pages that may open a WebSocket. */
+  /** Of web pages that may call this server and read its answers. */
   corsOrigins: string[];
+  /** Pages on localhost may call with client tokens: for development. */
+  allowLocalPages?: boolean;
   version: string;
   /** Signs cursors; the same in every process that serves one account. */
   cursorSecret: Buffer;
@@ -46,10 +49,14 @@ export function createApp({ services, countTogether, log, settings }: AppDeps): 
   return assemble({
     log,
     trustedProxies: settings.trustedProxies,
-    guards: [identify({ authenticate, watch, count }), requireHost],
+    guards: [
+      createCors({ listed: settings.corsOrigins, allowLocal: settings.allowLocalPages === true }),
+      identify({ authenticate, watch, count }),
+      requireHost,
+    ],
     routers: [
       routerOf(createRoutes({ services, settings })),
-      socketRouter(openSocket({ services, count, log, corsOrigins: settings.corsOrigins })),
+      socketRouter(openSocket({ services, count, log })),
     ],
   });
 }

@@ -1,23 +1,60 @@
-// Which pages may open a WebSocket. Browsers name the page's origin and let any page connect anywhere; other clients name none.
+// Which web pages may call this server. A browser names the origin of the calling page; other clients send no `Origin`.
 import type { IncomingMessage } from 'node:http';
 import { ApiError } from '../contracts/errors.ts';
 
 /**
- * A page of this very host is taken, too: its own server would be it. Some libraries that are no browser send such an origin.
- * @throws ApiError `insufficient_permissions`
+ * - `none`: the request names no origin, so no page sent it.
+ * - `own`: a page of this very host.
+ * - `listed`: the operator lists the origin in OPENCLAW_CORS_ORIGINS.
+ * - `local`: a page on this machine; `dev` takes its client tokens.
+ * - `foreign`: every other page, and pages whose origin is opaque (`null`).
  */
-export function requireOrigin({ headers }: IncomingMessage, allowed: readonly string[]): void {
-  const { origin } = headers;
-  if (origin === undefined || allowed.includes(origin) || isOwn(origin, headers.host)) return;
-  const message =
-    'Pages of this origin may not connect; the operator names those that may in OPENCLAW_CORS_ORIGINS';
-  throw new ApiError('insufficient_permissions', message, { param: 'Origin' });
+export type PageOrigin = 'none' | 'own' | 'listed' | 'local' | 'foreign';
+
+export interface OriginRules {
+  /** Origins as browsers send them. */
+  listed: readonly string[];
+  /** Development only: pages on localhost, at any port. */
+  allowLocal: boolean;
 }
 
-/** By host and port alone: a proxy may have ended TLS. */
+export function pageOriginOf({ headers }: IncomingMessage, { listed, allowLocal }: OriginRules): PageOrigin {
+  const { origin } = headers;
+  if (origin === undefined) return 'none';
+  if (listed.includes(origin)) return 'listed';
+  if (isOwn(origin, headers.host)) return 'own';
+  return allowLocal && isLocal(origin) ? 'local' : 'foreign';
+}
+
+/** @throws ApiError `insufficient_permissions` */
+export function refuseForeign(page: PageOrigin): void {
+  if (page === 'foreign')
+    throw refusal(
+      'Pages of this origin may not call this server; OPENCLAW_CORS_ORIGINS lists those that may',
+    );
+}
+
+/** A page on this machine needs no entry in the list, so it may hold no more than a short-lived token. */
+export const localPageNeedsToken = () =>
+  refusal(
+    'Pages on localhost may use a client token only; to use an API key, list their origin in OPENCLAW_CORS_ORIGINS',
+  );
+
+const refusal = (message: string) => new ApiError('insufficient_permissions', message, { param: 'Origin' });
+
+/** Compares host and port alone: a proxy may have ended TLS. Some libraries that are no browser send such an origin. */
 function isOwn(origin: string, host: string | undefined): boolean {
   if (!host || !URL.canParse(origin)) return false;
   const { protocol, host: named } = new URL(origin);
   const own = `${protocol}//${host}`;
   return named !== '' && URL.canParse(own) && new URL(own).host === named;
+}
+
+const LOCAL_HOSTS = ['localhost', '127.0.0.1', '[::1]'];
+
+/** A text that is not its own origin (a path, a user, another spelling) does not come from a browser. */
+function isLocal(origin: string): boolean {
+  if (!URL.canParse(origin)) return false;
+  const { protocol, hostname, origin: canonical } = new URL(origin);
+  return /^https?:$/.test(protocol) && canonical === origin && LOCAL_HOSTS.includes(hostname);
 }

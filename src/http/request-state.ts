@@ -2,6 +2,7 @@
 import type { Response } from 'express';
 import type { ApiError } from '../contracts/errors.ts';
 import type { Caller } from '../services/ports.ts';
+import type { PageOrigin } from './origins.ts';
 import type { RateWindow } from './rate-limit.ts';
 
 export interface RequestState {
@@ -16,6 +17,8 @@ export interface RequestState {
   /** Why there is no caller; thrown only when the route needs one. */
   callerFailure: unknown;
   rate: RateWindow | null;
+  /** The web page that sent the request, if one did. */
+  page: PageOrigin;
 }
 
 export const stateOf = (res: Response): RequestState => res.locals.state as RequestState;
@@ -29,6 +32,7 @@ export function beginState(res: Response, requestId: string, call: AbortControll
     caller: null,
     callerFailure: null,
     rate: null,
+    page: 'none',
   };
   res.locals.state = state;
   return state;

@@ -7,6 +7,7 @@ import { requireGranted, requirePermission } from './authenticate.ts';
 import { readBody } from './body.ts';
 import type { Access, JsonAnswer, Route } from './define-route.ts';
 import { readIdempotency } from './idempotency.ts';
+import { localPageNeedsToken } from './origins.ts';
 import { readQuery } from './query.ts';
 import { refuseExceeded } from './rate-limit.ts';
 import { type RequestState, stateOf } from './request-state.ts';
@@ -34,8 +35,9 @@ function refuseEnded({ reason }: AbortSignal): void {
 }
 
 /** @throws ApiError that says why there is none, or why this one may not. */
-export function callerOf(access: Access, { caller, callerFailure }: RequestState): Caller {
+export function callerOf(access: Access, { caller, callerFailure, page }: RequestState): Caller {
   if (!caller) throw callerFailure;
+  if (page === 'local' && !caller.grant) throw localPageNeedsToken();
   requirePermission(caller, access);
   return caller;
 }

@@ -42,6 +42,8 @@ export interface ApiOptions extends CoreOptions {
     rateLimitPerMinute: number;
     trustedProxies: string[];
     corsOrigins: string[];
+    /** Pages on localhost may call with client tokens: for development. */
+    allowLocalPages?: boolean;
   };
 }
 

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { ApiError } from '../../contracts/errors.ts';
 import { requireGranted } from '../authenticate.ts';
 import type { Access } from '../define-route.ts';
-import { requireOrigin } from '../origins.ts';
+import { refuseForeign } from '../origins.ts';
 import { readQuery } from '../query.ts';
 import { namesParameter, seqParameter } from '../query-types.ts';
 import { refuseExceeded } from '../rate-limit.ts';
@@ -25,17 +25,14 @@ const SocketQuery = z.strictObject({
   names: namesParameter('stream'),
 });
 
-interface SocketDeps extends ConnectionDeps {
-  corsOrigins: readonly string[];
-}
-
-export function openSocket({ corsOrigins, ...deps }: SocketDeps): RequestHandler {
+export function openSocket(deps: ConnectionDeps): RequestHandler {
   return async (req, res) => {
     const state = stateOf(res);
     state.route = SOCKET_PATH;
     if (state.rate) refuseExceeded(state.rate);
     const caller = callerOf(ACCESS, state);
-    requireOrigin(req, corsOrigins);
+    // Browsers let any page open a WebSocket to any server, so the server refuses it.
+    refuseForeign(state.page);
     const { after = null, names } = parseInput(SocketQuery, readQuery(req.url), QUERY);
     if (!wantsWebSocket(req)) throw noHandshake();
     const { sessionId = '' } = idsOf(req);

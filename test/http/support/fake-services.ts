@@ -29,6 +29,13 @@ export const CALLERS: Record<string, Caller> = {
   'b-admin': callerOf('acct_b', 'admin'),
 };
 
+/** A client token that reads and writes every session of its account. */
+const EVERY_SESSION = Object.assign(new Set<string>(), { has: () => true });
+CALLERS['a-token'] = {
+  ...callerOf('acct_a', 'standard'),
+  grant: { sessionIds: EVERY_SESSION, scopes: new Set(['read', 'send']) },
+};
+
 /** Pages over an array that is sorted already; the position is the index. */
 export function slice<T>(items: readonly T[], { limit, order, after }: PageRequest): Slice<T> {
   const sorted = order === 'asc' ? items : items.toReversed();

@@ -37,6 +37,8 @@ export interface HarnessOptions {
   rateLimitPerMinute?: number;
   trustedProxies?: string[];
   countTogether?: CountTogether;
+  corsOrigins?: string[];
+  allowLocalPages?: boolean;
 }
 
 export async function startHarness(options: HarnessOptions = {}): Promise<Harness> {
@@ -49,7 +51,8 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
     settings: {
       rateLimitPerMinute: options.rateLimitPerMinute ?? 100_000,
       trustedProxies: options.trustedProxies ?? [],
-      corsOrigins: [],
+      corsOrigins: options.corsOrigins ?? [],
+      allowLocalPages: options.allowLocalPages ?? false,
       version: '0.1.0',
       cursorSecret: Buffer.alloc(32, 7),
       syncWaitSeconds: 240,
