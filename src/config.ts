@@ -17,6 +17,7 @@ const KNOWN_NAMES = new Set([
   'OPENCLAW_CORS_ORIGINS',
   'OPENCLAW_EGRESS_ALLOW',
   'OPENCLAW_TEMPORAL_PREVIEWS',
+  'OPENCLAW_TEMPORAL_UI_PORT',
   'OPENCLAW_LOG_LEVEL',
   'OPENCLAW_BASE_URL',
   'OPENCLAW_LOG',
@@ -74,6 +75,7 @@ const Variables = z.object({
     .enum(['true', 'false'])
     .default('true')
     .transform((value) => value === 'true'),
+  OPENCLAW_TEMPORAL_UI_PORT: wholeNumber(1, 65_535).optional(),
   OPENCLAW_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
   DATABASE_URL: z
     .string()
@@ -154,6 +156,8 @@ export function readConfig(variables: Environment = process.env) {
     /** Hosts and subnets that requests to addresses of clients may reach although they are private. */
     egressAllow: parsed.OPENCLAW_EGRESS_ALLOW,
     showPreviews: parsed.OPENCLAW_TEMPORAL_PREVIEWS,
+    /** Null: the port of the last start, else 8233 or the next free one. */
+    temporalUiPort: parsed.OPENCLAW_TEMPORAL_UI_PORT ?? null,
     logLevel: parsed.OPENCLAW_LOG_LEVEL,
     anthropicApiKey: parsed.ANTHROPIC_API_KEY ?? null,
     anthropicBaseUrl: parsed.ANTHROPIC_BASE_URL ?? null,

@@ -31,7 +31,7 @@ const portOf = ({ address = '' }: TemporalAddress): number => Number(/:(\d+)$/.e
 async function startTemporal({ config, log, cleanup, signal, fail }: Start) {
   if (config.externalTemporal) {
     const port = portOf(config.externalTemporal.connection);
-    return { ...config.externalTemporal, uiUrl: null, ports: [port] };
+    return { ...config.externalTemporal, uiUrl: null, uiMovedFrom: null, ports: [port] };
   }
   const onProgress = (line: string) => process.stderr.write(`${line}\n`);
   const { path } = await locateBinary(TEMPORAL_CLI, {
@@ -46,6 +46,8 @@ async function startTemporal({ config, log, cleanup, signal, fail }: Start) {
     binaryPath: path,
     version: TEMPORAL_CLI.version,
     searchAttributes: Object.fromEntries(attributes),
+    uiPort: config.temporalUiPort,
+    signal,
     log,
     onLost: fail,
   });
@@ -54,6 +56,7 @@ async function startTemporal({ config, log, cleanup, signal, fail }: Start) {
     connection: { address: server.address },
     namespace: 'default',
     uiUrl: server.uiUrl,
+    uiMovedFrom: server.uiMovedFrom,
     ports: Object.values(server.ports),
   };
 }
@@ -71,7 +74,7 @@ async function start(parts: Start): Promise<string> {
   // Before the slow parts, so that a taken port and a database that is not there are told at once.
   await assertPortFree(config);
   await assertReachable(databaseOf(config));
-  const { ports, ...temporal } = await startTemporal(parts);
+  const { ports, uiMovedFrom, ...temporal } = await startTemporal(parts);
   const { model, name: modelName } = await startModel(config, cleanup);
   const system = await createSystem({
     database: databaseOf(config),
@@ -96,7 +99,8 @@ async function start(parts: Start): Promise<string> {
   const server = await listen(system.app, config);
   cleanup.add('the HTTP server', server.close);
   const keyFile = adminKeyFile(config.dataDir);
-  return readyText({ url: server.url, temporalUi: temporal.uiUrl, modelName, adminKey, keyFile });
+  const temporalUi = temporal.uiUrl === null ? null : { url: temporal.uiUrl, movedFrom: uiMovedFrom };
+  return readyText({ url: server.url, temporalUi, modelName, adminKey, keyFile });
 }
 
 /** @returns the exit code, when the server has stopped. */

@@ -2,7 +2,8 @@
 
 export interface ReadyFacts {
   url: string;
-  temporalUi: string | null;
+  /** `movedFrom`: the port of the last start, if another program has it now. */
+  temporalUi: { url: string; movedFrom: number | null } | null;
   modelName: string;
   /** Only on the very first start. */
   adminKey: string | null;
@@ -28,7 +29,13 @@ export const workerReadyText = (facts: { url: string; modelName: string; taskQue
 /** The addresses, and a curl that can be pasted. */
 export function readyText({ url, temporalUi, modelName, adminKey, keyFile }: ReadyFacts): string {
   const lines = [readyLine(url), apiLine(url)];
-  if (temporalUi !== null) lines.push(`  Temporal UI ${temporalUi}`);
+  if (temporalUi !== null) {
+    lines.push(`  Temporal UI ${temporalUi.url}`);
+    if (temporalUi.movedFrom !== null)
+      lines.push(
+        `              moved: another program uses port ${temporalUi.movedFrom} now, so links to it no longer lead here`,
+      );
+  }
   lines.push(modelLine(modelName));
   lines.push(
     '  Webhooks    may also be sent to this machine (127.0.0.1, ::1), other than with `openclaw api`',

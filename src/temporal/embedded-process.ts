@@ -6,7 +6,7 @@ import { closeSync, fstatSync, openSync, readFileSync, renameSync, statSync } fr
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isServing } from './embedded-health.ts';
 import { type ServerFiles, writeRecord } from './embedded-record.ts';
-import { isFree, type ServerPorts } from './free-ports.ts';
+import { isFree, LOCALHOST, type ServerPorts } from './free-ports.ts';
 import { endProcess, identifyProcess, type ProcessIdentity } from './process-identity.ts';
 
 // Measured: 0.5 to 1.2 s on two cores. A loaded machine with a big database gets the rest.
@@ -18,11 +18,16 @@ const LOG_SIZE_BYTES_MAX = 1_000_000;
 
 const LOG_LINES_SHOWN = 15;
 
+// The top-level domain `.invalid` never exists (RFC 6761).
+const HTTP_API_HOST = 'http-api-is-off.invalid';
+
 /** What stays the same when the server is started again. */
 export interface ServerPlan {
   binaryPath: string;
   version: string;
   files: ServerFiles;
+  /** The loopback address of the server's own UI. */
+  uiHost: string;
   searchAttributes: Record<string, 'Keyword'>;
 }
 
@@ -47,14 +52,16 @@ export class ServerStartError extends Error {
   }
 }
 
-export const addressOf = (ports: ServerPorts): string => `127.0.0.1:${ports.grpc}`;
+export const addressOf = (ports: ServerPorts): string => `${LOCALHOST}:${ports.grpc}`;
 
 function serverArguments(plan: ServerPlan): string[] {
   return [
-    ...['server', 'start-dev', '--ip', '127.0.0.1', '--log-level', 'error'],
+    ...['server', 'start-dev', '--ip', LOCALHOST, '--ui-ip', plan.uiHost, '--log-level', 'error'],
     ...['--db-filename', plan.files.databaseFile],
     // A commit is in the file when it returns, not on the platter: it survives kill -9, and the store is what a power cut spares.
     ...['--sqlite-pragma', 'journal_mode=WAL', '--sqlite-pragma', 'synchronous=1'],
+    // The HTTP API can't be switched off, and any web page could post to it. It answers one Host only, which no name server knows.
+    ...['--dynamic-config-value', `frontend.httpAllowedHosts=["${HTTP_API_HOST}"]`],
     // The defaults are made for many shards; with the dev server's one they hold up each task 50 ms and each timer 1 s.
     ...['--dynamic-config-value', 'history.transferProcessorMaxPollRPS=2000'],
     ...['--dynamic-config-value', 'history.timerProcessorMaxPollRPS=2000'],
@@ -71,14 +78,17 @@ function serverArguments(plan: ServerPlan): string[] {
   ];
 }
 
-const portArguments = ({ grpc, ui, http, metrics }: ServerPorts): string[] =>
-  Object.entries({ '--port': grpc, '--ui-port': ui, '--http-port': http, '--metrics-port': metrics }).flatMap(
-    ([flag, port]) => [flag, String(port)],
-  );
+const portArguments = ({ grpc, http, metrics, uiBackend }: ServerPorts): string[] =>
+  Object.entries({
+    '--port': grpc,
+    '--http-port': http,
+    '--metrics-port': metrics,
+    '--ui-port': uiBackend,
+  }).flatMap(([flag, port]) => [flag, String(port)]);
 
 /** Equal for two servers that differ in nothing but their ports. */
 export function fingerprint(plan: ServerPlan): string {
-  const anyPorts = portArguments({ grpc: 0, ui: 0, http: 0, metrics: 0 });
+  const anyPorts = portArguments({ grpc: 0, http: 0, metrics: 0, uiBackend: 0 });
   return createHash('sha256')
     .update(JSON.stringify([plan.version, serverArguments(plan), anyPorts]))
     .digest('hex');

@@ -2,18 +2,18 @@
 
 import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { ServerPorts } from './free-ports.ts';
+import type { RecordedPorts } from './free-ports.ts';
 import type { ProcessIdentity } from './process-identity.ts';
 
 const RECORD_FILE = 'server.json';
 
-/** Earlier releases chose two of them, and left the others to the server. */
-export type RecordedPorts = Partial<ServerPorts> & Pick<ServerPorts, 'grpc' | 'ui'>;
-
 export interface ServerRecord {
   /** Null after a clean stop; the ports are kept, for people's shells and clients remember them. */
   process: ProcessIdentity | null;
-  ports: RecordedPorts;
+  ports: RecordedPorts & {
+    /** Earlier releases: where the server's own UI was, and people opened it. */
+    ui?: number;
+  };
   /** Equal for servers that are the same but for their ports. */
   fingerprint: string;
   databaseFile: string;
@@ -25,9 +25,11 @@ export interface ServerFiles {
   logFile: string;
 }
 
+export const temporalDirectory = (dataDir: string): string => join(dataDir, 'temporal');
+
 /** Each version has its own directory: a newer server changes the database's schema, an older one cannot read it then. */
 export function serverFiles(dataDir: string, version: string): ServerFiles {
-  const directory = join(dataDir, 'temporal', version);
+  const directory = join(temporalDirectory(dataDir), version);
   return { directory, databaseFile: join(directory, 'temporal.db'), logFile: join(directory, 'server.log') };
 }
 
@@ -51,10 +53,8 @@ export function readRecord(files: ServerFiles): ServerRecord | null {
 function isComplete({ process, ports, fingerprint, databaseFile }: ServerRecord): boolean {
   const processIsKnown =
     process === null || (Number.isInteger(process.pid) && typeof process.startTime === 'string');
-  const portsAreKnown = Number.isInteger(ports.grpc) && Number.isInteger(ports.ui);
-  return (
-    processIsKnown && portsAreKnown && typeof fingerprint === 'string' && typeof databaseFile === 'string'
-  );
+  const portIsKnown = Number.isInteger(ports.grpc);
+  return processIsKnown && portIsKnown && typeof fingerprint === 'string' && typeof databaseFile === 'string';
 }
 
 /** The server of the directory that was copied is in use there and must not be ended from here; a moved one is ours. */
@@ -63,6 +63,6 @@ function isOfCopy(record: ServerRecord, files: ServerFiles): boolean {
 }
 
 export function otherVersions(dataDir: string, version: string): string[] {
-  const names = readdirSync(join(dataDir, 'temporal'), { withFileTypes: true });
+  const names = readdirSync(temporalDirectory(dataDir), { withFileTypes: true });
   return names.filter((entry) => entry.isDirectory() && entry.name !== version).map((entry) => entry.name);
 }

@@ -15,17 +15,25 @@ import {
 } from './embedded-process.ts';
 import {
   otherVersions,
-  type RecordedPorts,
   readRecord,
   type ServerRecord,
   serverFiles,
+  temporalDirectory,
   writeRecord,
 } from './embedded-record.ts';
-import { choosePorts, type ServerPorts } from './free-ports.ts';
+import {
+  chooseBackendHost,
+  type EmbeddedUi,
+  openEmbeddedUi,
+  readUiPlace,
+  writeUiPlace,
+} from './embedded-ui.ts';
+import { choosePorts, type RecordedPorts, type ServerPorts } from './free-ports.ts';
 import { endProcess, isRunning, type ProcessIdentity } from './process-identity.ts';
 
-// What `temporal` commands and people's bookmarks expect.
+// What `temporal` commands and people's bookmarks expect: 7233 and, for the UI, 8233.
 const PREFERRED_PORT = 7233;
+const UI_PORT_OFFSET = 1_000;
 
 // Ports are lost only to somebody who takes them in the half second between our look and the server's own.
 const PORT_ATTEMPTS_MAX = 5;
@@ -55,6 +63,10 @@ export interface EmbeddedTemporalOptions {
   log: { info: LogMethod; warn: LogMethod; error: LogMethod };
   /** Of gRPC; the others lie beside it. */
   preferredPort?: number;
+  /** The operator's choice of a port for the UI. */
+  uiPort?: number | null;
+  /** Aborts a start that is under way. */
+  signal?: AbortSignal;
   /** Another program has taken a port while the server was down, and keeps it: it can't be started again on its ports. */
   onLost(error: Error): void;
   /** How long another program may have a port before that. */
@@ -64,8 +76,10 @@ export interface EmbeddedTemporalOptions {
 export interface EmbeddedTemporal {
   address: string;
   uiUrl: string;
+  /** Where the UI was the last time, if another program has that port now. */
+  uiMovedFrom: number | null;
   /** All on loopback. They stay the same over restarts. */
-  ports: ServerPorts;
+  ports: ServerPorts & { ui: number };
   /** Of the current process; another one after a restart. */
   pid(): number;
   /** Whether this start took over the server of a killed run. */
@@ -79,41 +93,66 @@ export interface EmbeddedTemporal {
  * @throws {ServerStartError} with the last lines of the server's log.
  */
 export async function startEmbeddedTemporal(options: EmbeddedTemporalOptions): Promise<EmbeddedTemporal> {
-  const plan = planServer(options);
+  const { log } = options;
+  const directory = temporalDirectory(resolve(options.dataDir));
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const place = readUiPlace(directory);
+  const plan = planServer(options, place.backendHost ?? (await chooseBackendHost()));
   mkdirSync(plan.files.directory, { recursive: true, mode: 0o700 });
-  await endOtherVersions(options);
   const record = readRecord(plan.files);
-  const leftOver = await adoptOrEnd(plan, record, options);
-  const server = leftOver ?? (await startOnFreePorts(plan, record?.ports ?? null, options));
-  const details = {
-    temporalPid: server.identity.pid,
-    address: addressOf(server.ports),
-    version: plan.version,
-  };
-  options.log.info(
-    details,
-    leftOver ? 'adopted the embedded Temporal server of a killed run' : 'embedded Temporal server started',
-  );
-  return supervise(plan, server, leftOver !== null, options);
+  const remembered = place.port ?? record?.ports.ui ?? null;
+  const preferred = (options.preferredPort ?? PREFERRED_PORT) + UI_PORT_OFFSET;
+  const ui = await openEmbeddedUi({ configured: options.uiPort ?? null, remembered, preferred });
+  try {
+    writeUiPlace(directory, { port: ui.port, backendHost: plan.uiHost });
+    await endOtherVersions(options);
+    const leftOver = await adoptOrEnd(plan, record, options);
+    const server = leftOver ?? (await startOnFreePorts(plan, record?.ports ?? null, options));
+    ui.serve({ host: plan.uiHost, port: server.ports.uiBackend });
+    const details = {
+      temporalPid: server.identity.pid,
+      address: addressOf(server.ports),
+      version: plan.version,
+    };
+    const how = leftOver
+      ? 'adopted the embedded Temporal server of a killed run'
+      : 'embedded Temporal server started';
+    log.info(details, how);
+    const hasMoved = !options.uiPort && remembered !== null && remembered !== ui.port;
+    if (hasMoved)
+      log.warn({ remembered, ui: ui.url }, 'the port of the Temporal UI is in use by another program');
+    return {
+      ...supervise(plan, server, ui, options),
+      adopted: leftOver !== null,
+      uiMovedFrom: hasMoved ? remembered : null,
+    };
+  } catch (error) {
+    await ui.close();
+    throw error;
+  }
 }
 
 class PortLostError extends Error {
   override readonly name = 'PortLostError';
 
-  constructor({ grpc, ui, http, metrics }: ServerPorts, ms: number, cause: Error) {
+  constructor(ports: ServerPorts, ms: number, cause: Error) {
     super(
-      `While the embedded Temporal server was down another program took one of its ports (${grpc}, ${ui}, ${http}, ${metrics}) and kept it for ${ms / 1_000} s. Start again: the next start takes others. Nothing is lost.`,
+      `While the embedded Temporal server was down another program took one of its ports (${Object.values(ports).join(', ')}) and kept it for ${ms / 1_000} s. Start again: the next start takes others. Nothing is lost.`,
       { cause },
     );
   }
 }
 
-function planServer({ dataDir, binaryPath, version, searchAttributes }: EmbeddedTemporalOptions): ServerPlan {
+function planServer(
+  { dataDir, binaryPath, version, searchAttributes }: EmbeddedTemporalOptions,
+  uiHost: string,
+): ServerPlan {
   // Absolute, because the server runs in its own directory.
   return {
     binaryPath: resolve(binaryPath),
     version,
     files: serverFiles(resolve(dataDir), version),
+    uiHost,
     searchAttributes,
   };
 }
@@ -149,7 +188,7 @@ async function adoptOrEnd(
 }
 
 const areKnown = (ports: RecordedPorts): ports is ServerPorts =>
-  ports.http !== undefined && ports.metrics !== undefined;
+  ports.http !== undefined && ports.metrics !== undefined && ports.uiBackend !== undefined;
 
 async function servesSoon(identity: ProcessIdentity, ports: ServerPorts): Promise<boolean> {
   const deadline = Date.now() + ADOPTION_TIMEOUT_MS;
@@ -173,9 +212,9 @@ async function startOnFreePorts(
   const preferredGrpc = options.preferredPort ?? PREFERRED_PORT;
   const lost = new Set<number>();
   for (let attempt = 1; ; attempt++) {
-    const ports = await choosePorts({ remembered, preferredGrpc, lost });
+    const ports = await choosePorts({ remembered, preferredGrpc, uiHost: plan.uiHost, lost });
     try {
-      return await launchServer(plan, ports);
+      return await launchServer(plan, ports, options.signal);
     } catch (error) {
       const isRace = error instanceof ServerStartError && error.portTaken;
       if (!isRace || attempt === PORT_ATTEMPTS_MAX) throw error;
@@ -191,9 +230,9 @@ async function startOnFreePorts(
 function supervise(
   plan: ServerPlan,
   first: RunningServer,
-  adopted: boolean,
+  ui: EmbeddedUi,
   options: EmbeddedTemporalOptions,
-): EmbeddedTemporal {
+): Omit<EmbeddedTemporal, 'adopted' | 'uiMovedFrom'> {
   const { log } = options;
   let current = first;
   let stopped: Promise<void> | undefined;
@@ -219,6 +258,7 @@ function supervise(
 
   async function stopNow(): Promise<void> {
     stopping.abort();
+    await ui.close();
     await keptAlive;
     await endProcess(current.identity);
     const { databaseFile, directory } = plan.files;
@@ -233,10 +273,9 @@ function supervise(
 
   return {
     address: addressOf(first.ports),
-    uiUrl: `http://127.0.0.1:${first.ports.ui}`,
-    ports: first.ports,
+    uiUrl: ui.url,
+    ports: { ...first.ports, ui: ui.port },
     pid: () => current.identity.pid,
-    adopted,
     stop: () => {
       stopped ??= stopNow();
       return stopped;

@@ -1,6 +1,8 @@
 // What a person sees who starts the product: the addresses, the key once, a curl to paste, and no key in the logs.
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { TEMPORAL_CLI } from '../../src/temporal/binary.ts';
+import { readRecord, serverFiles } from '../../src/temporal/embedded-record.ts';
 import { createApiClient } from '../support/api-client.ts';
 import { freePort } from '../support/ports.ts';
 import { cleanUp, newDirectory, openclaw, run, type ServerProcess, startServer } from '../support/process.ts';
@@ -83,9 +85,11 @@ describe('the first start', () => {
   it('lets no webhook reach its Temporal server, which does what anybody asks', async () => {
     const ports = listeningPorts(server.temporal()?.pid ?? 0);
     const speakHttp = await Promise.all(ports.map(answersHttp));
-    const dangerous = ports.filter((_, index) => speakHttp[index]);
-    // gRPC, the UI, the HTTP API and the metrics; what Temporal opens for its own parts speaks gRPC alone.
-    expect(dangerous.length).toBeGreaterThanOrEqual(3);
+    const uiPort = Number(/Temporal UI \S+:(\d+)/.exec(server.stdout())?.[1]);
+    const uiBackend = readRecord(serverFiles(server.dataDir, TEMPORAL_CLI.version))?.ports.uiBackend ?? 0;
+    // The HTTP API, the metrics and the UI; the ports of Temporal's own parts speak gRPC alone.
+    const dangerous = [uiPort, uiBackend, ...ports.filter((_, index) => speakHttp[index])];
+    expect(dangerous.length).toBeGreaterThanOrEqual(4);
     const create = (port: number, host: string) =>
       server.api.post('/v1/webhooks', { url: `http://${host}:${port}/api/v1/namespaces`, events: ['*'] });
     for (const host of ['127.0.0.1', 'localhost']) {

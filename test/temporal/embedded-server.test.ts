@@ -34,6 +34,14 @@ const FETCH_TIMEOUT_MS = 300_000;
 // Two probes fit in: a start that took any answer for its own would have ended by then. Nothing else shows that it waits.
 const MISTAKE_WINDOW_SECONDS = 2.2;
 
+/** Of a first start. */
+const choice = (preferredGrpc: number) => ({
+  remembered: null,
+  preferredGrpc,
+  uiHost: '127.0.0.1',
+  lost: new Set<number>(),
+});
+
 let binaryPath: string;
 let dataDir: string;
 let ports: { preferredPort: number };
@@ -52,7 +60,7 @@ beforeEach(async () => {
   dataDir = mkdtempSync(join(tmpdir(), 'openclaw-temporal-'));
   const preferredPort = await freePort();
   // With those beside it: another suite may have one of them.
-  const { grpc } = await choosePorts({ remembered: null, preferredGrpc: preferredPort, lost: new Set() });
+  const { grpc } = await choosePorts(choice(preferredPort));
   ports = { preferredPort: grpc };
   uiPort = grpc + 1_000;
   messages = [];
@@ -174,13 +182,13 @@ describe('start and stop', () => {
     expect((await describeWorkflow(second.address, 'kept')).status.name).toBe('RUNNING');
   });
 
-  test.each(['grpc', 'ui', 'http', 'metrics'] as const)(
+  test.each(['grpc', 'http', 'metrics', 'uiBackend'] as const)(
     'takes other ports, all in step, when the preferred one of %s is in use',
     async (name) => {
       const grpc = ports.preferredPort;
-      const preferred = { grpc, ui: uiPort, http: grpc + 10, metrics: grpc + 20 };
+      const preferred = { grpc, http: grpc + 10, metrics: grpc + 20, uiBackend: grpc + 30 };
       const foreign = await listen(preferred[name]);
-      const chosen = await choosePorts({ remembered: null, preferredGrpc: grpc, lost: new Set() });
+      const chosen = await choosePorts(choice(grpc));
       foreign.close();
       const steps = Object.entries(chosen).map(([key, port]) => port - preferred[key as keyof ServerPorts]);
       expect(steps[0]).toBeGreaterThan(0);
@@ -272,14 +280,17 @@ describe('supervision', () => {
     });
     writeFileSync(down, '');
     process.kill(server.pid(), 'SIGKILL');
-    await until(async () => isFree(uiPort));
-    const foreign = await listen(uiPort);
+    const { http } = server.ports;
+    await until(async () => isFree(http));
+    const foreign = await listen(http);
     rmSync(down);
     await until(() => lost.length > 0);
-    expect(lost[0]?.message).toMatch(new RegExp(`${uiPort}.*Start again`));
+    expect(lost[0]?.message).toMatch(new RegExp(`${http}.*Start again`));
     await server.stop();
 
-    expect((await start()).uiUrl).not.toBe(`http://127.0.0.1:${uiPort}`);
+    const next = await start();
+    expect(next.ports.http).not.toBe(http);
+    expect(next.uiUrl).toBe(server.uiUrl);
     expect(lost).toHaveLength(1);
     foreign.close();
   });
