@@ -104,6 +104,10 @@ export type SessionSummary = z.infer<typeof SessionSummary>;
 
 export const Session = SessionSummary.extend({
   system_prompt: z.string().nullable(),
+  truncated: z.boolean().meta({
+    description:
+      'The answer holds at most 4 MiB: older messages are left out. The list of messages has them all',
+  }),
   messages: z.array(Message),
   state: SessionState.optional(),
 }).meta({ id: 'Session' });

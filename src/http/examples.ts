@@ -40,6 +40,7 @@ export const SESSION = {
   parent_session_id: null,
   warnings: [],
   system_prompt: 'You are a helpful customer service assistant.',
+  truncated: false,
   messages: [],
 };
 

@@ -89,15 +89,15 @@ function sendJson(route: Route, req: Request, res: Response, answer: JsonAnswer<
   res.set(answer.headers ?? {}).status(answer.status ?? route.status);
   // A client may keep one resource and ask whether it changed; nothing else is worth keeping.
   res.set('Cache-Control', route.etag ? 'private, no-cache' : 'no-store');
-  if (!route.etag) return void res.json(body);
-  const etag = weakEtag(body);
-  res.set('ETag', etag);
-  if (matches(req.get('if-none-match'), etag)) res.status(304).end();
-  else res.json(body);
+  const text = JSON.stringify(body);
+  const etag = route.etag ? weakEtag(text) : undefined;
+  if (etag) res.set('ETag', etag);
+  if (etag && matches(req.get('if-none-match'), etag)) res.status(304).end();
+  else res.type('json').send(text);
 }
 
-function weakEtag(body: unknown): string {
-  const digest = createHash('sha256').update(JSON.stringify(body)).digest('base64url');
+function weakEtag(text: string): string {
+  const digest = createHash('sha256').update(text).digest('base64url');
   return `W/"${digest.slice(0, 27)}"`;
 }
 

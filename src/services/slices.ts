@@ -1,5 +1,6 @@
 // Pages of lists. A list reads one row more than it shows: that row tells whether another page follows.
 import { ApiError } from '../contracts/errors.ts';
+import { countFitting } from '../stores/page-bytes.ts';
 import type { PageRequest, Position, Slice } from './ports.ts';
 
 /** Rows of which the first `limit` are shown. @param positionOf A row's sort values, where the next page starts. */
@@ -7,6 +8,23 @@ export function sliceOf<Row>(rows: Row[], limit: number, positionOf: (row: Row) 
   const data = rows.slice(0, limit);
   const last = data.at(-1);
   return { data, next: rows.length > limit && last ? positionOf(last) : null };
+}
+
+/** As `sliceOf`, for rows that are short enough to be read before their answer is measured: as many as fit into a page. */
+export function fittingSlice<Row, View>(
+  rows: Row[],
+  limit: number,
+  { positionOf, view }: { positionOf: (row: Row) => Position; view: (row: Row) => View },
+): Slice<View> {
+  const views: View[] = [];
+  const sizes: number[] = [];
+  for (const row of rows.slice(0, limit)) {
+    const shown = view(row);
+    sizes.push(Buffer.byteLength(JSON.stringify(shown)));
+    if (countFitting(sizes) < sizes.length) break;
+    views.push(shown);
+  }
+  return { data: views, next: sliceOf(rows, views.length, positionOf).next };
 }
 
 /**

@@ -27,6 +27,8 @@ export interface SessionTransaction {
   readonly now: number;
   patch(fields: SessionPatch): void;
   append<T extends EventType>(type: T, messageId: string | null, data: EventData<T>): void;
+  /** Writes the events that were appended so far: for a change whose events are too long to be in memory together. */
+  flush(): Promise<void>;
   /** Appended so far by this transaction. */
   readonly seq: number;
 }
@@ -37,7 +39,7 @@ export interface Committed {
   /** The row after it. */
   session: SessionRow;
   seq: number;
-  events: readonly EventRow[];
+  events: readonly Pick<EventRow, 'type' | 'message_id'>[];
   /** Whether webhooks are to be sent something of it. */
   isDue: boolean;
 }
@@ -54,8 +56,17 @@ export type SessionLog = ReturnType<typeof createSessionLog>;
 /** Rows of one INSERT: seven columns each stay below SQLite's bound on parameters. */
 const EVENTS_PER_INSERT = 1_000;
 
-function openTransaction(rows: Transaction<Tables>, session: SessionRow, now: number) {
-  const state = { session, patches: {} as SessionPatch, events: [] as EventRow[] };
+interface ChangeState {
+  session: SessionRow;
+  patches: SessionPatch;
+  events: EventRow[];
+  /** How many of the events are written. */
+  flushedCount: number;
+  isDue: boolean;
+}
+
+function openTransaction(store: Store, rows: Transaction<Tables>, session: SessionRow, now: number) {
+  const state: ChangeState = { session, patches: {}, events: [], flushedCount: 0, isDue: false };
   const tx: SessionTransaction = {
     get session() {
       return state.session;
@@ -75,35 +86,46 @@ function openTransaction(rows: Transaction<Tables>, session: SessionRow, now: nu
       const row = { session_id: session.id, seq, id: newId('evt'), type, message_id: messageId };
       state.events.push({ ...row, data: JSON.stringify(data), created_at: now });
     },
+    flush: () => storeEvents(store, rows, state, now),
   };
   return { tx, state };
 }
 
-/**
- * Writes the events, what webhooks are to be sent of them, and the row of the session: together, or not at all.
- * @returns whether webhooks are to be sent something.
- */
-async function storeChanges(
+/** Writes the events that are not written yet, and queues what webhooks are to be sent of them. */
+async function storeEvents(
   store: Store,
   rows: Transaction<Tables>,
-  state: ReturnType<typeof openTransaction>['state'],
-  at: number,
-): Promise<boolean> {
-  const { events, patches, session } = state;
-  if (events.length === 0 && Object.keys(patches).length === 0) return false;
+  state: ChangeState,
+  now: number,
+): Promise<void> {
+  const { session } = state;
+  const events = state.events.slice(state.flushedCount);
   for (let from = 0; from < events.length; from += EVENTS_PER_INSERT)
     await rows
       .insertInto('events')
       .values(events.slice(from, from + EVENTS_PER_INSERT))
       .execute();
-  const isDue = await appendDeliveries(store, rows, { session, events, now: at });
+  state.isDue = (await appendDeliveries(store, rows, { session, events, now })) || state.isDue;
+  state.flushedCount = state.events.length;
+  for (const event of events) event.data = '';
+}
+
+/** Writes the events, what webhooks are to be sent of them, and the row of the session: together, or not at all. */
+async function storeChanges(
+  store: Store,
+  rows: Transaction<Tables>,
+  state: ChangeState,
+  now: number,
+): Promise<void> {
+  const { events, patches, session } = state;
+  if (events.length === 0 && Object.keys(patches).length === 0) return;
+  await storeEvents(store, rows, state, now);
   const seq = events.at(-1)?.seq ?? session.seq;
   await rows
     .updateTable('sessions')
-    .set({ updated_at: at, ...patches, seq })
+    .set({ updated_at: now, ...patches, seq })
     .where('id', '=', session.id)
     .execute();
-  return isDue;
 }
 
 export interface LeaseHolder {
@@ -195,10 +217,10 @@ export function createSessionLog({ store, now, committed }: SessionLogOptions) {
     work: (tx: SessionTransaction) => Promise<T>,
   ) {
     const at = now();
-    const { tx, state } = openTransaction(rows, session, at);
+    const { tx, state } = openTransaction(store, rows, session, at);
     const result = await work(tx);
-    const isDue = await storeChanges(store, rows, state, at);
-    return { result, session: tx.session, events: state.events, seq: tx.seq, isDue };
+    await storeChanges(store, rows, state, at);
+    return { result, session: tx.session, events: state.events, seq: tx.seq, isDue: state.isDue };
   }
 
   /** Runs `work` with the session locked. @returns undefined when there is no such session. */

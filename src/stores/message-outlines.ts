@@ -6,19 +6,44 @@ import { callBytes } from './tool-call-rows.ts';
 
 export interface MessageOutline
   extends Pick<MessageRow, 'id' | 'session_id' | 'parent_id' | 'depth' | 'position' | 'role'> {
-  /** Of its text and its blocks; both databases know them without reading either. */
+  /** Bytes of the message in an answer, without its tool calls. Both databases know them without reading text or blocks. */
   bytes: number;
 }
+
+/** Ids, usage and times of a message, as JSON. */
+const ENVELOPE_BYTES = sql.lit(1_024);
+
+/** `{"step":1,"text":""}`: what the data of a delta adds to its text. */
+const DELTA_BYTES = sql.lit(21);
+
+/** The text that a reply in progress has streamed, as JSON: neither its text nor its blocks hold the step in progress. */
+const streamedBytes = sql<number>`coalesce((
+  select sum(octet_length(events.data) - ${DELTA_BYTES}) from events
+  where events.message_id = messages.id and events.type = 'message.delta'), 0)`;
+
+/**
+ * An answer holds the text twice: as `content` and in `content_blocks`. The stored blocks are JSON and hold all of it, so
+ * their length counts escapes; a control character is one byte of the text and six of the answer.
+ */
+const shownBytes = sql<number>`${ENVELOPE_BYTES} + 2 * octet_length(blocks) + coalesce(octet_length(error), 0)
+  + case when messages.status = 'in_progress' then 2 * ${streamedBytes} else 0 end`;
+
+/** PostgreSQL returns a sum as text. */
+const asNumber = <T extends { bytes: number }>(row: T): T => ({ ...row, bytes: Number(row.bytes) });
+const asNumbers = <T extends { bytes: number }>(found: T[]): T[] => found.map(asNumber);
 
 export function createMessageOutlines(db: Kysely<Tables>) {
   const all = () =>
     db
       .selectFrom('messages')
       .select(['id', 'session_id', 'parent_id', 'depth', 'position', 'role'])
-      .select(sql<number>`octet_length(text) + octet_length(blocks)`.as('bytes'));
+      .select(shownBytes.as('bytes'));
 
   const get = (id: string): Promise<MessageOutline | undefined> =>
-    all().where('id', '=', id).executeTakeFirst();
+    all()
+      .where('id', '=', id)
+      .executeTakeFirst()
+      .then((found) => found && asNumber(found));
 
   const range = (sessionId: string, depthMax: number, rowsMax: number): Promise<MessageOutline[]> =>
     all()
@@ -26,7 +51,8 @@ export function createMessageOutlines(db: Kysely<Tables>) {
       .where('depth', '<=', depthMax)
       .orderBy('depth', 'desc')
       .limit(rowsMax)
-      .execute();
+      .execute()
+      .then(asNumbers);
 
   /** User messages that never joined the branch: waiting, or failed when the session ended. */
   const unattached = (sessionId: string): Promise<MessageOutline[]> =>
@@ -35,7 +61,8 @@ export function createMessageOutlines(db: Kysely<Tables>) {
       .where('role', '=', 'user')
       .where('depth', 'is', null)
       .orderBy('position')
-      .execute();
+      .execute()
+      .then(asNumbers);
 
   /** What the calls of each of these messages add to it; nothing is said of those that have made none. */
   async function bytesOfCalls(ids: string[]): Promise<Map<string, number>> {

@@ -1,6 +1,7 @@
 // Rows of the message tree: one operation a function, for transactions and for plain reads alike.
 import type { Kysely } from 'kysely';
 import { createBranchReader } from './branch.ts';
+import { createQueueRows } from './queue-rows.ts';
 import type { MessagePatch, MessageRow, NewMessage, Tables } from './schema.ts';
 import { createStepRows } from './step-rows.ts';
 import { createToolCallRows } from './tool-call-rows.ts';
@@ -25,37 +26,6 @@ export function createMessageRows(db: Kysely<Tables>) {
     await db.updateTable('messages').set(patch).where('id', '=', id).execute();
   };
 
-  const selectQueued = (sessionId: string) =>
-    db
-      .selectFrom('messages')
-      .selectAll()
-      .where('session_id', '=', sessionId)
-      .where('status', '=', 'queued')
-      .where('role', '=', 'user')
-      .orderBy('position');
-
-  /** User messages of the session that wait for their turn, in order of acceptance. */
-  const queued = (sessionId: string): Promise<MessageRow[]> => selectQueued(sessionId).execute();
-
-  /** The one whose turn is next: the others are not read, for they may be long. */
-  const firstQueued = (sessionId: string): Promise<MessageRow | undefined> =>
-    selectQueued(sessionId).limit(1).executeTakeFirst();
-
-  /** The first message that waits and steers this reply. */
-  const steering = (sessionId: string, replyId: string): Promise<MessageRow | undefined> =>
-    selectQueued(sessionId).where('steers_reply_id', '=', replyId).limit(1).executeTakeFirst();
-
-  const countQueued = async (sessionId: string): Promise<number> => {
-    const { count } = await db
-      .selectFrom('messages')
-      .select((eb) => eb.fn.countAll().as('count'))
-      .where('session_id', '=', sessionId)
-      .where('status', '=', 'queued')
-      .where('role', '=', 'user')
-      .executeTakeFirstOrThrow();
-    return Number(count);
-  };
-
   const userOf = (replyId: string): Promise<MessageRow | undefined> =>
     db.selectFrom('messages').selectAll().where('reply_id', '=', replyId).executeTakeFirst();
 
@@ -70,9 +40,10 @@ export function createMessageRows(db: Kysely<Tables>) {
       .executeTakeFirst();
 
   return {
-    ...{ get, getAll, insert, update, queued, firstQueued, steering, countQueued, userOf },
+    ...{ get, getAll, insert, update, userOf },
     copyOf,
     ...createBranchReader(db, get),
+    ...createQueueRows(db),
     ...createStepRows(db),
     ...createToolCallRows(db),
   };

@@ -3,12 +3,18 @@
 /** Of what is stored. It is parsed, checked and written out in one go, which takes the main thread about 20 ms for each MiB. */
 export const PAGE_BYTES_MAX = 4 * 1024 * 1024;
 
-/** @returns how many of the first fit into a page together; one always does, so that every list can be read to its end. */
-export function countFitting(sizesBytes: readonly number[], bytesMax = PAGE_BYTES_MAX): number {
+/**
+ * @returns how many of the first fit into a page together.
+ * @param leastCount A page of a list has one row whatever its size, so that every list can be read to its end.
+ */
+export function countFitting(
+  sizesBytes: readonly number[],
+  { bytesMax = PAGE_BYTES_MAX, leastCount = 1 } = {},
+): number {
   let sum = 0;
   const tooMuch = sizesBytes.findIndex((bytes, index) => {
     sum += bytes;
-    return index > 0 && sum > bytesMax;
+    return index >= leastCount && sum > bytesMax;
   });
   return tooMuch === -1 ? sizesBytes.length : tooMuch;
 }

@@ -1,5 +1,5 @@
 // Plain reads of sessions, and the rows that creating, changing and removing one touches.
-import type { Kysely, Transaction } from 'kysely';
+import { type Kysely, sql, type Transaction } from 'kysely';
 import { withdrawDeliveries } from './delivery-rows.ts';
 import { type Keyset, page } from './keyset.ts';
 import type { SessionRow, Tables } from './schema.ts';
@@ -14,6 +14,14 @@ export interface SessionQuery extends Keyset {
   createdBeforeMs?: number;
   metadata: Record<string, string>;
 }
+
+/** A session without what it holds: when it was made, and how long it is. */
+export interface SessionOutline extends Pick<SessionRow, 'id' | 'created_at'> {
+  bytes: number;
+}
+
+/** Bytes that a list reads for a session. Of the tools it shows names only, but a row's tools are read together. */
+const summaryBytes = sql<number>`2048 + octet_length(tools) + octet_length(metadata) + octet_length(turn_options)`;
 
 /** Writes the index of the metadata; the session row holds the whole. */
 export async function indexMetadata(
@@ -46,16 +54,27 @@ export function createSessionsStore(db: Kysely<Tables>) {
   const visible = () =>
     db
       .selectFrom('sessions')
-      .selectAll()
       .where('deleted_at', 'is', null)
       .where((eb) => eb.or([eb('ended_reason', 'is', null), eb('ended_reason', '!=', 'deleted')]));
 
   /** @returns undefined for another account's session too, so that nobody learns that it exists. */
   const get = (accountId: string, id: string): Promise<SessionRow | undefined> =>
-    visible().where('account_id', '=', accountId).where('id', '=', id).executeTakeFirst();
+    visible().selectAll().where('account_id', '=', accountId).where('id', '=', id).executeTakeFirst();
 
-  function list(query: SessionQuery): Promise<SessionRow[]> {
-    let select = visible().where('account_id', '=', query.accountId);
+  /** The whole of these, in their order; without those that were deleted meanwhile. */
+  async function whole(outlines: readonly SessionOutline[]): Promise<SessionRow[]> {
+    if (outlines.length === 0) return [];
+    const ids = outlines.map(({ id }) => id);
+    const found = await visible().selectAll().where('id', 'in', ids).execute();
+    const rows = new Map(found.map((row) => [row.id, row]));
+    return ids.flatMap((id) => rows.get(id) ?? []);
+  }
+
+  function list(query: SessionQuery): Promise<SessionOutline[]> {
+    let select = visible()
+      .select(['id', 'created_at'])
+      .select(summaryBytes.as('bytes'))
+      .where('account_id', '=', query.accountId);
     if (query.status) select = select.where('status', 'in', query.status);
     if (query.model !== undefined) select = select.where('model', '=', query.model);
     if (query.createdAfterMs !== undefined) select = select.where('created_at', '>', query.createdAfterMs);
@@ -77,5 +96,5 @@ export function createSessionsStore(db: Kysely<Tables>) {
   const seqsOf = (ids: string[]): Promise<Pick<SessionRow, 'id' | 'seq'>[]> =>
     db.selectFrom('sessions').select(['id', 'seq']).where('id', 'in', ids).execute();
 
-  return { get, list, seqsOf };
+  return { get, list, whole, seqsOf };
 }

@@ -16,8 +16,8 @@ export interface ToolCallOutline extends Pick<ToolCallRow, 'id' | 'created_at' |
   bytes: number;
 }
 
-/** Of what a call carries, which both databases know without reading it. */
-export const callBytes = sql<number>`octet_length(parameters) + coalesce(octet_length(result), 0)`;
+/** Bytes of a call in an answer: ids, name and times, and what it carries. Both databases know them without reading it. */
+export const callBytes = sql<number>`700 + octet_length(parameters) + coalesce(octet_length(result), 0)`;
 
 export function createToolCallRows(db: Kysely<Tables>) {
   const all = () => db.selectFrom('tool_calls').selectAll();

@@ -137,14 +137,16 @@ export function createClose({ log, catalogue, sessionView }: CloseDeps) {
     const error = JSON.stringify(
       messageError('session_ended', 'The session ended before this message had its turn'),
     );
-    for (const user of await tx.messages.queued(tx.session.id)) {
-      const patch = { status: 'failed', error, completed_at: tx.now } as const;
-      await tx.messages.update(user.id, patch);
-      tx.append('message.failed', user.id, { message: messageView({ ...user, ...patch }) });
-      const reply = user.reply_id === null ? undefined : await tx.messages.get(user.reply_id);
-      if (!reply) continue;
-      await tx.messages.update(reply.id, patch);
-      tx.append('message.failed', reply.id, { message: messageView({ ...reply, ...patch }) });
+    const patch = { status: 'failed', error, completed_at: tx.now } as const;
+    for (const { id, reply_id } of await tx.messages.queued(tx.session.id)) {
+      for (const failedId of reply_id === null ? [id] : [id, reply_id]) {
+        const row = await tx.messages.get(failedId);
+        if (!row) continue;
+        await tx.messages.update(failedId, patch);
+        tx.append('message.failed', failedId, { message: messageView({ ...row, ...patch }) });
+      }
+      // A hundred messages of a megabyte each may wait.
+      await tx.flush();
     }
   }
 

@@ -6,19 +6,21 @@ import type { MessageRow, ToolCallRow } from '../stores/schema.ts';
 /** UTF-16 units of a text that Temporal's UI gets to show. */
 const PREVIEW_LENGTH = 80;
 
+/** Room for white space, of which the preview keeps less. */
+const PREVIEWED_LENGTH = PREVIEW_LENGTH * 2;
+
 /** The beginning of a text on one line. */
 export function preview(text: string): string {
-  const line = text
-    .slice(0, PREVIEW_LENGTH * 2)
-    .replace(/\s+/g, ' ')
-    .trim();
+  const line = text.slice(0, PREVIEWED_LENGTH).replace(/\s+/g, ' ').trim();
   const shown = line.length > PREVIEW_LENGTH ? `${line.slice(0, PREVIEW_LENGTH - 1)}…` : line;
   // Either cut may have gone through a pair of surrogates.
   return shown.toWellFormed();
 }
 
+type Previewed = Pick<MessageRow, 'id' | 'reply_id' | 'position' | 'text'>;
+
 /** What a workflow knows of a message. */
-export const pending = (user: MessageRow, showPreviews: boolean): PendingMessage => ({
+export const pending = (user: Previewed, showPreviews: boolean): PendingMessage => ({
   messageId: user.id,
   replyId: user.reply_id ?? '',
   position: user.position ?? 0,
@@ -52,6 +54,7 @@ async function running(
 async function read(tx: SessionTransaction, showPreviews: boolean): Promise<SessionSnapshot> {
   const { session } = tx;
   const open = session.open_reply_id === null ? undefined : await tx.messages.userOf(session.open_reply_id);
+  const queued = await tx.messages.queuedPreviews(session.id, showPreviews ? PREVIEWED_LENGTH : 0);
   const ended = session.deleted_at === null ? session.ended_reason : 'deleted';
   return {
     account: session.account_id,
@@ -60,7 +63,7 @@ async function read(tx: SessionTransaction, showPreviews: boolean): Promise<Sess
     expiresAtMs: session.expires_at,
     head: open ? open.parent_id : session.head,
     open: open ? await running(tx, open, showPreviews) : null,
-    queue: (await tx.messages.queued(session.id)).map((user) => pending(user, showPreviews)),
+    queue: queued.map((user) => pending(user, showPreviews)),
   };
 }
 

@@ -1,5 +1,6 @@
 // Shows sessions: one with its latest messages, its state, or a page of the list.
-import type { Session, SessionSummary } from '../../contracts/sessions.ts';
+import type { Session, SessionState, SessionSummary } from '../../contracts/sessions.ts';
+import { countFitting, PAGE_BYTES_MAX } from '../../stores/page-bytes.ts';
 import type { SessionRow } from '../../stores/schema.ts';
 import type { SessionsStore } from '../../stores/sessions.ts';
 import type { SessionView } from '../../views/sessions.ts';
@@ -26,10 +27,14 @@ export type ShowSession = (caller: Caller, sessionId: string) => Promise<Session
 export function createReads({ sessions, reader, sessionView, engine }: ReadDeps) {
   const readState = createStateReader({ engine, reader, sessions });
 
-  async function view(row: SessionRow): Promise<Session> {
-    const conversation = await reader.conversation(row.id, MESSAGES_SHOWN);
-    const messages = await reader.viewAll(conversation.slice(-MESSAGES_SHOWN));
-    return { ...sessionView(row), system_prompt: row.system_prompt, messages };
+  /** Sizes are read before messages, so that a message that is left out costs nothing. */
+  async function view(row: SessionRow, state?: SessionState): Promise<Session> {
+    const shown = { ...sessionView(row), system_prompt: row.system_prompt, ...(state && { state }) };
+    const newestFirst = (await reader.conversation(row.id, MESSAGES_SHOWN)).slice(-MESSAGES_SHOWN).reverse();
+    const bytesMax = PAGE_BYTES_MAX - Buffer.byteLength(JSON.stringify(shown));
+    const fitting = countFitting(await reader.sizesOf(newestFirst), { bytesMax, leastCount: 0 });
+    const messages = await reader.viewAll(newestFirst.slice(0, fitting).reverse());
+    return { ...shown, truncated: fitting < newestFirst.length, messages };
   }
 
   const show: ShowSession = async (caller, id) => view(await visibleSession(sessions, caller, id));
@@ -40,8 +45,7 @@ export function createReads({ sessions, reader, sessionView, engine }: ReadDeps)
     { includeState }: { includeState: boolean },
   ): Promise<Session> {
     const row = await visibleSession(sessions, caller, id);
-    const session = await view(row);
-    return includeState ? { ...session, state: await readState(caller, id) } : session;
+    return view(row, includeState ? await readState(caller, id) : undefined);
   }
 
   async function list(
@@ -49,9 +53,10 @@ export function createReads({ sessions, reader, sessionView, engine }: ReadDeps)
     filter: SessionFilter,
     page: PageRequest,
   ): Promise<Slice<SessionSummary>> {
-    const rows = await sessions.list({ accountId: caller.accountId, ...filter, ...byCreation(page) });
-    const { data, next } = sliceOf(rows, page.limit, creationOf);
-    return { data: data.map(sessionView), next };
+    const found = await sessions.list({ accountId: caller.accountId, ...filter, ...byCreation(page) });
+    const fitting = countFitting(found.slice(0, page.limit).map(({ bytes }) => bytes));
+    const { data, next } = sliceOf(found, fitting, creationOf);
+    return { data: (await sessions.whole(data)).map(sessionView), next };
   }
 
   return { show, get, state: readState, list };

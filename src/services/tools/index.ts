@@ -11,7 +11,7 @@ import { createToolView, type StoredTool, storedTool, toolsOf } from '../../view
 import type { Once } from '../idempotency.ts';
 import type { Caller, Idempotency, PageRequest, ToolsService, Written } from '../ports.ts';
 import { type ChangeDeps, changeSession, visibleSession } from '../session-access.ts';
-import { sliceOf } from '../slices.ts';
+import { fittingSlice } from '../slices.ts';
 import { checkTool } from './definitions.ts';
 
 export interface ToolsDeps extends ChangeDeps {
@@ -88,8 +88,8 @@ export function createTools(deps: ToolsDeps): ToolsService {
   async function list(caller: Caller, sessionId: string, page: PageRequest) {
     const tools = await all(caller, sessionId);
     const rest = restAfter(tools, page);
-    const { data, next } = sliceOf(rest, page.limit, (tool) => [tool.name, tools.indexOf(tool)]);
-    return { data: data.map(view), next };
+    const positionOf = (tool: StoredTool) => [tool.name, tools.indexOf(tool)];
+    return fittingSlice(rest, page.limit, { positionOf, view });
   }
 
   function add(

@@ -11,7 +11,7 @@ import type { Sender } from '../../webhooks/send.ts';
 import type { Keep, Once } from '../idempotency.ts';
 import type { Caller, DeliveriesService, Position } from '../ports.ts';
 import type { Signals } from '../signals.ts';
-import { byCreation, sliceOf } from '../slices.ts';
+import { byCreation, fittingSlice } from '../slices.ts';
 import { ownedBy, visibleWebhook } from './access.ts';
 import { TEST_MS_MAX, testDelivery } from './test-event.ts';
 
@@ -125,8 +125,7 @@ export function createDeliveries({
     async list(caller, webhookId, filter, page) {
       await visibleWebhook(webhooks, caller, webhookId);
       const rows = await webhooks.listDeliveries({ webhookId, ...filter, ...byCreation(page, TIES) });
-      const { data, next } = sliceOf(rows, page.limit, positionOf);
-      return { data: data.map(deliveryView), next };
+      return fittingSlice(rows, page.limit, { positionOf, view: deliveryView });
     },
 
     get: show,

@@ -5,7 +5,7 @@ import type { Webhook, WebhookWithSecret } from '../../contracts/webhooks.ts';
 import { webhookView } from '../../views/webhooks.ts';
 import type { Keep, Once } from '../idempotency.ts';
 import type { Caller, WebhooksService } from '../ports.ts';
-import { byCreation, creationOf, sliceOf } from '../slices.ts';
+import { byCreation, creationOf, fittingSlice } from '../slices.ts';
 import { ownedBy, visibleWebhook } from './access.ts';
 import { type ChangeWebhookDeps, createWebhookChanges } from './change.ts';
 
@@ -37,8 +37,7 @@ export function createWebhooks(deps: WebhooksDeps): WebhooksService {
 
     async list(caller, page) {
       const rows = await webhooks.listWebhooks({ accountId: caller.accountId, ...byCreation(page) });
-      const { data, next } = sliceOf(rows, page.limit, creationOf);
-      return { data: data.map(webhookView), next };
+      return fittingSlice(rows, page.limit, { positionOf: creationOf, view: webhookView });
     },
 
     get: show,

@@ -39,6 +39,7 @@ export const makeSession = (changes: Partial<Session> = {}): Session => ({
   parent_session_id: null,
   warnings: [],
   system_prompt: null,
+  truncated: false,
   messages: [],
   ...changes,
 });
