@@ -9,9 +9,16 @@ module.exports = {
     {
       name: 'contracts-are-a-leaf',
       comment:
-        'The schemas are the API: server, OpenAPI and clients derive from them, so they may depend on nothing but zod.',
+        'The schemas are the API: server, OpenAPI and clients derive from them, so they may depend on nothing but zod. json.ts is ' +
+        'how their values are read and written.',
       from: { path: '^src/contracts/' },
-      to: { pathNot: ['^src/contracts/', 'node_modules/zod/'] },
+      to: { pathNot: ['^src/contracts/', 'node_modules/(zod|lossless-json)/'] },
+    },
+    {
+      name: 'numbers-are-unwrapped-at-one-place',
+      comment: 'What a number that keeps its digits looks like is known to src/contracts/json.ts alone.',
+      from: { path: SOURCES, pathNot: ['^src/contracts/json\\.ts$'] },
+      to: { path: 'node_modules/lossless-json/' },
     },
     {
       name: 'workflows-run-no-io',

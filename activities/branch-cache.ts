@@ -1,5 +1,6 @@
 // Keeps what earlier turns rendered of a conversation: finished messages never change, so a turn renders only what is new,
 // however long the conversation is.
+import { stringifyJson } from '../src/contracts/json.ts';
 import type { ModelMessage } from '../src/models/port.ts';
 
 /** Some thousand turns of usual length; a worker's memory must not grow with its sessions. */
@@ -19,7 +20,7 @@ export interface RenderedMessage {
 }
 
 const sizeOf = ({ messages }: RenderedMessage): number =>
-  ENTRY_BYTES + BYTES_PER_UNIT * JSON.stringify(messages).length;
+  ENTRY_BYTES + BYTES_PER_UNIT * stringifyJson(messages).length;
 
 /** Forgets the messages that were used longest ago. */
 export function createBranchCache(sizeBytesMax = SIZE_BYTES_MAX) {

@@ -1,5 +1,7 @@
 // What the model is shown: the branch up to the message that it is to answer.
+
 import type { ErrorDetail } from '../src/contracts/errors.ts';
+import { parseJson, stringifyJson } from '../src/contracts/json.ts';
 import { type InputBlock, isTerminal } from '../src/contracts/messages.ts';
 import type { Catalogue } from '../src/models/catalogue.ts';
 import type { ModelBlock, ModelMessage, ModelRequest, ModelTool } from '../src/models/port.ts';
@@ -13,7 +15,7 @@ import { createBranchCache, type RenderedMessage } from './branch-cache.ts';
 const MAX_TOKENS_DEFAULT = 32_000;
 
 const userBlock = (block: InputBlock): ModelBlock =>
-  block.type === 'json' ? { type: 'text', text: JSON.stringify(block.value) } : block;
+  block.type === 'json' ? { type: 'text', text: stringifyJson(block.value) } : block;
 
 /** What a reply was made of. */
 interface Parts {
@@ -27,7 +29,7 @@ const isThinking = ({ type }: ModelBlock): boolean => type === 'thinking' || typ
 
 /** Reasoning belongs to the turn it was made in; there its signature is asked for beside the calls that it led to. */
 function stepBlocks(step: StepRow, isOwnTurn: boolean): ModelBlock[] {
-  const blocks = JSON.parse(step.blocks) as ModelBlock[];
+  const blocks = parseJson<ModelBlock[]>(step.blocks);
   return blocks.filter((block) => {
     if (block.type === 'text') return block.text !== '';
     return block.type === 'tool_use' || (isOwnTurn && isThinking(block));
@@ -35,8 +37,8 @@ function stepBlocks(step: StepRow, isOwnTurn: boolean): ModelBlock[] {
 }
 
 const wordsOf = (result: string | null): string => {
-  const value: unknown = result === null ? '' : JSON.parse(result);
-  return typeof value === 'string' ? value : JSON.stringify(value);
+  const value: unknown = result === null ? '' : parseJson(result);
+  return typeof value === 'string' ? value : stringifyJson(value);
 };
 
 const resultBlock = (call: ToolCallRow): ModelBlock => ({
@@ -63,7 +65,7 @@ function spoken(reply: MessageRow, { steps, calls }: Parts): ModelMessage[] {
 function unfinishedText({ text, status }: MessageRow, steps: StepRow[]): string {
   if (!isTerminal(status)) return '';
   const complete = steps
-    .map((step) => textOf(JSON.parse(step.blocks) as ModelBlock[]))
+    .map((step) => textOf(parseJson<ModelBlock[]>(step.blocks)))
     .filter((each) => each !== '')
     .join(STEP_SEPARATOR);
   return text.startsWith(complete) ? text.slice(complete.length).trimStart() : text;
@@ -74,7 +76,7 @@ const textOf = (blocks: ModelBlock[]): string =>
 
 function render(row: MessageRow, parts: Parts): ModelMessage[] {
   if (row.role === 'assistant') return spoken(row, parts);
-  const content = (JSON.parse(row.blocks) as InputBlock[]).map(userBlock);
+  const content = parseJson<InputBlock[]>(row.blocks).map(userBlock);
   return content.length > 0 ? [{ role: 'user', content }] : [];
 }
 

@@ -1,5 +1,7 @@
 // An event as it leaves: whole, or so much shorter that it fits where it has to.
+
 import { EVENT_DATA, type EventNames, nameOf, type SessionEvent } from './events.ts';
+import { stringifyJson } from './json.ts';
 import { WEBHOOK_BODY_BYTES_MAX } from './webhooks.ts';
 
 export type EventBody = Record<string, unknown>;
@@ -92,13 +94,12 @@ export const fitted = (event: SessionEvent, body: EventBody, rendering: Renderin
   firstFitting(event, body, [withoutLong, withoutAll], rendering);
 
 const asWebhook: Rendering = {
-  render: (body) => JSON.stringify(body),
+  render: (body) => stringifyJson(body),
   fits: (text) => Buffer.byteLength(text) <= WEBHOOK_BODY_BYTES_MAX,
 };
 
 /**
- * What webhooks are sent: one `JSON.stringify`, which a consumer that parses and writes it again gets byte for byte. Of a
- * long message its text is kept as far as it fits.
+ * The body of a webhook: one `stringifyJson`. A long message keeps as much of its text as fits.
  */
 export const webhookBody = (event: SessionEvent): string =>
   firstFitting(event, eventBody(event), [withBeginning, withoutLong, withoutAll], asWebhook);

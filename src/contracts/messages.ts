@@ -1,7 +1,9 @@
 // Messages: what a client may send, and what it reads back. One assistant message answers one POST.
+
 import { z } from 'zod';
 import { Timestamp, Usage } from './common.ts';
 import { ErrorDetail } from './errors.ts';
+import { JsonValue } from './json-value.ts';
 import { ToolCall } from './tools.ts';
 
 export const CONTENT_LENGTH_MAX = 1_000_000;
@@ -11,7 +13,7 @@ const TextBlock = z.strictObject({
   type: z.literal('text'),
   text: z.string().min(1).max(CONTENT_LENGTH_MAX),
 });
-const JsonBlock = z.strictObject({ type: z.literal('json'), value: z.json() });
+const JsonBlock = z.strictObject({ type: z.literal('json'), value: JsonValue });
 
 export const InputBlock = z.discriminatedUnion('type', [TextBlock, JsonBlock]);
 export type InputBlock = z.infer<typeof InputBlock>;

@@ -1,6 +1,8 @@
 // Tools: as a session names or defines them, as they are listed, and the calls that the model makes of them.
+
 import { z } from 'zod';
 import { Timestamp } from './common.ts';
+import { JsonValue } from './json-value.ts';
 
 export const BUILT_IN_TOOLS = [
   'web_search',
@@ -144,7 +146,7 @@ export const TOOL_RESULTS_MAX = 100;
 
 const ToolResult = z.strictObject({
   tool_call_id: z.string().min(1).max(100),
-  result: z.json(),
+  result: JsonValue,
   is_error: z.boolean().optional(),
 });
 export type ToolResult = z.infer<typeof ToolResult>;

@@ -1,8 +1,10 @@
 // Reads a JSON body: bounded, in UTF-8, an object, and free of what `json-guard` refuses.
+
 import type { IncomingMessage } from 'node:http';
 import type { Readable } from 'node:stream';
 import { createGunzip, createInflate } from 'node:zlib';
 import { ApiError } from '../contracts/errors.ts';
+import { isContainer, parseJson } from '../contracts/json.ts';
 import { DEPTH_MAX, guardJson } from './json-guard.ts';
 import { BODY } from './validation.ts';
 
@@ -17,12 +19,12 @@ const tooLarge = () =>
 
 const badBody = (message: string, cause?: unknown) => new ApiError('invalid_request', message, { cause });
 
-/** No body at all reads as `{}`, whatever the content type says. */
+/** No body at all reads as `{}`, whatever the content type says. Numbers keep their digits: see `parseBody`. */
 export async function readBody(req: IncomingMessage): Promise<Record<string, unknown>> {
   if (!hasBody(req)) return {};
   const bytes = await readBytes(req);
   if (bytes.length === 0) return {};
-  const value = parseJson(bytes, 'The request body');
+  const value = parseObject(bytes, 'The request body');
   guardJson(value, BODY);
   return value;
 }
@@ -32,11 +34,10 @@ export async function readBody(req: IncomingMessage): Promise<Record<string, unk
  * @param what Names what is read, at the beginning of a sentence.
  * @throws ApiError `invalid_request`
  */
-export function parseJson(bytes: Buffer, what: string): Record<string, unknown> {
+export function parseObject(bytes: Buffer, what: string): Record<string, unknown> {
   refuseExtremeNesting(bytes, what);
   const value = parseText(decodeUtf8(bytes, what), what);
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw badBody(`${what} must be a JSON object`);
+  if (!isContainer(value) || Array.isArray(value)) throw badBody(`${what} must be a JSON object`);
   return value as Record<string, unknown>;
 }
 
@@ -106,7 +107,7 @@ function decodeUtf8(bytes: Buffer, what: string): string {
 
 function parseText(text: string, what: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseJson(text);
   } catch (cause) {
     const where = cause instanceof Error ? cause.message.toWellFormed() : String(cause);
     throw badBody(`${what} is not valid JSON: ${where}`, cause);

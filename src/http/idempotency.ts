@@ -1,8 +1,8 @@
 // Reads `Idempotency-Key` and binds it to the call it came with.
 import { createHash } from 'node:crypto';
+import { canonicalJson } from '../contracts/canonical-json.ts';
 import { ApiError } from '../contracts/errors.ts';
 import type { Idempotency, Written } from '../services/ports.ts';
-import { canonicalJson } from './canonical-json.ts';
 import { json } from './define-route.ts';
 
 const IDEMPOTENCY_HEADER = 'Idempotency-Key';

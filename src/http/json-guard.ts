@@ -1,5 +1,7 @@
 // Refuses JSON that is well formed and still harmful: too deep, text no store can hold, keys that reach a prototype.
+
 import { ApiError } from '../contracts/errors.ts';
+import { isBeyondDouble, isContainer, isNumber } from '../contracts/json.ts';
 import type { PathFormat, PathSegment } from './field-path.ts';
 
 /** JSON.stringify and structuredClone fail at some thousand levels; people need a dozen. */
@@ -39,11 +41,9 @@ function faultOf(key: PathSegment, value: unknown, depth: number): string | null
     if (fault) return `has a name that ${fault}`;
   }
   if (typeof value === 'string') return textFault(value);
-  // Such as 1e400, which JSON allows: kept and written again it would be null.
-  if (typeof value === 'number' && !Number.isFinite(value))
-    return 'must be a number between -1.8e308 and 1.8e308';
-  if (typeof value === 'object' && value !== null && depth >= DEPTH_MAX)
-    return `is nested deeper than ${DEPTH_MAX} levels`;
+  // Such as 1e400, which JSON allows and few programs can read.
+  if (isNumber(value) && isBeyondDouble(value)) return 'must be a number between -1.8e308 and 1.8e308';
+  if (isContainer(value) && depth >= DEPTH_MAX) return `is nested deeper than ${DEPTH_MAX} levels`;
   return null;
 }
 
@@ -70,6 +70,6 @@ export function guardJson(root: object, { noun, path }: GuardNames): void {
       const param = path(pathOf(frames));
       throw new ApiError('invalid_request', `The '${param}' ${noun} ${fault}`, { param });
     }
-    if (typeof value === 'object' && value !== null) frames.push(frameOf(value));
+    if (isContainer(value)) frames.push(frameOf(value));
   }
 }

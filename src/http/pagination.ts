@@ -1,10 +1,10 @@
 // Pages of lists: cursors that only the same account, route and filter can use, and the envelope around a slice.
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { z } from 'zod';
+import { canonicalJson } from '../contracts/canonical-json.ts';
 import { PAGE_LIMIT_DEFAULT, type Page, type PageQuery } from '../contracts/common.ts';
 import { ApiError } from '../contracts/errors.ts';
 import type { Caller, PageRequest, Position, Slice } from '../services/ports.ts';
-import { canonicalJson } from './canonical-json.ts';
 
 /** Half a SHA-256: nobody forges it, and cursors stay short. */
 const MAC_BYTES = 16;

@@ -1,7 +1,9 @@
 // Turns a route into its Express handler. The order of the checks is part of the API: rate, key, level, input, resource.
+
 import { createHash } from 'node:crypto';
 import type { Request, RequestHandler, Response } from 'express';
 import { ApiError } from '../contracts/errors.ts';
+import { stringifyJson } from '../contracts/json.ts';
 import type { Caller } from '../services/ports.ts';
 import { requireGranted, requirePermission } from './authenticate.ts';
 import { readBody } from './body.ts';
@@ -12,7 +14,7 @@ import { readQuery } from './query.ts';
 import { refuseExceeded } from './rate-limit.ts';
 import { type RequestState, stateOf } from './request-state.ts';
 import { sendEventStream } from './streams/sse.ts';
-import { BODY, parseInput, QUERY } from './validation.ts';
+import { parseBody, parseInput, QUERY } from './validation.ts';
 
 export function runRoute(route: Route): RequestHandler {
   return async (req, res) => {
@@ -52,7 +54,7 @@ async function readInput(route: Route, req: Request) {
   refuseUnacceptable(route, req);
   const query = parseInput(route.query, readQuery(req.url), QUERY);
   const received = await readBody(req);
-  const body = parseInput(route.body, received, BODY);
+  const body = parseBody(route.body, received);
   const target = `${req.method} ${req.path}`;
   return {
     params: idsOf(req),
@@ -89,7 +91,7 @@ function sendJson(route: Route, req: Request, res: Response, answer: JsonAnswer<
   res.set(answer.headers ?? {}).status(answer.status ?? route.status);
   // A client may keep one resource and ask whether it changed; nothing else is worth keeping.
   res.set('Cache-Control', route.etag ? 'private, no-cache' : 'no-store');
-  const text = JSON.stringify(body);
+  const text = stringifyJson(body);
   const etag = route.etag ? weakEtag(text) : undefined;
   if (etag) res.set('ETag', etag);
   if (etag && matches(req.get('if-none-match'), etag)) res.status(304).end();

@@ -1,6 +1,9 @@
 // Checks input against its schema and says in one sentence which field is wrong, what was expected and the limit.
+
 import type { z } from 'zod';
 import { ApiError } from '../contracts/errors.ts';
+import { isNumber, withDoubles } from '../contracts/json.ts';
+import { FOREIGN_FIELDS } from '../contracts/json-value.ts';
 import { bodyPath, type PathFormat, type PathSegment, queryPath } from './field-path.ts';
 
 type Issue = z.core.$ZodIssue;
@@ -22,6 +25,10 @@ export function parseInput<T extends z.ZodType>(schema: T, value: unknown, kind:
   if (!first) throw result.error;
   throw describe(innermost(first, value), value, kind);
 }
+
+/** A body whose numbers keep their digits where they are the client's own. In our own fields they are plain numbers. */
+export const parseBody = <T extends z.ZodType>(schema: T, received: unknown): z.output<T> =>
+  parseInput(schema, withDoubles(received, FOREIGN_FIELDS), BODY);
 
 function describe(issue: Issue, root: unknown, kind: InputKind): ApiError {
   const path = segments(issue);
@@ -125,6 +132,7 @@ function typePredicate(expected: string, received: unknown): string {
 function nameOf(value: unknown): string {
   if (value === null) return 'null';
   if (Array.isArray(value)) return 'an array';
+  if (isNumber(value)) return 'a number';
   return EXPECTED[typeof value] ?? typeof value;
 }
 

@@ -1,5 +1,6 @@
 // A ModelRequest as the body of `POST /v1/messages`, with cache breakpoints on the stable prefix.
 
+import { stringifyJson } from '../contracts/json.ts';
 import type { ModelBlock, ModelMessage, ModelRequest } from './port.ts';
 
 /**
@@ -24,8 +25,8 @@ export function toMessagesJson(request: ModelRequest): string {
   const earlier = request.messages
     .slice(0, Math.max(lastIndex(request), 0))
     .flatMap((message) => wireText(message));
-  const texts = [...earlier, ...messages.map((message) => JSON.stringify(message))];
-  return `${JSON.stringify(head).slice(0, -1)},"messages":[${texts.join(',')}]}`;
+  const texts = [...earlier, ...messages.map((message) => stringifyJson(message))];
+  return `${stringifyJson(head).slice(0, -1)},"messages":[${texts.join(',')}]}`;
 }
 
 /** The last message that has anything to say. */
@@ -55,7 +56,7 @@ function wireText(message: ModelMessage): string[] {
   const known = wireTexts.get(message);
   if (known !== undefined) return known === '' ? [] : [known];
   const wire = toWireMessage(message);
-  const text = wire.content.length > 0 ? JSON.stringify(wire) : '';
+  const text = wire.content.length > 0 ? stringifyJson(wire) : '';
   wireTexts.set(message, text);
   return text === '' ? [] : [text];
 }

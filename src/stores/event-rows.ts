@@ -1,6 +1,8 @@
 // Rows of events as the rest of the code knows them.
+
 import { toTimestamp } from '../contracts/common.ts';
 import type { SessionEvent } from '../contracts/events.ts';
+import { parseJson } from '../contracts/json.ts';
 import type { EventRow } from './schema.ts';
 
 export const toEvent = (row: EventRow): SessionEvent => ({
@@ -10,5 +12,5 @@ export const toEvent = (row: EventRow): SessionEvent => ({
   created_at: toTimestamp(Number(row.created_at)),
   session_id: row.session_id,
   message_id: row.message_id,
-  data: JSON.parse(row.data),
+  data: parseJson(row.data),
 });

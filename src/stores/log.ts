@@ -1,7 +1,9 @@
 // The session log: the only appender. Every change of a session is one transaction here that locks the session,
 // changes its rows and appends its events together, so `seq` is gap-free in the order of commits.
+
 import { type Kysely, type SelectQueryBuilder, sql, type Transaction } from 'kysely';
 import type { EventData, EventType, SessionEvent } from '../contracts/events.ts';
+import { stringifyJson } from '../contracts/json.ts';
 import { newId } from '../ids.ts';
 import { appendDeliveries } from './delivery-rows.ts';
 import { toEvent } from './event-rows.ts';
@@ -84,7 +86,7 @@ function openTransaction(store: Store, rows: Transaction<Tables>, session: Sessi
     append(type, messageId, data) {
       const seq = session.seq + state.events.length + 1;
       const row = { session_id: session.id, seq, id: newId('evt'), type, message_id: messageId };
-      state.events.push({ ...row, data: JSON.stringify(data), created_at: now });
+      state.events.push({ ...row, data: stringifyJson(data), created_at: now });
     },
     flush: () => storeEvents(store, rows, state, now),
   };

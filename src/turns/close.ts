@@ -1,5 +1,7 @@
 // Ends replies: by interruption, by failure, and with their session.
+
 import { type ErrorDetail, messageError } from '../contracts/errors.ts';
+import { stringifyJson } from '../contracts/json.ts';
 import { isTerminal } from '../contracts/messages.ts';
 import type { Catalogue } from '../models/catalogue.ts';
 import { type SessionLog, type SessionTransaction, streamedText } from '../stores/log.ts';
@@ -44,7 +46,7 @@ export async function closeReply(
   const patch: MessagePatch = {
     status: closing.status,
     text,
-    blocks: JSON.stringify(blocksWith(reply, text)),
+    blocks: stringifyJson(blocksWith(reply, text)),
     stop_reason: stopReasonOf(closing),
     error: closing.status === 'failed' ? JSON.stringify(closing.error) : null,
     completed_at: tx.now,

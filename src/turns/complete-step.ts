@@ -1,4 +1,5 @@
 // Ends a model step that has gone well: with the reply, or with the calls of tools that its next step waits for.
+import { parseJson, stringifyJson } from '../contracts/json.ts';
 import type { Catalogue } from '../models/catalogue.ts';
 import type { ModelBlock, ModelReply } from '../models/port.ts';
 import type { SessionLog, SessionTransaction } from '../stores/log.ts';
@@ -35,7 +36,7 @@ const stepRow = (writer: StepWriter, answer: ModelReply, now: number): StepRow =
   reply_id: writer.replyId,
   n: writer.step,
   session_id: writer.sessionId,
-  blocks: JSON.stringify(answer.blocks),
+  blocks: stringifyJson(answer.blocks),
   stop_reason: answer.stopReason,
   completed_at: now,
 });
@@ -46,7 +47,7 @@ function grown(reply: MessageRow, answer: ModelReply, calls: ToolCallRow[]) {
   const separator = reply.text !== '' && text !== '' ? STEP_SEPARATOR : '';
   return {
     text: `${reply.text}${separator}${text}`,
-    blocks: JSON.stringify([...JSON.parse(reply.blocks), ...shownBlocks(answer.blocks, calls)]),
+    blocks: stringifyJson([...parseJson<ShownBlock[]>(reply.blocks), ...shownBlocks(answer.blocks, calls)]),
     model: answer.model,
   };
 }

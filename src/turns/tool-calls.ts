@@ -1,4 +1,5 @@
 // Calls of tools in the store: made with the step that is complete, settled once, announced as long as the client's are missing.
+import { stringifyJson } from '../contracts/json.ts';
 import { type OnTimeout, OPEN_TOOL_CALLS, type ToolCallStatus } from '../contracts/tools.ts';
 import { newId } from '../ids.ts';
 import type { SessionTransaction } from '../stores/log.ts';
@@ -38,7 +39,7 @@ export async function settleCall(
 ): Promise<ToolCallRow> {
   const patch = {
     status: outcome.status,
-    result: JSON.stringify(outcome.result),
+    result: stringifyJson(outcome.result),
     is_error: outcome.isError ? 1 : 0,
     completed_at: tx.now,
   } satisfies ToolCallPatch;
@@ -65,7 +66,7 @@ const newRow = (
   provider_id: call.providerId,
   name: call.name,
   type: call.type,
-  parameters: JSON.stringify(call.parameters),
+  parameters: stringifyJson(call.parameters),
   // Readers act on what awaits a result: what is refused must not look so, not even while it is announced.
   status: call.type === 'custom' && call.refusal === null ? 'awaiting_result' : 'running',
   result: null,

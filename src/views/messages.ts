@@ -1,5 +1,7 @@
 // A message row as the API shows it.
+
 import { toTimestamp, toTimestampOrNull, type Usage } from '../contracts/common.ts';
+import { parseJson } from '../contracts/json.ts';
 import type { Message } from '../contracts/messages.ts';
 import { formatUsd } from '../models/catalogue.ts';
 import type { MessageRow, ToolCallRow, UsageColumns } from '../stores/schema.ts';
@@ -28,7 +30,7 @@ export function messageView(row: MessageRow, calls: readonly ToolCallRow[] = [])
     parent_id: row.parent_id,
     role: row.role,
     content: row.text,
-    content_blocks: JSON.parse(row.blocks),
+    content_blocks: parseJson(row.blocks),
     status: row.status,
     stop_reason: row.stop_reason,
     model: row.model,
@@ -46,7 +48,7 @@ type Block = Message['content_blocks'][number];
 
 /** The blocks of the complete steps, and after them what readers have of the step that is being written. */
 export function blocksWith(row: MessageRow, text: string): Block[] {
-  const complete: Block[] = JSON.parse(row.blocks);
+  const complete: Block[] = parseJson(row.blocks);
   const rest = text.startsWith(row.text) ? text.slice(row.text.length) : text;
   const spoken = row.text === '' ? rest : rest.replace(STEP_SEPARATOR, '');
   return spoken === '' ? complete : [...complete, { type: 'text', text: spoken }];

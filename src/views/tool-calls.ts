@@ -1,5 +1,7 @@
 // A row of a tool call as the API shows it.
+
 import { toTimestamp, toTimestampOrNull } from '../contracts/common.ts';
+import { parseJson } from '../contracts/json.ts';
 import type { ToolCall } from '../contracts/tools.ts';
 import type { ToolCallRow } from '../stores/schema.ts';
 
@@ -7,9 +9,9 @@ export const toolCallView = (row: ToolCallRow): ToolCall => ({
   id: row.id,
   name: row.name,
   type: row.type,
-  parameters: JSON.parse(row.parameters),
+  parameters: parseJson(row.parameters),
   status: row.status,
-  result: row.result === null ? null : JSON.parse(row.result),
+  result: row.result === null ? null : parseJson(row.result),
   is_error: row.is_error === 1,
   session_id: row.session_id,
   message_id: row.message_id,

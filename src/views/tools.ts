@@ -1,5 +1,7 @@
 // The tools of a session: as its row keeps them, and as the API lists them.
+
 import { toTimestamp } from '../contracts/common.ts';
+import { parseJson } from '../contracts/json.ts';
 import { isCustomTool, type OnTimeout, type Tool, type ToolEntry } from '../contracts/tools.ts';
 import type { SessionRow } from '../stores/schema.ts';
 import type { ToolRegistry } from '../tools/registry.ts';
@@ -22,7 +24,7 @@ export const storedTool = (entry: ToolEntry, now: number): StoredTool => ({
 
 /** Rows of the first version hold names and no times: those tools are as old as their session. */
 export const toolsOf = (row: Pick<SessionRow, 'tools' | 'created_at'>): StoredTool[] =>
-  (JSON.parse(row.tools) as (string | StoredTool)[]).map((tool) => ({
+  parseJson<(string | StoredTool)[]>(row.tools).map((tool) => ({
     created_at: row.created_at,
     ...(typeof tool === 'string' ? { name: tool } : tool),
   }));

@@ -1,7 +1,7 @@
 // What must hold of any input whatever: it is read as it was meant, or refused by name, and nothing else can happen.
 import fc from 'fast-check';
+import { canonicalJson } from '../../src/contracts/canonical-json.ts';
 import { ApiError } from '../../src/contracts/errors.ts';
-import { canonicalJson } from '../../src/http/canonical-json.ts';
 import { IDEMPOTENCY_KEY_FORMS, readIdempotency } from '../../src/http/idempotency.ts';
 import { guardJson } from '../../src/http/json-guard.ts';
 import { createCursors } from '../../src/http/pagination.ts';

@@ -1,6 +1,8 @@
 // One log event as one server-sent event.
+
 import { type EventBody, eventBodyNamed, fitted, shortError } from '../../contracts/event-body.ts';
 import { type EventNames, nameOf, OPENING_NAME, type SessionEvent } from '../../contracts/events.ts';
+import { stringifyJson } from '../../contracts/json.ts';
 
 /** Readers that do not buffer lose a frame that two reads share; up to this size none was lost. */
 export const FRAME_BYTES_MAX = 16 * 1024;
@@ -30,7 +32,7 @@ const render = (event: SessionEvent, payload: EventBody, names: EventNames): str
   `id: ${event.seq}\nevent: ${nameOf(event.type, names)}\ndata: ${asciiJson(payload)}\n\n`;
 
 const asciiJson = (value: unknown): string =>
-  JSON.stringify(value).replace(
+  stringifyJson(value).replace(
     /[\u007f-\uffff]/g,
     (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );

@@ -1,5 +1,7 @@
 // What goes out over one WebSocket: as fast as its client takes it, and never more than a little of it in memory.
+
 import { WebSocket } from 'ws';
+import { stringifyJson } from '../../contracts/json.ts';
 
 /** Beyond it the next frame waits; what it was made from waits in the log. One frame may itself be larger. */
 const BUFFERED_BYTES_MAX = 64 * 1024;
@@ -22,7 +24,7 @@ export function createOutbox(socket: WebSocket): Outbox {
     async send(frame) {
       while (isOpen() && socket.bufferedAmount > BUFFERED_BYTES_MAX)
         await new Promise<void>((resolve) => waiting.add(resolve));
-      if (isOpen()) socket.send(JSON.stringify(frame), wake);
+      if (isOpen()) socket.send(stringifyJson(frame), wake);
     },
   };
 }

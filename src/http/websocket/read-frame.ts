@@ -7,9 +7,9 @@ import {
   type FrameType,
   REQUEST_ID_LENGTH_MAX,
 } from '../../contracts/frames.ts';
-import { parseJson } from '../body.ts';
+import { parseObject } from '../body.ts';
 import { guardJson } from '../json-guard.ts';
-import { BODY, parseInput } from '../validation.ts';
+import { BODY, parseBody, parseInput } from '../validation.ts';
 import type { ReceivedFrame } from './inbox.ts';
 
 /** A frame whose fields fit its type. */
@@ -25,7 +25,7 @@ export interface Envelope {
 /** Not looked at yet. @throws ApiError `invalid_request` */
 export function readObject({ bytes, isBinary }: ReceivedFrame): Record<string, unknown> {
   if (isBinary) throw new ApiError('invalid_request', 'Frames are JSON as text; this one is binary');
-  return parseJson(bytes, 'The frame');
+  return parseObject(bytes, 'The frame');
 }
 
 /** However wrong the rest of the frame is: its sender can tell whose error it gets. */
@@ -43,4 +43,4 @@ export function readEnvelope(value: Record<string, unknown>): Envelope {
 /** @throws ApiError `invalid_request` naming the field. */
 export const readFields = ({ type, fields }: Envelope): ClientFrame =>
   // By the schema of this very type.
-  ({ type, body: parseInput(FRAME_BODIES[type], fields, BODY) }) as ClientFrame;
+  ({ type, body: parseBody(FRAME_BODIES[type], fields) }) as ClientFrame;

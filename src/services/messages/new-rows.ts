@@ -1,4 +1,5 @@
 // The rows of an accepted message: the user's words, and the reply that will answer them.
+import { stringifyJson } from '../../contracts/json.ts';
 import type { CreateMessage, InputBlock, MessageContent } from '../../contracts/messages.ts';
 import { newId } from '../../ids.ts';
 import type { SessionTransaction } from '../../stores/log.ts';
@@ -66,7 +67,7 @@ export function newRows(
     role: 'user',
     reply_id: reply.id,
     text: textOf(blocks),
-    blocks: JSON.stringify(blocks),
+    blocks: stringifyJson(blocks),
     turn_options: JSON.stringify(turnOptionsOf(turn)),
     ...named,
   };

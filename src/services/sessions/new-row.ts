@@ -1,4 +1,5 @@
 // The row of a new session: what the client has set, and the beginning of everything else.
+import { stringifyJson } from '../../contracts/json.ts';
 import type { CreateSession } from '../../contracts/sessions.ts';
 import { newId } from '../../ids.ts';
 import { NO_LEASE, NO_USAGE, type SessionRow } from '../../stores/schema.ts';
@@ -9,7 +10,7 @@ import { turnOptionsOf } from '../turn-options.ts';
 const settingsOf = (body: CreateSession, now: number) => ({
   model: body.model,
   system_prompt: body.system_prompt ?? null,
-  tools: JSON.stringify((body.tools ?? []).map((entry) => storedTool(entry, now))),
+  tools: stringifyJson((body.tools ?? []).map((entry) => storedTool(entry, now))),
   metadata: JSON.stringify(body.metadata ?? {}),
   turn_options: JSON.stringify(turnOptionsOf(body)),
   turn_settings: null,

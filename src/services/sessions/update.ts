@@ -1,6 +1,8 @@
 // Changes a session's settings for its next turn, and its metadata at any time.
+
 import { METADATA_KEYS_MAX } from '../../contracts/common.ts';
 import { ApiError } from '../../contracts/errors.ts';
+import { stringifyJson } from '../../contracts/json.ts';
 import type { Session, UpdateSession } from '../../contracts/sessions.ts';
 import type { Catalogue } from '../../models/catalogue.ts';
 import type { SessionTransaction } from '../../stores/log.ts';
@@ -58,7 +60,7 @@ function expiryOf(session: SessionRow, { expires_after_seconds }: UpdateSession,
 
 async function applyUpdate(tx: SessionTransaction, body: UpdateSession, catalogue: Catalogue): Promise<void> {
   const { model, system_prompt, on_busy } = body;
-  const tools = body.tools && JSON.stringify(body.tools.map((entry) => storedTool(entry, tx.now)));
+  const tools = body.tools && stringifyJson(body.tools.map((entry) => storedTool(entry, tx.now)));
   await patchMetadata(tx, body);
   const options = mergeOptions(tx.session, body);
   // Only what this request sets is checked: a catalogue that has shrunk must not refuse new metadata.

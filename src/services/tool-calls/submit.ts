@@ -1,6 +1,7 @@
 // Takes the results of a client's own tools: each call has one, whoever submits it first and however often.
-import { isDeepStrictEqual } from 'node:util';
+import { canonicalJson } from '../../contracts/canonical-json.ts';
 import { ApiError, notFound } from '../../contracts/errors.ts';
+import { parseJson } from '../../contracts/json.ts';
 import type { SubmitToolResults, ToolResult } from '../../contracts/tools.ts';
 import type { SessionTransaction } from '../../stores/log.ts';
 import type { MessageRow, SessionRow, ToolCallRow } from '../../stores/schema.ts';
@@ -25,13 +26,11 @@ const pathOf = (body: SubmitToolResults, index: number): string =>
 const closed = (call: ToolCallRow, why: string): ApiError =>
   new ApiError('tool_call_closed', `The call ${call.id} ${why}; its result can't change`);
 
-/** As it is kept: `-0` has become `0`. */
-const kept = (result: unknown): unknown => JSON.parse(JSON.stringify(result));
-
+/** Equal results have equal numbers, however these are written. */
 const isSame = (call: ToolCallRow, { result, is_error = false }: ToolResult): boolean =>
   call.status === 'completed' &&
   (call.is_error === 1) === is_error &&
-  isDeepStrictEqual(call.result === null ? null : JSON.parse(call.result), kept(result));
+  canonicalJson(call.result === null ? null : parseJson(call.result)) === canonicalJson(result);
 
 /** A result that came before is the answer to its repetition; everything else that is late is refused. */
 function refuseClosed(call: ToolCallRow, result: ToolResult): void {

@@ -1,6 +1,8 @@
 // The tools of a session: listed, added, replaced and removed; the model's next call is shown what they are then.
+
 import { deleted } from '../../contracts/common.ts';
 import { ApiError, notFound } from '../../contracts/errors.ts';
+import { stringifyJson } from '../../contracts/json.ts';
 import { type CreateTool, TOOLS_MAX, type Tool } from '../../contracts/tools.ts';
 import type { SessionTransaction } from '../../stores/log.ts';
 import type { SchemaChecker } from '../../tools/json-schema/checker.ts';
@@ -76,7 +78,7 @@ export function createTools(deps: ToolsDeps): ToolsService {
   }
 
   function replace(tx: SessionTransaction, change: (tools: StoredTool[]) => StoredTool[]): void {
-    const changed = (tools: string) => JSON.stringify(change(toolsOf({ ...tx.session, tools })));
+    const changed = (tools: string) => stringifyJson(change(toolsOf({ ...tx.session, tools })));
     tx.patch({
       ...changeHeldTools(tx.session, changed),
       tools: changed(tx.session.tools),

@@ -1,10 +1,16 @@
 // JSON values whose keys are an attacker's: kinds, own keys, copies, equality.
+import {
+  compareNumbers,
+  isContainer,
+  isExactNumber,
+  isNumber,
+  type JsonNumber,
+} from '../../contracts/json.ts';
 import { type Run, spend } from './run.ts';
 
 export type JsonObject = Record<string, unknown>;
 
-export const isObject = (value: unknown): value is JsonObject =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
+export const isObject = (value: unknown): value is JsonObject => isContainer(value) && !Array.isArray(value);
 
 export const own = (object: JsonObject, key: string): unknown =>
   Object.hasOwn(object, key) ? object[key] : undefined;
@@ -32,6 +38,20 @@ export function copyOf(value: unknown, run: Run): unknown {
   return copy;
 }
 
+/** An exact number may be as long as a whole input. */
+const DIGITS_PER_STEP = 16;
+
+export function weigh(value: unknown, run: Run): void {
+  if (isExactNumber(value)) spend(run, value.value.length / DIGITS_PER_STEP);
+}
+
+/** Below, at or above zero, as `left` is less than, equal to or more than `right`. */
+export function compared(left: JsonNumber, right: JsonNumber, run: Run): number {
+  weigh(left, run);
+  weigh(right, run);
+  return compareNumbers(left, right);
+}
+
 /** Recursion ends with `expected`, which comes from a schema and is therefore shallow. */
 export function isEqual(expected: unknown, value: unknown, run: Run): boolean {
   spend(run, 1);
@@ -41,6 +61,7 @@ export function isEqual(expected: unknown, value: unknown, run: Run): boolean {
       value.length === expected.length &&
       expected.every((item, index) => isEqual(item, value[index], run))
     );
+  if (isNumber(expected)) return isNumber(value) && compared(expected, value, run) === 0;
   if (!isObject(expected)) return expected === value;
   if (!isObject(value)) return false;
   const keys = Object.keys(expected);

@@ -1,6 +1,7 @@
 // Keywords for arrays.
+import { isNumber, numberText } from '../../contracts/json.ts';
 import { checkAt, faultsIn } from './check.ts';
-import { isObject } from './json.ts';
+import { isObject, weigh } from './json.ts';
 import type { Place } from './place.ts';
 import { deeper, isFull, type Run, report, spend } from './run.ts';
 import { itemSchema } from './schema-node.ts';
@@ -72,7 +73,8 @@ const OBJECT_STEPS = 8;
 function canonical(value: unknown, run: Run): string {
   const text = deeper(run, () => {
     if (Array.isArray(value)) return `[${value.map((item) => canonical(item, run)).join()}]`;
-    // 0 and -0 are equal, and so are their texts.
+    weigh(value, run);
+    if (isNumber(value)) return numberText(value);
     if (!isObject(value)) return JSON.stringify(value);
     const keys = Object.keys(value);
     // Sorting compares each key some log2(n) times.

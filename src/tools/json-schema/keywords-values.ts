@@ -1,7 +1,16 @@
 // Keywords for single values: type, enum, const, numbers, strings.
-import { isEqual } from './json.ts';
+import {
+  compareNumbers,
+  isExactMultiple,
+  isExactNumber,
+  isNumber,
+  type JsonNumber,
+  simplest,
+  toDouble,
+} from '../../contracts/json.ts';
+import { compared, isEqual, weigh } from './json.ts';
 import type { Place } from './place.ts';
-import { report, spend } from './run.ts';
+import { type Run, report, spend } from './run.ts';
 import { admits, type Check } from './schema-node.ts';
 import { counted, listOf, shown } from './words.ts';
 
@@ -31,13 +40,19 @@ export function typeKeyword(place: Place): void {
   });
 }
 
+/** Exact numbers are compared as numbers, since no two of them are identical. */
 const isScalar = (value: unknown): boolean => typeof value !== 'object' || value === null;
+
+const simplified = (value: unknown): unknown => (isExactNumber(value) ? simplest(value) : value);
 
 /** Scalars are looked up, so a long list costs nothing; the others are compared, at most the size of the schema. */
 function oneOfValues(values: unknown[], words: string): Check {
-  const scalars = new Set(values.filter(isScalar));
-  const others = values.filter((value) => !isScalar(value));
-  return (input, run) => {
+  const known = values.map(simplified);
+  const scalars = new Set(known.filter(isScalar));
+  const others = known.filter((value) => !isScalar(value));
+  return (given, run) => {
+    weigh(given, run);
+    const input = simplified(given);
     const found = isScalar(input) ? scalars.has(input) : others.some((value) => isEqual(value, input, run));
     if (!found) report(run, `must be ${words}`);
   };
@@ -55,9 +70,9 @@ export function enumKeywords(place: Place): void {
   else place.add(oneOfValues(values, values.length > 1 ? `one of ${listOf(values)}` : listOf(values)));
 }
 
-function limit(place: Place, fits: (input: number) => boolean, words: string): void {
+function limit(place: Place, fits: (input: JsonNumber, run: Run) => boolean, words: string): void {
   place.add((input, run) => {
-    if (typeof input === 'number' && !fits(input)) report(run, `must be ${words}`);
+    if (isNumber(input) && !fits(input, run)) report(run, `must be ${words}`);
   });
 }
 
@@ -67,21 +82,32 @@ function bound(place: Place, keyword: 'minimum' | 'maximum', exclusiveKeyword: s
   const value = place.number(keyword);
   const strict = typeof exclusive === 'boolean' ? undefined : place.number(exclusiveKeyword);
   const above = keyword === 'minimum';
+  const sign = above ? 1 : -1;
   if (value !== undefined && exclusive !== true)
     limit(
       place,
-      (input) => (above ? input >= value : input <= value),
+      (input, run) => compared(input, value, run) * sign >= 0,
       `at ${above ? 'least' : 'most'} ${value}`,
     );
   const edge = exclusive === true ? value : strict;
   if (edge !== undefined)
-    limit(place, (input) => (above ? input > edge : input < edge), `${above ? 'more' : 'less'} than ${edge}`);
+    limit(
+      place,
+      (input, run) => compared(input, edge, run) * sign > 0,
+      `${above ? 'more' : 'less'} than ${edge}`,
+    );
 }
 
 /** A quotient is off by some units in the last place: 19.99 / 0.01 is 1998.9999999999998. */
 const QUOTIENT_ERROR = 4 * Number.EPSILON;
 
-function isMultiple(value: number, of: number): boolean {
+/** Exact when one of them is an exact number, unless it has some hundred digits. */
+function isMultiple(value: JsonNumber, of: JsonNumber): boolean {
+  if (typeof value === 'number' && typeof of === 'number') return isDoubleMultiple(value, of);
+  return isExactMultiple(value, of) ?? isDoubleMultiple(toDouble(value), toDouble(of));
+}
+
+function isDoubleMultiple(value: number, of: number): boolean {
   if (Number.isInteger(value) && Number.isInteger(of)) return value % of === 0;
   const quotient = value / of;
   return Math.abs(quotient - Math.round(quotient)) <= Math.abs(quotient) * QUOTIENT_ERROR;
@@ -92,8 +118,12 @@ export function numberKeywords(place: Place): void {
   bound(place, 'maximum', 'exclusiveMaximum');
   const step = place.number('multipleOf');
   if (step === undefined) return;
-  if (step <= 0) place.fault('must be more than 0', 'multipleOf');
-  limit(place, (input) => isMultiple(input, step), `a multiple of ${step}`);
+  if (compareNumbers(step, 0) <= 0) place.fault('must be more than 0', 'multipleOf');
+  const fits = (input: JsonNumber, run: Run) => {
+    weigh(input, run);
+    return isMultiple(input, step);
+  };
+  limit(place, fits, `a multiple of ${step}`);
 }
 
 /** A step passes over this many characters. */

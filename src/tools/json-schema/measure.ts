@@ -1,4 +1,5 @@
 // The outside of a schema: JSON, not too large, not too deep, an object.
+import { isBeyondDouble, isContainer, isNumber, stringifyJson } from '../../contracts/json.ts';
 import { isObject } from './json.ts';
 import { SCHEMA_BYTES_MAX, SCHEMA_DEPTH_MAX } from './limits.ts';
 import { SchemaFault } from './place.ts';
@@ -14,7 +15,7 @@ export function textOf(schema: unknown): { schema: Record<string, unknown>; text
   if (Object.hasOwn(schema, 'type') && type !== 'object')
     throw new SchemaFault(['type'], "must be 'object': the input of a tool is an object");
   measure(schema);
-  const text = JSON.stringify(schema);
+  const text = stringifyJson(schema);
   if (Buffer.byteLength(text) > SCHEMA_BYTES_MAX) throw new SchemaFault([], TOO_LARGE);
   return { schema, text };
 }
@@ -26,12 +27,13 @@ function measure(schema: unknown): void {
     values += 1;
     if (values > SCHEMA_BYTES_MAX) throw new SchemaFault([], TOO_LARGE);
     if (depth > SCHEMA_DEPTH_MAX) throw new SchemaFault([], TOO_DEEP);
-    if (typeof value === 'object' && value !== null)
-      for (const item of Object.values(value)) walk(item, depth + 1);
+    if (isContainer(value)) for (const item of Object.values(value)) walk(item, depth + 1);
     else if (!isJsonScalar(value)) throw new SchemaFault([], 'must be JSON');
   };
   walk(schema, 0);
 }
 
 const isJsonScalar = (value: unknown): boolean =>
-  value === null || ['string', 'boolean'].includes(typeof value) || Number.isFinite(value);
+  value === null ||
+  ['string', 'boolean'].includes(typeof value) ||
+  (isNumber(value) && !isBeyondDouble(value));

@@ -1,4 +1,5 @@
 // One schema while it is compiled: reads its keywords strictly, and turns what is wrong into a fault with its path.
+import { isNumber, type JsonNumber, toDouble } from '../../contracts/json.ts';
 import { isObject, type JsonObject, own } from './json.ts';
 import { type Pattern, PatternError } from './patterns.ts';
 import type { Check, SchemaNode } from './schema-node.ts';
@@ -31,7 +32,7 @@ export interface Place {
   value(...keys: Path): unknown;
   fault(message: string, ...below: Path): never;
   add(check: Check): void;
-  number(keyword: string): number | undefined;
+  number(keyword: string): JsonNumber | undefined;
   /** A length or a number of things. */
   count(keyword: string): number | undefined;
   /** A list of property names. */
@@ -57,9 +58,9 @@ export function createPlace(linker: Linker, schema: JsonObject, node: SchemaNode
     throw new SchemaFault(at(...below), message);
   }
 
-  function number(keyword: string): number | undefined {
+  function number(keyword: string): JsonNumber | undefined {
     const found = value(keyword);
-    if (found === undefined || typeof found === 'number') return found;
+    if (found === undefined || isNumber(found)) return found;
     return fault('must be a number', keyword);
   }
 
@@ -76,7 +77,8 @@ export function createPlace(linker: Linker, schema: JsonObject, node: SchemaNode
     number,
 
     count(keyword) {
-      const found = number(keyword);
+      const given = number(keyword);
+      const found = given === undefined ? undefined : toDouble(given);
       if (found === undefined || (Number.isInteger(found) && found >= 0)) return found;
       return fault('must be a whole number, 0 or more', keyword);
     },

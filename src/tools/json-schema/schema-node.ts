@@ -1,4 +1,5 @@
 // A compiled schema: what checks a value, and what the defaults need to know.
+import { isNumber, isWhole } from '../../contracts/json.ts';
 import type { Pattern } from './patterns.ts';
 import type { Run } from './run.ts';
 
@@ -42,11 +43,11 @@ export const emptyNode = (): SchemaNode => ({
 export function typeOf(value: unknown): string {
   if (value === null) return 'null';
   if (Array.isArray(value)) return 'array';
-  return typeof value;
+  return isNumber(value) ? 'number' : typeof value;
 }
 
 export function admits(types: ReadonlySet<string>, value: unknown): boolean {
-  return types.has(typeOf(value)) || (types.has('integer') && Number.isInteger(value));
+  return types.has(typeOf(value)) || (types.has('integer') && isNumber(value) && isWhole(value));
 }
 
 /** The branches of a union that `type` leaves for a value: mostly one, as in "an object or null". */

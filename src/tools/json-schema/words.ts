@@ -1,4 +1,5 @@
 // The words of faults: they go to a model, which mends its input by them, so they name the field and are short.
+import { stringifyJson } from '../../contracts/json.ts';
 import { MESSAGE_CHARACTERS_MAX } from './limits.ts';
 
 const KEY_CHARACTERS_MAX = 64;
@@ -37,7 +38,7 @@ function firstOf(words: string[]): string[] {
 export const listOf = (values: unknown[]): string =>
   firstOf(values.slice(0, VALUES_CHARACTERS_MAX).map(shown)).join(', ');
 
-export const shown = (value: unknown): string => clip(JSON.stringify(value), VALUES_CHARACTERS_MAX);
+export const shown = (value: unknown): string => clip(stringifyJson(value), VALUES_CHARACTERS_MAX);
 
 export const counted = (count: number, thing: string): string =>
   `${count} ${count === 1 ? thing : `${thing}s`}`;
