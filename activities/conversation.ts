@@ -1,5 +1,4 @@
 // What the model is shown: the branch up to the message that it is to answer.
-
 import type { ErrorDetail } from '../src/contracts/errors.ts';
 import { parseJson, stringifyJson } from '../src/contracts/json.ts';
 import { type InputBlock, isTerminal } from '../src/contracts/messages.ts';

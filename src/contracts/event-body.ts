@@ -1,5 +1,4 @@
 // An event as it leaves: whole, or so much shorter that it fits where it has to.
-
 import { EVENT_DATA, type EventNames, nameOf, type SessionEvent } from './events.ts';
 import { stringifyJson } from './json.ts';
 import { WEBHOOK_BODY_BYTES_MAX } from './webhooks.ts';

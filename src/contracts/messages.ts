@@ -1,5 +1,4 @@
 // Messages: what a client may send, and what it reads back. One assistant message answers one POST.
-
 import { z } from 'zod';
 import { Timestamp, Usage } from './common.ts';
 import { ErrorDetail } from './errors.ts';

@@ -1,5 +1,4 @@
 // Tools: as a session names or defines them, as they are listed, and the calls that the model makes of them.
-
 import { z } from 'zod';
 import { Timestamp } from './common.ts';
 import { JsonValue } from './json-value.ts';

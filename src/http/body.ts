@@ -1,5 +1,4 @@
 // Reads a JSON body: bounded, in UTF-8, an object, and free of what `json-guard` refuses.
-
 import type { IncomingMessage } from 'node:http';
 import type { Readable } from 'node:stream';
 import { createGunzip, createInflate } from 'node:zlib';

@@ -1,5 +1,4 @@
 // Refuses JSON that is well formed and still harmful: too deep, text no store can hold, keys that reach a prototype.
-
 import { ApiError } from '../contracts/errors.ts';
 import { isBeyondDouble, isContainer, isNumber } from '../contracts/json.ts';
 import type { PathFormat, PathSegment } from './field-path.ts';

@@ -1,5 +1,4 @@
 // Turns a route into its Express handler. The order of the checks is part of the API: rate, key, level, input, resource.
-
 import { createHash } from 'node:crypto';
 import type { Request, RequestHandler, Response } from 'express';
 import { ApiError } from '../contracts/errors.ts';

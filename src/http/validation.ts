@@ -1,5 +1,4 @@
 // Checks input against its schema and says in one sentence which field is wrong, what was expected and the limit.
-
 import type { z } from 'zod';
 import { ApiError } from '../contracts/errors.ts';
 import { isNumber, withDoubles } from '../contracts/json.ts';

@@ -4,6 +4,7 @@ import Anthropic from '@anthropic-ai/sdk';
 import { Agent, type Dispatcher, fetch as undiciFetch } from 'undici';
 import { hasThinking, toMessagesJson, withoutThinking } from './anthropic-request.ts';
 import { boundAnswers } from './bounded-answers.ts';
+import { readEvents } from './event-stream.ts';
 import {
   brokenStream,
   codeOf,
@@ -50,8 +51,6 @@ export interface AnthropicModelOptions {
 
 /** Of a content type in an error message. */
 const TYPE_CHARS_MAX = 100;
-
-type EventStream = AsyncIterable<unknown> & { controller: AbortController };
 
 interface Caller {
   client: Anthropic;
@@ -151,8 +150,9 @@ async function streamOnce(
 ): Promise<ModelReply> {
   const call: Call = { caller, accumulator: createReplyAccumulator(), signal: options.signal };
   const body = toMessagesJson(request);
-  const { data: stream, response } = await duringCall(call, () => open(call, request, body));
-  const events = stream[Symbol.asyncIterator]();
+  const ended = new AbortController();
+  const response = await duringCall(call, () => open(call, request, body, ended.signal));
+  const events = readEvents(response);
   try {
     while (!call.accumulator.isComplete()) {
       const next = await duringCall(call, () => events.next());
@@ -165,25 +165,26 @@ async function streamOnce(
     await drain(events);
     return call.accumulator.reply();
   } finally {
-    stream.controller.abort();
-    // Lets go of the caller's signal, also when onText threw.
-    void events.return?.().catch(() => undefined);
+    // Closes the connection of an answer that is not read to its end, also when onText threw.
+    ended.abort();
+    void events.return(undefined).catch(() => undefined);
   }
 }
 
 /** `post` instead of `messages.create`: the latter writes warnings about models to the console. */
-async function open(
+function open(
   { caller, signal }: Call,
   request: ModelRequest,
   body: string,
-): Promise<{ data: EventStream; response: Response }> {
+  ended: AbortSignal,
+): Promise<Response> {
   const headers = {
     // Named here, the SDK takes the body as the text that it is.
     'content-type': 'application/json',
     ...(request.temperature === null ? {} : { 'anthropic-version': SAMPLING_API_VERSION }),
   };
-  const options = { body, headers, signal, stream: true };
-  return await caller.client.post<EventStream>('/v1/messages', options).withResponse();
+  const options = { body, headers, signal: AbortSignal.any([signal, ended]), stream: true };
+  return caller.client.post('/v1/messages', options).asResponse();
 }
 
 /** What is no stream of events at all is mostly the answer of something else than a model: its kind tells of what. */

@@ -1,5 +1,6 @@
 // Pages of lists. A list reads one row more than it shows: that row tells whether another page follows.
 import { ApiError } from '../contracts/errors.ts';
+import { stringifyJson } from '../contracts/json.ts';
 import { countFitting } from '../stores/page-bytes.ts';
 import type { PageRequest, Position, Slice } from './ports.ts';
 
@@ -20,7 +21,7 @@ export function fittingSlice<Row, View>(
   const sizes: number[] = [];
   for (const row of rows.slice(0, limit)) {
     const shown = view(row);
-    sizes.push(Buffer.byteLength(JSON.stringify(shown)));
+    sizes.push(Buffer.byteLength(stringifyJson(shown)));
     if (countFitting(sizes) < sizes.length) break;
     views.push(shown);
   }

@@ -1,6 +1,5 @@
 // The session log: the only appender. Every change of a session is one transaction here that locks the session,
 // changes its rows and appends its events together, so `seq` is gap-free in the order of commits.
-
 import { type Kysely, type SelectQueryBuilder, sql, type Transaction } from 'kysely';
 import type { EventData, EventType, SessionEvent } from '../contracts/events.ts';
 import { stringifyJson } from '../contracts/json.ts';

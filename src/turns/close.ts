@@ -1,5 +1,4 @@
 // Ends replies: by interruption, by failure, and with their session.
-
 import { type ErrorDetail, messageError } from '../contracts/errors.ts';
 import { stringifyJson } from '../contracts/json.ts';
 import { isTerminal } from '../contracts/messages.ts';

@@ -1,5 +1,4 @@
 // A message row as the API shows it.
-
 import { toTimestamp, toTimestampOrNull, type Usage } from '../contracts/common.ts';
 import { parseJson } from '../contracts/json.ts';
 import type { Message } from '../contracts/messages.ts';

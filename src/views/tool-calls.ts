@@ -1,5 +1,4 @@
 // A row of a tool call as the API shows it.
-
 import { toTimestamp, toTimestampOrNull } from '../contracts/common.ts';
 import { parseJson } from '../contracts/json.ts';
 import type { ToolCall } from '../contracts/tools.ts';

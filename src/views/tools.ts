@@ -1,5 +1,4 @@
 // The tools of a session: as its row keeps them, and as the API lists them.
-
 import { toTimestamp } from '../contracts/common.ts';
 import { parseJson } from '../contracts/json.ts';
 import { isCustomTool, type OnTimeout, type Tool, type ToolEntry } from '../contracts/tools.ts';

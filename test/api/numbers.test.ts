@@ -128,6 +128,18 @@ describe('the input of a call', () => {
     socket.socket.terminate();
   });
 
+  it('that came whole with the start of its block keeps them, too', async () => {
+    const id = await createSession();
+    const start = block(
+      0,
+      { type: 'tool_use', id: 'toolu_whole', name: 'look_up', input: { n: 'NUMBERS' } },
+      [],
+    );
+    answers = [[start.replace('"NUMBERS"', NUMBERS)]];
+    const { text } = await post(id, 'messages', '{"content":"Look it up"}');
+    expect(text).toContain(`"parameters":{"n":${NUMBERS}}`);
+  });
+
   it.each(['1e999', '-1e400', `1${'0'.repeat(400)}`])(
     'that holds %s is an error result to the model',
     async (huge) => {

@@ -55,6 +55,17 @@ describe('bytes', () => {
     }
   });
 
+  test('may lack the lines that name the events, since the data does so, too', async () => {
+    const unnamed = (text: string) => text.replace(/^event: .*\n/gm, '');
+    const { reply } = await answerTo(`${unnamed(wire)}data: [DONE]\n\n`);
+    expect(reply.blocks).toEqual(expected);
+    const failed = event('error', { error: { type: 'overloaded_error', message: 'Overloaded' } });
+    const { model } = await serve(
+      (response) => void openStream(response).end(MESSAGE_START + unnamed(failed)),
+    );
+    expect(await failureOf(collect(model, requestOf('hello')))).toMatchObject({ code: 'model_overloaded' });
+  });
+
   test('may have carriage returns', async () => {
     const { reply } = await answerTo(wire.replaceAll('\n', '\r\n'));
     expect(reply.blocks).toEqual(expected);

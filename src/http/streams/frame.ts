@@ -1,5 +1,4 @@
 // One log event as one server-sent event.
-
 import { type EventBody, eventBodyNamed, fitted, shortError } from '../../contracts/event-body.ts';
 import { type EventNames, nameOf, OPENING_NAME, type SessionEvent } from '../../contracts/events.ts';
 import { stringifyJson } from '../../contracts/json.ts';

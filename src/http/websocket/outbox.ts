@@ -1,5 +1,4 @@
 // What goes out over one WebSocket: as fast as its client takes it, and never more than a little of it in memory.
-
 import { WebSocket } from 'ws';
 import { stringifyJson } from '../../contracts/json.ts';
 

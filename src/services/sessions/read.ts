@@ -1,4 +1,5 @@
 // Shows sessions: one with its latest messages, its state, or a page of the list.
+import { stringifyJson } from '../../contracts/json.ts';
 import type { Session, SessionState, SessionSummary } from '../../contracts/sessions.ts';
 import { countFitting, PAGE_BYTES_MAX } from '../../stores/page-bytes.ts';
 import type { SessionRow } from '../../stores/schema.ts';
@@ -31,7 +32,7 @@ export function createReads({ sessions, reader, sessionView, engine }: ReadDeps)
   async function view(row: SessionRow, state?: SessionState): Promise<Session> {
     const shown = { ...sessionView(row), system_prompt: row.system_prompt, ...(state && { state }) };
     const newestFirst = (await reader.conversation(row.id, MESSAGES_SHOWN)).slice(-MESSAGES_SHOWN).reverse();
-    const bytesMax = PAGE_BYTES_MAX - Buffer.byteLength(JSON.stringify(shown));
+    const bytesMax = PAGE_BYTES_MAX - Buffer.byteLength(stringifyJson(shown));
     const fitting = countFitting(await reader.sizesOf(newestFirst), { bytesMax, leastCount: 0 });
     const messages = await reader.viewAll(newestFirst.slice(0, fitting).reverse());
     return { ...shown, truncated: fitting < newestFirst.length, messages };

@@ -1,5 +1,4 @@
 // Changes a session's settings for its next turn, and its metadata at any time.
-
 import { METADATA_KEYS_MAX } from '../../contracts/common.ts';
 import { ApiError } from '../../contracts/errors.ts';
 import { stringifyJson } from '../../contracts/json.ts';

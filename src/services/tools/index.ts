@@ -1,5 +1,4 @@
 // The tools of a session: listed, added, replaced and removed; the model's next call is shown what they are then.
-
 import { deleted } from '../../contracts/common.ts';
 import { ApiError, notFound } from '../../contracts/errors.ts';
 import { stringifyJson } from '../../contracts/json.ts';
