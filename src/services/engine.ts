@@ -20,6 +20,7 @@ export interface EngineSession {
 export interface EngineState {
   answer: SessionStateAnswer;
   activity: SessionState['activity'];
+  runId: string;
 }
 
 /** An attempt to write a session's open reply whose worker is gone. */
@@ -64,6 +65,9 @@ export interface Engine {
   takeOver(sessionId: string, worker: string): Promise<void>;
   /** Ends the attempts for a session of which Temporal has heard nothing for so long. */
   endSilentAttempts(sessionId: string, silentMs: number): Promise<void>;
-  /** Null when Temporal shows no page for people. */
-  urlOf(sessionId: string): string | null;
+  /**
+   * The page with the session's Current Details; without a run, the page of the workflow. Null when the address of the UI is
+   * not known.
+   */
+  urlOf(sessionId: string, runId?: string): string | null;
 }

@@ -57,6 +57,8 @@ export const addressOf = (ports: ServerPorts): string => `${LOCALHOST}:${ports.g
 function serverArguments(plan: ServerPlan): string[] {
   return [
     ...['server', 'start-dev', '--ip', LOCALHOST, '--ui-ip', plan.uiHost, '--log-level', 'error'],
+    // The UI would report each visit to the makers of Temporal.
+    '--ui-disable-news-fetch',
     ...['--db-filename', plan.files.databaseFile],
     // A commit is in the file when it returns, not on the platter: it survives kill -9, and the store is what a power cut spares.
     ...['--sqlite-pragma', 'journal_mode=WAL', '--sqlite-pragma', 'synchronous=1'],

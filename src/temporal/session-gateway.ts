@@ -45,7 +45,11 @@ export function createSessionGateway(deps: GatewayDeps): Engine {
     ...createSessionAttempts(deps),
     ...createSessionTakeover(deps),
     ...createUnreplayableRun(deps),
-    urlOf: (sessionId) =>
-      uiUrl === null ? null : `${uiUrl}/namespaces/${namespace}/workflows/${workflowId(sessionId)}`,
+    urlOf(sessionId, runId) {
+      if (uiUrl === null) return null;
+      const page = `${uiUrl}/namespaces/${namespace}/workflows/${workflowId(sessionId)}`;
+      // The UI has no address for a tab of whichever run is the latest.
+      return runId === undefined ? page : `${page}/${runId}/user-metadata`;
+    },
   };
 }

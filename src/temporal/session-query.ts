@@ -71,7 +71,7 @@ export function createSessionQuery({ client, temporal, start }: SessionQueryDeps
       // A closed run answers queries as well: with what it was about to do when it ended.
       if (description.status.name !== 'RUNNING') return CLOSED;
       const activity = activityView(description.raw.pendingActivities?.find(isOfTheTurn));
-      return { isOpen: true, state: answer ? { answer, activity } : undefined };
+      return { isOpen: true, state: answer ? { answer, activity, runId: description.runId } : undefined };
     } catch (error) {
       if (error instanceof WorkflowNotFoundError) return CLOSED;
       throw error;

@@ -192,6 +192,25 @@ describe('the operator', () => {
     },
   );
 
+  it('gets a link to the Current Details of a session, which the UI shows on the tab of user metadata', async () => {
+    const { body } = await server.api.get(`/v1/sessions/${session}/state`);
+    const link =
+      /^http:\/\/127\.0\.0\.1:(\d+)\/namespaces\/default\/workflows\/(\w+)\/([\w-]+)\/user-metadata$/;
+    const [, port, workflowId, runId] = link.exec(body.temporal_url) ?? [];
+    expect([Number(port), workflowId]).toEqual([uiPort, session]);
+    const run = await ask({
+      port: uiPort,
+      path: `${workflow()}?execution.runId=${runId}`,
+      headers: { host: 'localhost' },
+    });
+    expect(JSON.parse(run.body).workflowExecutionInfo.execution).toEqual({ workflowId, runId });
+  });
+
+  it('finds no request to the internet in the UI', async () => {
+    const { body } = await ask({ port: uiPort, path: '/api/v1/settings', headers: { host: 'localhost' } });
+    expect(JSON.parse(body)).toMatchObject({ DisableNewsFetch: true });
+  });
+
   it('ends a workflow there, as the UI itself asks', async () => {
     const { id } = await server.api.session();
     await server.api.post(`/v1/sessions/${id}/messages`, { content: 'Hello' });

@@ -113,7 +113,7 @@ export function createStateReader({ engine, reader, sessions }: StateDeps) {
     const queued = await reader.queued(id);
     const session = await visibleSession(sessions, caller, id);
     const rows = { session, queued, waiting: await waitingCalls(session), turnAt: await turnTime(session) };
-    const isAnswered = found && session.status === 'active';
-    return { ...(isAnswered ? fromWorkflow(found, rows) : fromRows(rows)), temporal_url: engine.urlOf(id) };
+    if (!found || session.status !== 'active') return { ...fromRows(rows), temporal_url: engine.urlOf(id) };
+    return { ...fromWorkflow(found, rows), temporal_url: engine.urlOf(id, found.runId) };
   };
 }
