@@ -9,6 +9,7 @@ import * as delivery from './migrations/0006-delivery.ts';
 import * as dueDeliveries from './migrations/0007-due-deliveries.ts';
 import * as sweep from './migrations/0008-sweep.ts';
 import * as heldSettings from './migrations/0009-held-settings.ts';
+import * as metadataByAccount from './migrations/0010-metadata-by-account.ts';
 import type { Tables } from './schema.ts';
 
 const MIGRATIONS: Record<string, Migration> = {
@@ -21,6 +22,7 @@ const MIGRATIONS: Record<string, Migration> = {
   '0007-due-deliveries': dueDeliveries,
   '0008-sweep': sweep,
   '0009-held-settings': heldSettings,
+  '0010-metadata-by-account': metadataByAccount,
 };
 
 /** What a later version has done to it and this one does not know. */

@@ -91,6 +91,9 @@ export interface SessionsTable extends UsageColumns, LeaseColumns {
 
 export interface SessionMetadataTable {
   session_id: string;
+  /** Of the session, so that one index leads to an account's sessions with a pair, in their order. */
+  account_id: string;
+  created_at: number;
   key: string;
   value: string;
 }

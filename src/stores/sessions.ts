@@ -1,36 +1,22 @@
 // Plain reads of sessions, and the rows that creating, changing and removing one touches.
-import { type Kysely, sql, type Transaction } from 'kysely';
+import type { Kysely, Transaction } from 'kysely';
 import { withdrawDeliveries } from './delivery-rows.ts';
-import { type Keyset, page } from './keyset.ts';
 import type { SessionRow, Tables } from './schema.ts';
+import { createSessionScan } from './session-scan.ts';
 
 export type SessionsStore = ReturnType<typeof createSessionsStore>;
-
-export interface SessionQuery extends Keyset {
-  accountId: string;
-  status?: SessionRow['status'][];
-  model?: string;
-  createdAfterMs?: number;
-  createdBeforeMs?: number;
-  metadata: Record<string, string>;
-}
-
-/** A session without what it holds: when it was made, and how long it is. */
-export interface SessionOutline extends Pick<SessionRow, 'id' | 'created_at'> {
-  bytes: number;
-}
-
-/** Bytes that a list reads for a session. Of the tools it shows names only, but a row's tools are read together. */
-const summaryBytes = sql<number>`2048 + octet_length(tools) + octet_length(metadata) + octet_length(turn_options)`;
 
 /** Writes the index of the metadata; the session row holds the whole. */
 export async function indexMetadata(
   rows: Transaction<Tables>,
-  sessionId: string,
+  { id, account_id, created_at }: SessionRow,
   metadata: Record<string, string>,
 ): Promise<void> {
-  await rows.deleteFrom('session_metadata').where('session_id', '=', sessionId).execute();
-  const values = Object.entries(metadata).map(([key, value]) => ({ session_id: sessionId, key, value }));
+  await rows.deleteFrom('session_metadata').where('session_id', '=', id).execute();
+  const values = Object.entries(metadata).map(([key, value]) => ({
+    ...{ session_id: id, account_id, created_at },
+    ...{ key, value },
+  }));
   if (values.length > 0) await rows.insertInto('session_metadata').values(values).execute();
 }
 
@@ -62,7 +48,7 @@ export function createSessionsStore(db: Kysely<Tables>) {
     visible().selectAll().where('account_id', '=', accountId).where('id', '=', id).executeTakeFirst();
 
   /** The whole of these, in their order; without those that were deleted meanwhile. */
-  async function whole(outlines: readonly SessionOutline[]): Promise<SessionRow[]> {
+  async function whole(outlines: readonly Pick<SessionRow, 'id'>[]): Promise<SessionRow[]> {
     if (outlines.length === 0) return [];
     const ids = outlines.map(({ id }) => id);
     const found = await visible().selectAll().where('id', 'in', ids).execute();
@@ -70,31 +56,9 @@ export function createSessionsStore(db: Kysely<Tables>) {
     return ids.flatMap((id) => rows.get(id) ?? []);
   }
 
-  function list(query: SessionQuery): Promise<SessionOutline[]> {
-    let select = visible()
-      .select(['id', 'created_at'])
-      .select(summaryBytes.as('bytes'))
-      .where('account_id', '=', query.accountId);
-    if (query.status) select = select.where('status', 'in', query.status);
-    if (query.model !== undefined) select = select.where('model', '=', query.model);
-    if (query.createdAfterMs !== undefined) select = select.where('created_at', '>', query.createdAfterMs);
-    if (query.createdBeforeMs !== undefined) select = select.where('created_at', '<', query.createdBeforeMs);
-    for (const [key, value] of Object.entries(query.metadata))
-      select = select.where(({ exists, selectFrom }) =>
-        exists(
-          selectFrom('session_metadata')
-            .select('session_metadata.key')
-            .whereRef('session_metadata.session_id', '=', 'sessions.id')
-            .where('session_metadata.key', '=', key)
-            .where('session_metadata.value', '=', value),
-        ),
-      );
-    return page(select, query).execute();
-  }
-
   /** Where these sessions' logs end. */
   const seqsOf = (ids: string[]): Promise<Pick<SessionRow, 'id' | 'seq'>[]> =>
     db.selectFrom('sessions').select(['id', 'seq']).where('id', 'in', ids).execute();
 
-  return { get, list, whole, seqsOf };
+  return { get, whole, seqsOf, ...createSessionScan(db) };
 }

@@ -75,6 +75,9 @@ const listSessions = ({ services, openPage }: RouteDeps) =>
     level: 'read-only',
     operationId: 'listSessions',
     summary: 'List sessions, newest first',
+    description:
+      'A page looks at a bounded number of sessions and holds at most 4 MiB. With a filter that few of very many sessions ' +
+      'match, a page may have fewer entries than `limit`, even none, while `has_more` is true: go on with `next_cursor`.',
     tag,
     query: ListSessionsQuery,
     response: pageOf(SessionSummary),

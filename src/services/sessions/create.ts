@@ -40,7 +40,7 @@ export function createCreate(deps: CreateDeps) {
   const store = (caller: Caller, body: CreateSession, keep: Keep) =>
     log.create(newRow(caller.accountId, body, now()), async (tx) => {
       await keep(tx.rows, tx.session.id);
-      await indexMetadata(tx.rows, tx.session.id, body.metadata ?? {});
+      await indexMetadata(tx.rows, tx.session, body.metadata ?? {});
       tx.append('session.created', null, { session: sessionView(tx.session) });
       const turn = firstTurn(body);
       const accepted = turn && (await acceptMessage(tx, turn, deps));

@@ -1,15 +1,15 @@
 // Shows sessions: one with its latest messages, its state, or a page of the list.
 import { stringifyJson } from '../../contracts/json.ts';
-import type { Session, SessionState, SessionSummary } from '../../contracts/sessions.ts';
+import type { Session, SessionState } from '../../contracts/sessions.ts';
 import { countFitting, PAGE_BYTES_MAX } from '../../stores/page-bytes.ts';
 import type { SessionRow } from '../../stores/schema.ts';
 import type { SessionsStore } from '../../stores/sessions.ts';
 import type { SessionView } from '../../views/sessions.ts';
 import type { Engine } from '../engine.ts';
 import type { MessageReader } from '../messages/reader.ts';
-import type { Caller, PageRequest, SessionFilter, Slice } from '../ports.ts';
+import type { Caller } from '../ports.ts';
 import { visibleSession } from '../session-access.ts';
-import { byCreation, creationOf, sliceOf } from '../slices.ts';
+import { createList } from './list.ts';
 import { createStateReader } from './state.ts';
 
 /** Messages that a session shows of itself; the list of messages has them all. */
@@ -49,16 +49,5 @@ export function createReads({ sessions, reader, sessionView, engine }: ReadDeps)
     return view(row, includeState ? await readState(caller, id) : undefined);
   }
 
-  async function list(
-    caller: Caller,
-    filter: SessionFilter,
-    page: PageRequest,
-  ): Promise<Slice<SessionSummary>> {
-    const found = await sessions.list({ accountId: caller.accountId, ...filter, ...byCreation(page) });
-    const fitting = countFitting(found.slice(0, page.limit).map(({ bytes }) => bytes));
-    const { data, next } = sliceOf(found, fitting, creationOf);
-    return { data: (await sessions.whole(data)).map(sessionView), next };
-  }
-
-  return { show, get, state: readState, list };
+  return { show, get, state: readState, list: createList({ sessions, sessionView }) };
 }

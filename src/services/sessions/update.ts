@@ -40,7 +40,7 @@ function mergeMetadata(
 async function patchMetadata(tx: SessionTransaction, { metadata }: UpdateSession): Promise<void> {
   if (metadata === undefined) return;
   const merged = mergeMetadata(JSON.parse(tx.session.metadata), metadata);
-  await indexMetadata(tx.rows, tx.session.id, merged);
+  await indexMetadata(tx.rows, tx.session, merged);
   tx.patch({ metadata: JSON.stringify(merged) });
 }
 
