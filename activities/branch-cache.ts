@@ -15,9 +15,11 @@ export interface RenderedMessage {
   parentId: string | null;
   /** What the model is shown of it: nothing, one message, or a step and its results several times. */
   messages: ModelMessage[];
-  /** Whether this is the reply to a message that the model has refused. */
-  isRefusal: boolean;
+  standing: Standing;
 }
+
+/** Of a reply: whether its turn is shown to the model again. */
+export type Standing = 'good' | 'suspect' | 'refused';
 
 const sizeOf = ({ messages }: RenderedMessage): number =>
   ENTRY_BYTES + BYTES_PER_UNIT * stringifyJson(messages).length;

@@ -5,10 +5,10 @@ import { type InputBlock, isTerminal } from '../src/contracts/messages.ts';
 import type { Catalogue } from '../src/models/catalogue.ts';
 import type { ModelBlock, ModelMessage, ModelRequest, ModelTool } from '../src/models/port.ts';
 import type { MessageRows } from '../src/stores/message-rows.ts';
-import type { MessageRow, SessionRow, StepRow, ToolCallRow } from '../src/stores/schema.ts';
-import { STEP_SEPARATOR } from '../src/views/messages.ts';
+import type { MessageRow, SessionRow } from '../src/stores/schema.ts';
 import type { TurnOptions } from '../src/views/sessions.ts';
-import { createBranchCache, type RenderedMessage } from './branch-cache.ts';
+import { createBranchCache, type RenderedMessage, type Standing } from './branch-cache.ts';
+import { type Parts, spoken } from './spoken.ts';
 
 /** Long enough for any answer in a conversation; a session or a message may ask for more or less. */
 const MAX_TOKENS_DEFAULT = 32_000;
@@ -16,85 +16,36 @@ const MAX_TOKENS_DEFAULT = 32_000;
 const userBlock = (block: InputBlock): ModelBlock =>
   block.type === 'json' ? { type: 'text', text: stringifyJson(block.value) } : block;
 
-/** What a reply was made of. */
-interface Parts {
-  steps: StepRow[];
-  calls: ToolCallRow[];
-}
-
 const NO_PARTS: Parts = { steps: [], calls: [] };
-
-const isThinking = ({ type }: ModelBlock): boolean => type === 'thinking' || type === 'redacted_thinking';
-
-/** Reasoning belongs to the turn it was made in; there its signature is asked for beside the calls that it led to. */
-function stepBlocks(step: StepRow, isOwnTurn: boolean): ModelBlock[] {
-  const blocks = parseJson<ModelBlock[]>(step.blocks);
-  return blocks.filter((block) => {
-    if (block.type === 'text') return block.text !== '';
-    return block.type === 'tool_use' || (isOwnTurn && isThinking(block));
-  });
-}
-
-const wordsOf = (result: string | null): string => {
-  const value: unknown = result === null ? '' : parseJson(result);
-  return typeof value === 'string' ? value : stringifyJson(value);
-};
-
-const resultBlock = (call: ToolCallRow): ModelBlock => ({
-  type: 'tool_result',
-  tool_use_id: call.provider_id,
-  content: wordsOf(call.result),
-  ...(call.is_error === 1 ? { is_error: true } : {}),
-});
-
-/** Each step's words and calls, and behind them the results, as if a user had said these. */
-function spoken(reply: MessageRow, { steps, calls }: Parts): ModelMessage[] {
-  const isOwnTurn = !isTerminal(reply.status);
-  const said = steps.flatMap((step): ModelMessage[] => {
-    const results = calls.filter((call) => call.step === step.n).map(resultBlock);
-    const content = stepBlocks(step, isOwnTurn);
-    const answered: ModelMessage[] = results.length > 0 ? [{ role: 'user', content: results }] : [];
-    return content.length > 0 ? [{ role: 'assistant', content }, ...answered] : answered;
-  });
-  const rest = unfinishedText(reply, steps);
-  return rest === '' ? said : [...said, { role: 'assistant', content: [{ type: 'text', text: rest }] }];
-}
-
-/** What an interrupted or failed reply had said beyond its complete steps. */
-function unfinishedText({ text, status }: MessageRow, steps: StepRow[]): string {
-  if (!isTerminal(status)) return '';
-  const complete = steps
-    .map((step) => textOf(parseJson<ModelBlock[]>(step.blocks)))
-    .filter((each) => each !== '')
-    .join(STEP_SEPARATOR);
-  return text.startsWith(complete) ? text.slice(complete.length).trimStart() : text;
-}
-
-const textOf = (blocks: ModelBlock[]): string =>
-  blocks.map((block) => (block.type === 'text' ? String(block.text) : '')).join('');
 
 function render(row: MessageRow, parts: Parts): ModelMessage[] {
   if (row.role === 'assistant') return spoken(row, parts);
   const content = parseJson<InputBlock[]>(row.blocks).map(userBlock);
-  return content.length > 0 ? [{ role: 'user', content }] : [];
+  return [{ role: 'user', content }];
 }
-
-/** Failures that are due to what was asked: the same words would be refused again, with whatever follows them. */
-const REFUSALS: readonly string[] = ['context_too_long', 'model_invalid_request'];
 
 /** A stop reason of Claude's, after which it refuses every conversation that still holds the turn. */
 const REFUSED = 'refusal';
 
-function isRefusal({ role, stop_reason, error }: MessageRow): boolean {
-  if (role === 'user') return false;
-  if (stop_reason === REFUSED) return true;
-  return error !== null && REFUSALS.includes((JSON.parse(error) as ErrorDetail).code);
+/**
+ * How a reply stands in the conversation. `refused`: its question can't be shown again. `suspect`: the provider refused the
+ * request, for what was asked or for a setting; no wording tells which, so the turn is shown until that is refused again.
+ */
+function standingOf({ role, stop_reason, error }: MessageRow): Standing {
+  if (role === 'user') return 'good';
+  if (stop_reason === REFUSED) return 'refused';
+  const code = error === null ? null : (JSON.parse(error) as ErrorDetail).code;
+  if (code === 'context_too_long') return 'refused';
+  return code === 'model_invalid_request' ? 'suspect' : 'good';
 }
 
-/** Without the turns that the model has refused, or the session could never be used again. Newest first. */
-function withoutRefusals(branch: RenderedMessage[]): RenderedMessage[] {
-  const refused = new Set(branch.filter((each) => each.isRefusal).map((reply) => reply.parentId));
-  return branch.filter(({ id, isRefusal }) => !isRefusal && !refused.has(id));
+/** The branch without some replies and the messages that these answer. */
+function without(
+  branch: RenderedMessage[],
+  isLeftOut: (each: RenderedMessage) => boolean,
+): RenderedMessage[] {
+  const questions = new Set(branch.filter(isLeftOut).map((reply) => reply.parentId));
+  return branch.filter((each) => !isLeftOut(each) && !questions.has(each.id));
 }
 
 export interface ConversationDeps {
@@ -123,7 +74,7 @@ function createBranches(messages: MessageRows) {
     return rows.map((row) => {
       const own = parts.get(row.id) ?? NO_PARTS;
       const ids = { id: row.id, parentId: row.parent_id };
-      const rendered = { ...ids, messages: render(row, own), isRefusal: isRefusal(row) };
+      const rendered = { ...ids, messages: render(row, own), standing: standingOf(row) };
       // One that is still being written belongs to a branch that nobody continues yet.
       if (isTerminal(row.status)) cache.put(rendered);
       return rendered;
@@ -164,22 +115,44 @@ export interface ConversationOf {
   tools: ModelTool[];
 }
 
+export interface Conversation {
+  request: ModelRequest;
+  /** For a provider that refuses the request: the same without its suspect turns. Undefined when it has none. */
+  lighter?: {
+    request: ModelRequest;
+    /** The provider took it: its suspects are left out from now on. */
+    taken(): void;
+  };
+}
+
+/** Suspects that a provider has refused again. Another process, or one that has forgotten, asks once more at no cost. */
+const LEFT_OUT_MAX = 10_000;
+
+function createLeftOut() {
+  const ids = new Set<string>();
+  return {
+    has: (id: string) => ids.has(id),
+    add(id: string): void {
+      const [oldest] = ids;
+      if (ids.size >= LEFT_OUT_MAX && oldest !== undefined) ids.delete(oldest);
+      ids.add(id);
+    },
+  };
+}
+
 export function createConversation({ messages, catalogue }: ConversationDeps) {
   const branchOf = createBranches(messages);
+  const leftOut = createLeftOut();
 
-  /** @param head The message before the user's own, which is shown as it is now, with the complete steps of its reply. */
-  async function history({ user, reply, step, head }: ConversationOf): Promise<ModelMessage[]> {
-    const before = withoutRefusals(await branchOf(head))
-      .reverse()
-      .flatMap((each) => each.messages);
+  /** The turn's own part: the message as it is now, with the complete steps of its reply. */
+  async function ownMessages({ user, reply, step }: ConversationOf): Promise<ModelMessage[]> {
     // Before the first step is complete there is nothing to read, and the model is asked that much earlier.
     const parts = step > 1 ? (await partsOf(messages, [reply.id])).get(reply.id) : undefined;
-    return [...before, ...render(user, NO_PARTS), ...render(reply, parts ?? NO_PARTS)];
+    return [...render(user, NO_PARTS), ...render(reply, parts ?? NO_PARTS)];
   }
 
-  /** The whole request for one step, as the session's settings and the message's own say. */
-  return async function request(of: ConversationOf): Promise<ModelRequest> {
-    const { session, user, model, tools } = of;
+  /** What the settings of the session and the message say. */
+  function settingsOf({ session, user, model, tools }: ConversationOf): Omit<ModelRequest, 'messages'> {
     const defaults: TurnOptions = JSON.parse(session.turn_options);
     const own: TurnOptions = JSON.parse(user.turn_options);
     const entry = catalogue.find(model);
@@ -190,11 +163,34 @@ export function createConversation({ messages, catalogue }: ConversationDeps) {
     return {
       model,
       system: session.system_prompt === '' ? null : session.system_prompt,
-      messages: await history(of),
       tools,
       maxTokens: Math.min(own.max_tokens ?? defaults.max_tokens ?? MAX_TOKENS_DEFAULT, limit),
       temperature: temperature ?? null,
       thinking: own.thinking ?? defaults.thinking ?? null,
+    };
+  }
+
+  /** The whole request for one step. `of.head` is the message before the user's own. */
+  return async function conversation(of: ConversationOf): Promise<Conversation> {
+    const found = await branchOf(of.head);
+    const branch = without(found, ({ id, standing }) => standing === 'refused' || leftOut.has(id)).reverse();
+    const suspects = branch.filter(({ standing }) => standing === 'suspect');
+    const own = await ownMessages(of);
+    const settings = settingsOf(of);
+    const requestOf = (before: RenderedMessage[]): ModelRequest => ({
+      ...settings,
+      messages: [...before.flatMap((each) => each.messages), ...own],
+    });
+    const request = requestOf(branch);
+    if (suspects.length === 0) return { request };
+    return {
+      request,
+      lighter: {
+        request: requestOf(without(branch, ({ standing }) => standing === 'suspect')),
+        taken() {
+          for (const { id } of suspects) leftOut.add(id);
+        },
+      },
     };
   };
 }

@@ -2,7 +2,8 @@
 import { log } from '@temporalio/activity';
 import { newId } from '../src/ids.ts';
 import type { Catalogue } from '../src/models/catalogue.ts';
-import type { Model, ModelReply, ModelUsage } from '../src/models/port.ts';
+import { isRequestRefused } from '../src/models/failures.ts';
+import type { Model, ModelCallOptions, ModelReply, ModelUsage } from '../src/models/port.ts';
 import type { MessageRows } from '../src/stores/message-rows.ts';
 import type { MessageRow } from '../src/stores/schema.ts';
 import type { SchemaChecker } from '../src/tools/json-schema/checker.ts';
@@ -11,7 +12,7 @@ import type { Begun } from '../src/turns/begin.ts';
 import type { Turns } from '../src/turns/index.ts';
 import type { StepWriter } from '../src/turns/step-writer.ts';
 import { STEP_SEPARATOR } from '../src/views/messages.ts';
-import { createConversation } from './conversation.ts';
+import { type Conversation, createConversation } from './conversation.ts';
 import { createDeltaWriter } from './delta-writer.ts';
 import { patiently } from './patient-write.ts';
 import { createToolOffers } from './tool-offer.ts';
@@ -78,6 +79,30 @@ function separated(reply: MessageRow, push: (text: string) => void): (text: stri
   };
 }
 
+/**
+ * Asks with the whole conversation. A provider that refuses it is asked once more without the turns it may have refused
+ * before, unless readers have text already: a refusal costs nothing.
+ */
+async function ask(
+  model: Model,
+  { request, lighter }: Conversation,
+  options: ModelCallOptions,
+): Promise<ModelReply> {
+  let hasSpoken = false;
+  const onText = (text: string) => {
+    hasSpoken = true;
+    options.onText(text);
+  };
+  try {
+    return await model.stream(request, { ...options, onText });
+  } catch (error) {
+    if (!lighter || hasSpoken || !isRequestRefused(error)) throw error;
+    const reply = await model.stream(lighter.request, options);
+    lighter.taken();
+    return reply;
+  }
+}
+
 export interface ModelCallDeps {
   model: Model;
   turns: Turns;
@@ -112,13 +137,10 @@ export function createModelCalls(deps: ModelCallDeps) {
       };
       try {
         const { tools, prepare } = offer(open.session);
-        const request = await conversation({ ...open, head, model: call.writer.model, tools });
+        const asked = await conversation({ ...open, head, model: call.writer.model, tools });
         call.usage = NOTHING_TOLD;
-        const answer: ModelReply = await model.stream(request, {
-          signal,
-          onText: separated(open.reply, deltas.push),
-          onUsage,
-        });
+        const onText = separated(open.reply, deltas.push);
+        const answer: ModelReply = await ask(model, asked, { signal, onText, onUsage });
         call.usage = answer.usage;
         const rest = await deltas.rest();
         // A write that failed has lost its text: an answer without it would not be what its readers were sent.

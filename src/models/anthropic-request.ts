@@ -61,23 +61,6 @@ function wireText(message: ModelMessage): string[] {
   return text === '' ? [] : [text];
 }
 
-/** The same request without the models' earlier thoughts; see `isForeignThinking` for when that is needed. */
-export function withoutThinking(request: ModelRequest): ModelRequest {
-  const messages = request.messages.map((message) => ({
-    ...message,
-    content: message.content.filter((block) => !isThinking(block)),
-  }));
-  return { ...request, messages };
-}
-
-export function hasThinking(request: ModelRequest): boolean {
-  return request.messages.some((message) => message.content.some(isThinking));
-}
-
-function isThinking(block: ModelBlock): boolean {
-  return block.type === 'thinking' || block.type === 'redacted_thinking';
-}
-
 function toWireTools(tools: ModelRequest['tools']): Record<string, unknown>[] {
   return tools.map((tool, index) => ({
     name: tool.name,

@@ -2,7 +2,7 @@
 
 import Anthropic from '@anthropic-ai/sdk';
 import { Agent, type Dispatcher, fetch as undiciFetch } from 'undici';
-import { hasThinking, toMessagesJson, withoutThinking } from './anthropic-request.ts';
+import { toMessagesJson } from './anthropic-request.ts';
 import { boundAnswers } from './bounded-answers.ts';
 import { readEvents } from './event-stream.ts';
 import {
@@ -10,7 +10,7 @@ import {
   codeOf,
   endlessReply,
   type FailureContext,
-  isForeignThinking,
+  isRequestRefused,
   toModelCallError,
 } from './failures.ts';
 import type { Model, ModelCallOptions, ModelReply, ModelRequest } from './port.ts';
@@ -20,6 +20,7 @@ import {
   type ReplyAccumulator,
   ReplyTooLongError,
 } from './reply-accumulator.ts';
+import { createRefusedThoughts, hasPrivateBlocks, type RefusedThoughts } from './thoughts.ts';
 
 /** Where Claude is when no other address is given; always passed, so that the SDK reads no environment variable. */
 const DEFAULT_BASE_URL = 'https://api.anthropic.com';
@@ -56,6 +57,7 @@ interface Caller {
   client: Anthropic;
   secret: string | null;
   silenceTimeoutMs: number;
+  thoughts: RefusedThoughts;
 }
 
 interface Call {
@@ -83,7 +85,8 @@ export function createAnthropicModel(options: AnthropicModelOptions): Model & { 
   });
   const dispatcher = agent.compose(boundAnswers);
   const client = createClient(options, dispatcher, connectTimeoutMs + silenceTimeoutMs);
-  const caller: Caller = { client, secret: options.apiKey, silenceTimeoutMs };
+  const thoughts = createRefusedThoughts();
+  const caller: Caller = { client, secret: options.apiKey, silenceTimeoutMs, thoughts };
   return {
     stream: (request, callOptions) => streamWithRepair(caller, request, callOptions),
     close: () => agent.destroy(),
@@ -129,17 +132,28 @@ function createFetch(dispatcher: Dispatcher): typeof fetch {
   return fetchOverAgent as unknown as typeof fetch;
 }
 
-/** A conversation that changed under its signed thoughts is refused, at no cost; it is sent once more without them. */
+/**
+ * A request that holds thoughts and is refused goes out once more without them: a refusal costs nothing, and no wording tells
+ * for sure what it was about. Nothing is repeated after the first text, which readers already have.
+ */
 async function streamWithRepair(
   caller: Caller,
-  request: ModelRequest,
+  whole: ModelRequest,
   options: ModelCallOptions,
 ): Promise<ModelReply> {
+  const request = caller.thoughts.withoutKnown(whole);
+  let hasSpoken = false;
+  const onText = (text: string) => {
+    hasSpoken = true;
+    options.onText(text);
+  };
   try {
-    return await streamOnce(caller, request, options);
+    return await streamOnce(caller, request, { ...options, onText });
   } catch (error) {
-    if (!isForeignThinking(error) || !hasThinking(request)) throw error;
-    return await streamOnce(caller, withoutThinking(request), options);
+    if (hasSpoken || !isRequestRefused(error) || !hasPrivateBlocks(request)) throw error;
+    const reply = await streamOnce(caller, caller.thoughts.withoutAll(request), options);
+    caller.thoughts.remember(request);
+    return reply;
   }
 }
 

@@ -25,6 +25,38 @@ const STATUS_OF_TYPE: Record<string, number> = {
   overloaded_error: 529,
 };
 
+/**
+ * The account with the provider can't be used: no credit, a spending limit, a disabled organization or key. Gateways say it
+ * with their own statuses and spellings, so both type and message are read in lower case with single spaces.
+ */
+const ACCOUNT_REFUSED = [
+  /\bbilling\b|\bpayment\b|\bpurchase (?:more )?credits?\b|\btop up\b|\bout of (?:credits?|funds)\b/,
+  /\bcredits?\b.{0,40}\b(?:low|insufficient|exhausted|exceeded|depleted|expired|used up|run out|ran out|negative)\b/,
+  /\b(?:insufficient|not enough|no|low|lack|exceeded)\b.{0,20}\b(?:credits?|funds|balance|quota)\b/,
+  /\b(?:usage|spend|spending|cost|budget) (?:limits?|caps?|quotas?)\b/,
+  /(?<!thinking )\b(?:budget(?! tokens)|quota|spend|spending)\b.{0,20}\b(?:exceeded|exhausted|reached)\b/,
+  /\b(?:exceed(?:s|ed)?|reached)\b.{0,40}(?<!thinking )\b(?:budget(?! tokens)|quota|spend|spending)\b/,
+  /\b(?:organi[sz]ation|account|workspace|subscription|api key)\b.{0,40}\b(?:disabled|suspended|deactivated|expired|revoked|blocked|not valid|invalid|inactive)\b/,
+  /\b(?:invalid|expired|missing|incorrect|unknown)\b.{0,10}\bapi key\b/,
+];
+
+/** A rate limit may speak of quotas, too, and passes by itself. These do not. */
+const NO_CREDIT = /\bbilling\b|\bcredit balance\b|\binsufficient (?:quota|credits?|funds|balance)\b/;
+
+/** Words of a provider in one spelling: `creditBalance_too-LOW` reads `credit balance too low`. */
+const plainWords = (text: string): string =>
+  text
+    .replace(/([a-z])([A-Z])/g, '$1 $2')
+    .replace(/[^a-zA-Z]+/g, ' ')
+    .toLowerCase();
+
+/** Put before the provider's words: the user of a session can't mend this. */
+const FOR_THE_OPERATOR =
+  'The account with the model provider cannot be used, which its operator has to settle. ';
+
+/** Proxies answer whole pages; what matters stands at their beginning. */
+const JUDGED_CHARS_MAX = 2_000;
+
 const CONTEXT_TOO_LONG = /prompt is too long|context (?:window|length|limit)|maximum context/i;
 
 /** What a failed call leaves behind besides its error. */
@@ -38,6 +70,8 @@ export interface FailureContext {
 interface Verdict {
   code: ModelErrorCode;
   retryable: boolean;
+  /** The provider refuses the account, not the request. */
+  isAccount?: true;
 }
 
 /** @param error what the SDK or the HTTP client threw while the request was made or the stream was read. */
@@ -76,14 +110,18 @@ export function endlessReply(cause: Error, context: FailureContext): ModelCallEr
   });
 }
 
+/** Statuses of a refused request. An `error` event inside a stream has none. */
+const REFUSAL_STATUSES: readonly (number | null)[] = [400, 413, 422, null];
+
 /**
- * Newer models sign their thoughts together with all that came before them, and refuse a conversation whose system
- * prompt, tools or earlier messages changed since; here those do change (PATCH, new tools, forks, summaries).
+ * Whether the provider refused what the request holds, in whatever words: asking again with less of it costs nothing and may
+ * help. Newer models for instance sign their thoughts together with all that came before them, and refuse a conversation
+ * whose system prompt, tools or earlier messages changed since.
  */
-export function isForeignThinking(error: unknown): boolean {
-  if (!(error instanceof ModelCallError) || error.status !== 400) return false;
-  return /signature.{0,20}thinking|thinking.{0,80}bound to|bound to a different/i.test(error.message);
-}
+export const isRequestRefused = (error: unknown): error is ModelCallError =>
+  error instanceof ModelCallError &&
+  (error.code === 'model_invalid_request' || error.code === 'context_too_long') &&
+  REFUSAL_STATUSES.includes(error.status);
 
 /**
  * @returns milliseconds from `retry-after-ms` or `retry-after` (seconds or HTTP date), 0 to one hour; null when
@@ -103,19 +141,29 @@ function fromAnswer(error: APIError, context: FailureContext): ModelCallError {
   const verdict = obeyHeader(judge(status, error.type, said), error.headers);
   const where = error.status === undefined ? 'in the middle of its stream' : String(error.status);
   const request = error.requestID ? ` (request ${error.requestID})` : '';
-  const message = `The model answered ${where} ${error.type ?? 'error'}: ${said.slice(0, MESSAGE_CHARS_MAX)}${request}`;
+  const whose = verdict.isAccount ? FOR_THE_OPERATOR : '';
+  const message = `${whose}The model answered ${where} ${error.type ?? 'error'}: ${said.slice(0, MESSAGE_CHARS_MAX)}${request}`;
   return new ModelCallError(readable(message, context.secret), {
-    ...verdict,
+    code: verdict.code,
+    retryable: verdict.retryable,
     status: error.status ?? null,
     retryAfterMs: error.headers ? retryAfterMs(error.headers, Date.now()) : null,
     usage: context.usage,
   });
 }
 
+function isAccountRefused(status: number, type: string | null, message: string): boolean {
+  if (status === 402 || type === 'billing_error') return true;
+  const words = plainWords(`${type ?? ''} ${message.slice(0, JUDGED_CHARS_MAX)}`);
+  if (status === 429) return NO_CREDIT.test(words);
+  return status < 500 && ACCOUNT_REFUSED.some((pattern) => pattern.test(words));
+}
+
 function judge(status: number, type: string | null, message: string): Verdict {
+  if (isAccountRefused(status, type, message)) return { ...final('model_authentication'), isAccount: true };
   if (status === 429 || status === 529 || type === 'overloaded_error') return retry('model_overloaded');
   if (status === 408 || status === 409 || status >= 500) return retry('model_unavailable');
-  if (status === 401 || status === 402 || status === 403) return final('model_authentication');
+  if (status === 401 || status === 403) return final('model_authentication');
   if ((status === 400 || status === 413) && CONTEXT_TOO_LONG.test(message)) return final('context_too_long');
   return final('model_invalid_request');
 }

@@ -20,11 +20,16 @@ import { announceCalls, isOpen, makeCalls, type PreparedCall } from './tool-call
 
 type ShownBlock = Record<string, unknown>;
 
-/** Content blocks as the API shows them: text, reasoning and calls. The step keeps the model's own. */
+/**
+ * Content blocks as the API shows them: text, reasoning and calls. The step keeps the model's own. The n-th `tool_use` belongs
+ * to the n-th call, whatever ids the provider gave them.
+ */
 function shownBlocks(blocks: ModelBlock[], calls: ToolCallRow[]): ShownBlock[] {
+  const rows = calls.values();
   return blocks.flatMap((block): ShownBlock[] => {
     if (block.type === 'thinking' || (block.type === 'text' && block.text !== '')) return [block];
-    const call = calls.find(({ provider_id }) => provider_id === block.id);
+    if (block.type !== 'tool_use') return [];
+    const call = rows.next().value;
     return call ? [{ type: 'tool_call', tool_call_id: call.id }] : [];
   });
 }

@@ -5,7 +5,7 @@ import { ActivityCancellationDetails } from '@temporalio/common';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
 import { createModelStep } from '../../activities/model.ts';
-import type { Model, ModelReply, ModelRequest, ModelUsage } from '../../src/models/port.ts';
+import type { Model, ModelErrorCode, ModelReply, ModelRequest, ModelUsage } from '../../src/models/port.ts';
 import { streamedText } from '../../src/stores/log.ts';
 import type { Turns } from '../../src/turns/index.ts';
 import { eventually } from '../support/api-client.ts';
@@ -342,18 +342,27 @@ describe('the model is shown', () => {
     expect(lines).toEqual(['user: One', 'assistant: Half an', 'user: Two', 'user: Three']);
   });
 
-  test.each(['context_too_long', 'model_invalid_request'] as const)(
-    'no turn that has failed with %s: what follows would be refused with it',
-    async (code) => {
-      const session = await store.createSession();
-      const first = await shownFor(session, null, 'One');
-      const refused = await store.send(session, 'Far too much');
-      const writer = writerOf(await store.open(refused, first.head));
-      await store.turns.failStep(writer, failureOf({ code, retryable: false }));
-      const next = await shownFor(session, refused.replyId, 'Two');
-      expect(next.lines).toEqual(['user: One', 'assistant: Yes', 'user: Two']);
-    },
-  );
+  /** A turn that failed with this code, and the question after it. */
+  const afterFailure = async (code: ModelErrorCode) => {
+    const session = await store.createSession();
+    const first = await shownFor(session, null, 'One');
+    const failed = await store.send(session, 'Far too much');
+    const writer = writerOf(await store.open(failed, first.head));
+    await store.turns.failStep(writer, failureOf({ code, retryable: false }));
+    return { session, head: failed.replyId };
+  };
+
+  test('no turn that was too long', async () => {
+    const { session, head } = await afterFailure('context_too_long');
+    const { lines } = await shownFor(session, head, 'Two');
+    expect(lines).toEqual(['user: One', 'assistant: Yes', 'user: Two']);
+  });
+
+  test('a turn that was refused: a setting may have been at fault', async () => {
+    const { session, head } = await afterFailure('model_invalid_request');
+    const { lines } = await shownFor(session, head, 'Two');
+    expect(lines).toEqual(['user: One', 'assistant: Yes', 'user: Far too much', 'user: Two']);
+  });
 
   test('no turn that Claude has refused, with the half answer in it', async () => {
     const session = await store.createSession();

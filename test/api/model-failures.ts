@@ -94,7 +94,7 @@ export const FAILURES: FailureRow[] = [
   {
     provider: '400',
     answer: json(400, 'invalid_request_error', 'No such thing'),
-    ...{ code: 'model_invalid_request', isFinal: true, isLeftOut: true },
+    ...{ code: 'model_invalid_request', isFinal: true },
   },
   {
     provider: '400, the prompt is too long',
@@ -114,17 +114,17 @@ export const FAILURES: FailureRow[] = [
   {
     provider: '404, no such model',
     answer: json(404, 'not_found_error', 'model: claude-none'),
-    ...{ code: 'model_invalid_request', isFinal: true, isLeftOut: true },
+    ...{ code: 'model_invalid_request', isFinal: true },
   },
   {
     provider: '413',
     answer: json(413, 'request_too_large', 'Request exceeds the maximum size'),
-    ...{ code: 'model_invalid_request', isFinal: true, isLeftOut: true },
+    ...{ code: 'model_invalid_request', isFinal: true },
   },
   {
     provider: '400 with `x-should-retry: true`',
     answer: json(400, 'invalid_request_error', 'Once more', { 'x-should-retry': 'true' }),
-    ...{ code: 'model_invalid_request', isLeftOut: true },
+    ...{ code: 'model_invalid_request' },
   },
   {
     provider: '529 with `x-should-retry: false`',

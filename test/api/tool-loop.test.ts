@@ -120,7 +120,12 @@ describe('test 74: a call that may not be made is refused, told to the model and
     expect(reply.tool_calls).toMatchObject([{ name: made.name, status: 'failed', is_error: true }]);
     expect(reply.tool_calls[0].result).toMatch(words);
     expect(toldLast()).toEqual([
-      { type: 'tool_result', tool_use_id: made.id, content: reply.tool_calls[0].result, is_error: true },
+      {
+        type: 'tool_result',
+        tool_use_id: reply.tool_calls[0].id,
+        content: reply.tool_calls[0].result,
+        is_error: true,
+      },
     ]);
     await expectUntouched(id);
   });
