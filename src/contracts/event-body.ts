@@ -1,5 +1,5 @@
 // An event as it leaves: whole, or so much shorter that it fits where it has to.
-import { EVENT_DATA, type EventNames, nameOf, type SessionEvent } from './events.ts';
+import { EVENT_DATA, type EventNames, messageUrl, nameOf, type SessionEvent } from './events.ts';
 import { stringifyJson } from './json.ts';
 import { WEBHOOK_BODY_BYTES_MAX } from './webhooks.ts';
 
@@ -30,8 +30,9 @@ export function eventBodyNamed(event: SessionEvent, names: EventNames): EventBod
 
 /** Where the whole of a shortened event is. */
 function urlOf({ type, session_id, message_id }: SessionEvent): string {
-  const session = `/v1/sessions/${session_id}`;
-  return type.startsWith('session.') || message_id === null ? session : `${session}/messages/${message_id}`;
+  return type.startsWith('session.') || message_id === null
+    ? `/v1/sessions/${session_id}`
+    : messageUrl(session_id, message_id);
 }
 
 /** Without half of a surrogate pair at its end. */

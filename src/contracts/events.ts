@@ -62,6 +62,16 @@ export const DELTA_LENGTH_MAX = 2_000;
 
 const SessionData = z.object({ session: SessionSummary });
 const MessageData = z.object({ message: Message });
+/** Results, and long fields that earlier events told, are null; then `url` is where the whole message is. */
+const RequiresActionData = z.object({
+  message: Message.extend({
+    content: z.string().nullable(),
+    content_blocks: Message.shape.content_blocks.nullable(),
+    tool_calls: z.array(ToolCall.extend({ parameters: ToolCall.shape.parameters.nullable() })),
+  }),
+  truncated: z.literal(true).optional(),
+  url: z.string().optional(),
+});
 const ToolCallData = z.object({ tool_call: ToolCall });
 const StepData = z.object({ step: z.number().int() });
 
@@ -77,12 +87,16 @@ export const EVENT_DATA = {
   'message.reset': StepData,
   'tool.called': ToolCallData,
   'tool.completed': ToolCallData,
-  'message.requires_action': MessageData,
+  'message.requires_action': RequiresActionData,
   'message.completed': MessageData,
   'message.interrupted': MessageData,
   'message.failed': MessageData,
   'error.occurred': z.object({ error: ErrorDetail }),
 } as const satisfies Record<EventType, z.ZodType>;
+
+/** Where a message is read whole. */
+export const messageUrl = (sessionId: string, messageId: string): string =>
+  `/v1/sessions/${sessionId}/messages/${messageId}`;
 
 export type EventData<T extends EventType> = z.infer<(typeof EVENT_DATA)[T]>;
 

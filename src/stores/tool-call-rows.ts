@@ -19,6 +19,22 @@ export interface ToolCallOutline extends Pick<ToolCallRow, 'id' | 'created_at' |
 /** Bytes of a call in an answer: ids, name and times, and what it carries. Both databases know them without reading it. */
 export const callBytes = sql<number>`700 + octet_length(parameters) + coalesce(octet_length(result), 0)`;
 
+const COLUMNS_BUT_RESULT = [
+  ...([
+    'id',
+    'session_id',
+    'account_id',
+    'message_id',
+    'step',
+    'position',
+    'provider_id',
+    'name',
+    'type',
+  ] as const),
+  ...(['parameters', 'status', 'is_error', 'on_timeout', 'expires_at'] as const),
+  ...(['created_at', 'completed_at', 'signalled_at'] as const),
+];
+
 export function createToolCallRows(db: Kysely<Tables>) {
   const all = () => db.selectFrom('tool_calls').selectAll();
 
@@ -30,6 +46,17 @@ export function createToolCallRows(db: Kysely<Tables>) {
     messageIds.length === 0
       ? Promise.resolve([])
       : all().where('message_id', 'in', messageIds).orderBy('step').orderBy('position').execute();
+
+  /** The same of one message, without reading what tools have answered. */
+  const toolCallsWithoutResults = (messageId: string): Promise<ToolCallRow[]> =>
+    db
+      .selectFrom('tool_calls')
+      .select(COLUMNS_BUT_RESULT)
+      .select(sql<null>`null`.as('result'))
+      .where('message_id', '=', messageId)
+      .orderBy('step')
+      .orderBy('position')
+      .execute();
 
   /** Calls of a message that have no result yet. */
   const openToolCalls = (messageId: string): Promise<ToolCallRow[]> =>
@@ -69,7 +96,7 @@ export function createToolCallRows(db: Kysely<Tables>) {
   }
 
   return {
-    ...{ toolCall, toolCalls, openToolCalls, insertToolCalls, updateToolCall },
+    ...{ toolCall, toolCalls, toolCallsWithoutResults, openToolCalls, insertToolCalls, updateToolCall },
     ...{ listToolCalls, wholeToolCalls },
   };
 }

@@ -12,11 +12,12 @@ import {
   type ToolCallRow,
 } from '../stores/schema.ts';
 import { messageView, STEP_SEPARATOR } from '../views/messages.ts';
+import { isOpen } from '../views/tool-calls.ts';
 import { appendDeltas } from './append-text.ts';
 import { idleDeadline } from './attach.ts';
 import { charge, openCallOf } from './charge.ts';
 import { fenced, type StepWriter } from './step-writer.ts';
-import { announceCalls, isOpen, makeCalls, type PreparedCall } from './tool-calls.ts';
+import { announceCalls, makeCalls, type PreparedCall } from './tool-calls.ts';
 
 type ShownBlock = Record<string, unknown>;
 
@@ -103,7 +104,7 @@ export const createCompleteStep = ({ log, catalogue }: { log: SessionLog; catalo
       }
       // Nobody writes while the calls are answered, be it for weeks: no attempt may be missed.
       tx.patch(NO_LEASE);
-      const announced = await announceCalls(tx, reply);
+      const announced = await announceCalls(tx, reply, calls);
       return { open: calls.filter(isOpen), goesOn: true, reply: announced, session: tx.session };
     });
   };

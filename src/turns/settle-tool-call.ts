@@ -1,7 +1,8 @@
 // The result of a tool that a worker has run.
 import type { SessionLog, SessionTransaction } from '../stores/log.ts';
 import type { ToolCallRow } from '../stores/schema.ts';
-import { isOpen, type Outcome, settleCall } from './tool-calls.ts';
+import { isOpen } from '../views/tool-calls.ts';
+import { type Outcome, settleCall } from './tool-calls.ts';
 
 export interface ToolCallRef {
   sessionId: string;

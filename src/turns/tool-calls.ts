@@ -1,10 +1,10 @@
 // Calls of tools in the store: made with the step that is complete, settled once, announced as long as the client's are missing.
 import { stringifyJson } from '../contracts/json.ts';
-import { type OnTimeout, OPEN_TOOL_CALLS, type ToolCallStatus } from '../contracts/tools.ts';
+import type { OnTimeout, ToolCallStatus } from '../contracts/tools.ts';
 import { newId } from '../ids.ts';
 import type { SessionTransaction } from '../stores/log.ts';
 import type { MessageRow, ToolCallPatch, ToolCallRow } from '../stores/schema.ts';
-import { messageView } from '../views/messages.ts';
+import { requiresActionView } from '../views/requires-action.ts';
 import { toolCallView } from '../views/tool-calls.ts';
 import type { StepWriter } from './step-writer.ts';
 
@@ -28,8 +28,6 @@ export interface Outcome {
   result: unknown;
   isError: boolean;
 }
-
-export const isOpen = ({ status }: Pick<ToolCallRow, 'status'>): boolean => OPEN_TOOL_CALLS.includes(status);
 
 /** Gives an open call its one result. */
 export async function settleCall(
@@ -95,16 +93,24 @@ export async function makeCalls(
   return made;
 }
 
-/** Sets the reply to what its calls want now, and says what is still missing from the client. */
-export async function announceCalls(tx: SessionTransaction, reply: MessageRow): Promise<MessageRow> {
+/**
+ * Sets the reply to what its calls want now, and says what is still missing from the client.
+ * @param made The calls of the step that has just been completed.
+ */
+export async function announceCalls(
+  tx: SessionTransaction,
+  reply: MessageRow,
+  made: readonly ToolCallRow[] = [],
+): Promise<MessageRow> {
   const open = await tx.messages.openToolCalls(reply.id);
   const needsClient = open.some(({ status }) => status === 'awaiting_result');
   const status = needsClient ? 'requires_action' : 'in_progress';
   const row: MessageRow = { ...reply, status };
   if (reply.status !== status) await tx.messages.update(reply.id, { status });
   if (needsClient) {
-    const calls = await tx.messages.toolCalls([reply.id]);
-    tx.append('message.requires_action', reply.id, { message: messageView(row, calls) });
+    const calls = await tx.messages.toolCallsWithoutResults(reply.id);
+    const newIds = new Set(made.map(({ id }) => id));
+    tx.append('message.requires_action', reply.id, requiresActionView(row, calls, newIds));
   }
   return row;
 }

@@ -1,7 +1,7 @@
 // A row of a tool call as the API shows it.
 import { toTimestamp, toTimestampOrNull } from '../contracts/common.ts';
 import { parseJson } from '../contracts/json.ts';
-import type { ToolCall } from '../contracts/tools.ts';
+import { OPEN_TOOL_CALLS, type ToolCall } from '../contracts/tools.ts';
 import type { ToolCallRow } from '../stores/schema.ts';
 
 export const toolCallView = (row: ToolCallRow): ToolCall => ({
@@ -19,6 +19,8 @@ export const toolCallView = (row: ToolCallRow): ToolCall => ({
   created_at: toTimestamp(row.created_at),
   completed_at: toTimestampOrNull(row.completed_at),
 });
+
+export const isOpen = ({ status }: Pick<ToolCallRow, 'status'>): boolean => OPEN_TOOL_CALLS.includes(status);
 
 /** Calls that wait for the client's own result. */
 export const waitingFor = (calls: readonly ToolCallRow[]): string[] =>

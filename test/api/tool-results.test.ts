@@ -117,6 +117,31 @@ describe('a result that came before', () => {
   });
 });
 
+describe('results that come one by one', () => {
+  it('are in the log once each, and whole in the reply: what is still asked for says where it is', async () => {
+    const { id, replyId, calls } = await startWaiting(6);
+    const result = 'r'.repeat(30_000);
+    for (const call of calls) {
+      const { body } = await submit(id, { tool_call_id: call, result });
+      expect(body.message.tool_calls.filter((each: any) => each.result === result)).toHaveLength(
+        calls.indexOf(call) + 1,
+      );
+    }
+    const reply = await untilOver(id, replyId);
+    expect(reply.tool_calls.map((each: any) => each.result)).toEqual(calls.map(() => result));
+    const events = await system.api.events(id);
+    const asking = events.filter(({ type }) => type === 'message.requires_action');
+    expect(asking).toHaveLength(6);
+    for (const { message } of asking)
+      expect(message.tool_calls.map((each: any) => each.result)).toEqual(calls.map(() => null));
+    const url = `/v1/sessions/${id}/messages/${replyId}`;
+    expect(asking.map((event) => event.url ?? null)).toEqual([null, ...Array(5).fill(url)]);
+    expect((await system.api.get(url)).body).toEqual(reply);
+    const holding = events.filter((event) => JSON.stringify(event).length > 30_000).map(({ type }) => type);
+    expect(holding).toEqual([...calls.map(() => 'tool.completed'), 'message.completed']);
+  });
+});
+
 describe('several results in one request', () => {
   it('may name a call twice with the same result', async () => {
     const { id, call } = await startWaiting();
