@@ -1,4 +1,5 @@
-// The HTTP client for addresses that clients of ours have named: each request is checked, dialled at what was checked, bounded.
+// The HTTP client for addresses that API clients name: each request is checked, dialled at the checked address, and bounded.
+// Redirect policy: a redirect is an answer like any other. The guard has not checked its location.
 import type { LookupFunction } from 'node:net';
 import { Agent, buildConnector, request } from 'undici';
 import { type Address, unwrapped } from './addresses.ts';

@@ -119,11 +119,14 @@ function createClient(
   });
 }
 
-/** The SDK turns a timed-out connection into an error that no longer says which time-out; a bare code survives it. */
+/**
+ * The SDK turns a timed-out connection into an error that no longer says which time-out; a bare code survives it.
+ * Redirect policy: a redirect fails the call, because the other address would get the API key and the conversation.
+ */
 function createFetch(dispatcher: Dispatcher): typeof fetch {
   const fetchOverAgent = async (url: string, init: object | undefined) => {
     try {
-      return await undiciFetch(url, { ...init, dispatcher });
+      return await undiciFetch(url, { ...init, dispatcher, redirect: 'manual' });
     } catch (error) {
       const code = codeOf(error);
       throw code === null ? error : Object.assign(new Error('Connection error', { cause: error }), { code });

@@ -134,8 +134,26 @@ function retryAfterMs(headers: Headers, now: number): number | null {
   return toDelay(header, 1000) ?? untilDate(header, now);
 }
 
+/** The operator has to change the address, so another try would be redirected again. */
+function redirected(error: APIError, context: FailureContext): ModelCallError {
+  const location = error.headers?.get('location') ?? '';
+  // Only the origin: paths and queries of login pages hold tokens.
+  const target = /^https?:\/\//i.test(location) && URL.canParse(location) ? new URL(location).origin : null;
+  const message =
+    `The model's address answered ${error.status}, a redirect to ${target ?? 'another path'}. ` +
+    'Redirects are not followed: set ANTHROPIC_BASE_URL to the final address.';
+  return new ModelCallError(readable(message, context.secret), {
+    code: 'model_unavailable',
+    retryable: false,
+    status: error.status ?? null,
+    retryAfterMs: null,
+    usage: context.usage,
+  });
+}
+
 function fromAnswer(error: APIError, context: FailureContext): ModelCallError {
   const status = error.status ?? STATUS_OF_TYPE[error.type ?? ''] ?? 500;
+  if (status >= 300 && status < 400) return redirected(error, context);
   // Before it is cut: of a key across the cut a half would be left that nothing recognizes.
   const said = readable(error.apiMessage ?? error.message, context.secret);
   const verdict = obeyHeader(judge(status, error.type, said), error.headers);
@@ -218,9 +236,35 @@ function causesOf(error: unknown): object[] {
   return layers;
 }
 
-/** A provider's words may hold anything; ours go into rows, histories and terminals. */
+/** Shorter keys (`none`, `test`) are parts of ordinary words: `max_tokens` must not read `ma[redacted]_tokens`. */
+const SECRET_CHARS_MIN = 16;
+
+const escaped = (text: string): string => text.replace(/[.*+?^${}()|[\]\\/-]/g, '\\$&');
+
+/** The key as base64 shows it behind any text, such as the user name of basic authentication. */
+function base64Forms(secret: string): string[] {
+  return [0, 1, 2].flatMap((before) => {
+    const base64 = Buffer.from(' '.repeat(before) + secret).toString('base64');
+    // The characters at both ends also depend on the neighbouring bytes.
+    const own = base64.slice(before === 0 ? 0 : before + 1).replace(/.=+$/, '');
+    return [own, own.replaceAll('+', '-').replaceAll('/', '_')];
+  });
+}
+
+/** A key as servers repeat it: verbatim, in JSON, in a URL, or in an `authorization` header. */
+const formsOf = (secret: string): string[] => [
+  secret,
+  JSON.stringify(secret).slice(1, -1),
+  encodeURIComponent(secret),
+  ...base64Forms(secret),
+];
+
+/** A provider's text may hold anything. Ours goes into rows, histories and terminals. */
 function readable(message: string, secret: string | null): string {
-  return cleanText(secret ? message.replaceAll(secret, '[redacted]') : message);
+  const text = cleanText(message);
+  if (secret === null || secret.length < SECRET_CHARS_MIN) return text;
+  // Host names are lower case, so a key in one comes back in another case.
+  return text.replace(new RegExp(formsOf(secret).map(escaped).join('|'), 'gi'), '[redacted]');
 }
 
 function toDelay(header: string | null, unitMs: number): number | null {

@@ -73,13 +73,13 @@ export async function proveVersion(path: string, spec: BinarySpec): Promise<void
 export async function installInCache(
   spec: BinarySpec,
   options: FetchOptions,
-  fetch: Fetcher,
+  fetcher: Fetcher,
 ): Promise<string> {
   await mkdir(options.cacheDir, { recursive: true });
   await removeAbandonedFetches(options.cacheDir);
   const directory = await mkdtemp(join(options.cacheDir, FETCH_DIRECTORY_PREFIX));
   try {
-    const fetched = await fetch(spec, directory, options);
+    const fetched = await fetcher(spec, directory, options);
     await chmod(fetched, 0o755);
     await proveVersion(fetched, spec);
     const path = cachedPath(spec, options.cacheDir);

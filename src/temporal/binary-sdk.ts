@@ -15,6 +15,7 @@ const STALL_POLL_MS = 500;
 // 45 MB at 100 kB/s, as for the wheel.
 const DOWNLOAD_TIMEOUT_MS = 600_000;
 
+// Redirect policy: the SDK follows redirects to Temporal's CDN. The request holds no secret, and the version is proved after.
 const DOWNLOAD_SCRIPT = `
   const [, testing, version, downloadDir] = process.argv;
   const executable = { type: 'cached-download', version, downloadDir };

@@ -14,6 +14,8 @@ import {
   withoutAddresses,
 } from './binary-files.ts';
 
+// Redirect policy: pip follows redirects as the machine's pip settings say. RECORD and the version are checked after.
+
 // 45 MB at 100 kB/s, the slowest line on which waiting is still better than a message.
 const DOWNLOAD_TIMEOUT_MS = 600_000;
 

@@ -73,6 +73,7 @@ function refuse(response: ServerResponse, status: number, words: string): void {
 
 type Backend = { host: string; port: number };
 
+/** Redirect policy: a redirect goes to the browser as it came. */
 function forward(incoming: IncomingMessage, response: ServerResponse, backend: Backend): void {
   const { method, url: path, headers } = incoming;
   const asked = request({ ...backend, method, path, headers, agent: false }, (answer) => {

@@ -122,6 +122,11 @@ export const FAILURES: FailureRow[] = [
     ...{ code: 'model_invalid_request', isFinal: true },
   },
   {
+    provider: '307 or another redirect',
+    answer: (response) => void response.writeHead(307, { location: 'http://127.0.0.1:1/v1/messages' }).end(),
+    ...{ code: 'model_unavailable', isFinal: true },
+  },
+  {
     provider: '400 with `x-should-retry: true`',
     answer: json(400, 'invalid_request_error', 'Once more', { 'x-should-retry': 'true' }),
     ...{ code: 'model_invalid_request' },

@@ -90,6 +90,38 @@ describe('an error answer', () => {
     );
   });
 
+  const KEY = 'sk-ant-Te/st+0123456789?~abcdef';
+  test.each([
+    ['in a URL', encodeURIComponent(KEY)],
+    ['in a host name', KEY.toLowerCase()],
+    ['as base64', Buffer.from(KEY).toString('base64')],
+    ['as base64url', Buffer.from(KEY).toString('base64url')],
+    ['as the password of basic authentication', Buffer.from(`user:${KEY}`).toString('base64')],
+    ['as the password of another user', Buffer.from(`u:${KEY}`).toString('base64')],
+    ['as the user of basic authentication', Buffer.from(`${KEY}:password`).toString('base64')],
+  ])('never repeats the API key %s', async (_, form) => {
+    const { model } = await serve(
+      (response) => void response.writeHead(401).end(JSON.stringify(errorBody('x', `bad ${form}`))),
+      { apiKey: KEY },
+    );
+    const { message } = await failureOf(collect(model, requestOf('hello')));
+    expect(message).toContain('[redacted]');
+    // Both ends of a base64 text also hold bits of its neighbours.
+    expect(message).not.toContain(form.slice(12, -12));
+  });
+
+  test.each(['x', 'none', 'test', 'x'.repeat(15)])('stays readable with the short key %s', async (apiKey) => {
+    const { model } = await serve(
+      (response) =>
+        void response
+          .writeHead(400)
+          .end(JSON.stringify(errorBody('invalid_request_error', 'max_tokens: none of the tests'))),
+      { apiKey },
+    );
+    const { message } = await failureOf(collect(model, requestOf('hello')));
+    expect(message).toContain('max_tokens: none of the tests');
+  });
+
   test('of a proxy is cut to a readable length', async () => {
     const { model } = await refuse(
       502,
@@ -99,6 +131,51 @@ describe('an error answer', () => {
     const error = await failureOf(collect(model, requestOf('hello')));
     expect(error).toMatchObject({ code: 'model_unavailable', retryable: true, status: 502 });
     expect(error.message.length).toBeLessThan(700);
+  });
+});
+
+describe('a redirect', () => {
+  const STATUSES = [300, 301, 302, 303, 304, 305, 307, 308];
+
+  test.each(STATUSES)('%d to another origin fails at once and sends nothing there', async (status) => {
+    const elsewhere = await serve((response) => void openStream(response).end(whole(textBlock(0, 'mine'))));
+    const location = `${elsewhere.server.url}/login?session=12345`;
+    const { server, model } = await serve(
+      (response) => void response.writeHead(status, { location, 'x-should-retry': 'true' }).end(),
+    );
+    const error = await failureOf(collect(model, requestOf('hello')));
+    expect(error).toMatchObject({ code: 'model_unavailable', retryable: false, status });
+    expect(error.message).toBe(
+      `The model's address answered ${status}, a redirect to ${elsewhere.server.url}. ` +
+        'Redirects are not followed: set ANTHROPIC_BASE_URL to the final address.',
+    );
+    expect(server.requests).toHaveLength(1);
+    expect(elsewhere.server.connections()).toBe(0);
+  });
+
+  test.each(['/v2/messages', '//127.0.0.1/x', 'https://', 'https://user:word@', 'javascript:alert(1)', ''])(
+    'to %p is not followed either',
+    async (location) => {
+      const { server, model } = await serve(
+        (response) => void response.writeHead(307, location ? { location } : {}).end('moved'),
+      );
+      const error = await failureOf(collect(model, requestOf('hello')));
+      expect(error).toMatchObject({ code: 'model_unavailable', retryable: false, status: 307 });
+      expect(error.message).toContain('answered 307, a redirect to another path. Redirects are not followed');
+      expect(server.requests).toHaveLength(1);
+    },
+  );
+
+  test('does not show the password or the key in its location', async () => {
+    const { model } = await serve(
+      (response) =>
+        void response
+          .writeHead(302, { location: `https://user:word@${API_KEY}.example.com/${API_KEY}` })
+          .end(),
+    );
+    const { message } = await failureOf(collect(model, requestOf('hello')));
+    expect(message).toContain('a redirect to https://[redacted].example.com.');
+    expect(message).not.toContain('word');
   });
 });
 
