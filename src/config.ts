@@ -32,6 +32,31 @@ function wholeNumber(min: number, max: number) {
   return z.string().regex(/^\d+$/, mistake).transform(Number).refine(isInRange, mistake);
 }
 
+/** Where the Messages API lives, without the `/v1` that each call adds. */
+const modelAddress = z
+  .string()
+  .transform((text) => text.trim())
+  .superRefine((text, context) => {
+    const refuse = (message: string) => context.addIssue({ code: 'custom', message });
+    if (!/^https?:\/\/[^\s/]\S*$/i.test(text) || !URL.canParse(text)) return refuse('must be an http(s) URL');
+    const { username, password } = new URL(text);
+    if (username + password !== '' || /^[^/]+\/\/[^/?#]*@/.test(text))
+      refuse('must hold no user or password; the key belongs in ANTHROPIC_API_KEY');
+    if (/[?#]/.test(text)) refuse('must hold no query and no fragment (no ? and no #)');
+  })
+  .transform((text) => {
+    const { origin, pathname } = new URL(text);
+    const path = pathname.replace(/\/+$/, '').replace(/\/v1(\/+messages)?$/i, '');
+    return origin + path.replace(/\/+$/, '');
+  });
+
+/** An `@` or `#` behind the host is part of a password that isn't percent-encoded. The driver would read it as a path. */
+const isPostgresAddress = (text: string): boolean =>
+  /^postgres(ql)?:\/\/[^\s/?#]*([/?][^\s@#]*)?$/.test(text);
+
+/** Temporal's clients add the scheme themselves, and show the address in their errors. */
+const isTemporalAddress = (text: string): boolean => /^[^\s/?#@]+$/.test(text);
+
 /** What stands behind a `?` would be settings of the driver, past this schema. */
 function isRedisAddress(text: string): boolean {
   if (!URL.canParse(text)) return false;
@@ -54,6 +79,8 @@ const commaList = z
 /** As browsers send it: without a path, a slash at its end, or a port that the scheme has anyway. */
 const isOrigin = (text: string): boolean => URL.canParse(text) && new URL(text).origin === text;
 
+const withoutUser = (entry: string): string => entry.replace(/^.*@/, '...@');
+
 const Variables = z.object({
   PORT: wholeNumber(0, 65_535).default(8_080),
   HOST: z.string().default('127.0.0.1'),
@@ -69,7 +96,7 @@ const Variables = z.object({
   }),
   OPENCLAW_EGRESS_ALLOW: commaList.superRefine((entries, context) => {
     for (const entry of mistakesIn(entries))
-      context.addIssue({ code: 'custom', message: `'${entry}' is no host, address or subnet` });
+      context.addIssue({ code: 'custom', message: `'${withoutUser(entry)}' is no host, address or subnet` });
   }),
   OPENCLAW_TEMPORAL_PREVIEWS: z
     .enum(['true', 'false'])
@@ -79,14 +106,19 @@ const Variables = z.object({
   OPENCLAW_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
   DATABASE_URL: z
     .string()
-    .regex(/^postgres(ql)?:\/\//, 'must be a postgres:// address')
+    .transform((text) => text.trim())
+    .refine(
+      isPostgresAddress,
+      'must be a postgres:// address, with special characters in user and password percent-encoded',
+    )
     .optional(),
   REDIS_URL: z
     .string()
+    .transform((text) => text.trim())
     .refine(isRedisAddress, 'must be a redis:// or rediss:// address, at most with the number of a database')
     .optional(),
   ANTHROPIC_API_KEY: z.string().optional(),
-  ANTHROPIC_BASE_URL: z.url({ protocol: /^https?$/, error: 'must be an http(s) URL' }).optional(),
+  ANTHROPIC_BASE_URL: modelAddress.optional(),
   XDG_CACHE_HOME: z.string().optional(),
   HOME: z.string().default('.'),
   PATH: z.string().default(''),
@@ -122,6 +154,8 @@ function externalTemporal(environment: Environment) {
   const overrideEnvVars = environment as Record<string, string>;
   const { connectionOptions, namespace } = loadClientConnectConfig({ overrideEnvVars });
   const { address, tls, apiKey, metadata } = connectionOptions;
+  if (address !== undefined && !isTemporalAddress(address))
+    throw new ConfigError('TEMPORAL_ADDRESS must be host:port, without a scheme, user, password or path');
   return { connection: { address, tls, apiKey, metadata }, namespace: namespace ?? 'default' };
 }
 

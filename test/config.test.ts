@@ -72,6 +72,76 @@ test('a mistaken address of Redis is not repeated, for it holds a password', () 
   expect(mistaken).not.toThrow(/the-password/);
 });
 
+describe('the address of the model', () => {
+  const addressOf = (ANTHROPIC_BASE_URL: string) =>
+    readConfig({ ...base, ANTHROPIC_BASE_URL }).anthropicBaseUrl;
+
+  test.each([
+    ['https://api.anthropic.com', 'https://api.anthropic.com'],
+    ['https://api.anthropic.com/', 'https://api.anthropic.com'],
+    ['https://api.anthropic.com/v1', 'https://api.anthropic.com'],
+    ['https://api.anthropic.com/v1/', 'https://api.anthropic.com'],
+    ['https://api.anthropic.com/v1/messages', 'https://api.anthropic.com'],
+    ['https://api.anthropic.com//v1//messages//', 'https://api.anthropic.com'],
+    ['https://api.anthropic.com/V1/Messages', 'https://api.anthropic.com'],
+    ['HTTPS://API.Anthropic.com/v1', 'https://api.anthropic.com'],
+    ['  http://localhost:4000/v1\n', 'http://localhost:4000'],
+    ['https://gateway.example.com/anthropic/v1/messages', 'https://gateway.example.com/anthropic'],
+    ['https://gateway.example.com/team-a///', 'https://gateway.example.com/team-a'],
+    ['https://gateway.example.com:443/a/../b', 'https://gateway.example.com/b'],
+    ['http://[::1]:8080', 'http://[::1]:8080'],
+  ])('%j is %s', (given, address) => expect(addressOf(given)).toBe(address));
+
+  test.each([
+    ['https://user:the-word@host', /ANTHROPIC_BASE_URL: must hold no user or password/],
+    ['https://the-word@host/v1', /no user or password/],
+    ['https://:the-word@host', /no user or password/],
+    ['https://@host', /no user or password/],
+    ['https://host/v1?key=the-word', /no query/],
+    ['https://host?', /no query/],
+    ['https://host/#the-word', /no fragment/],
+    ['https://user:the-word@host?x=the-word', /no user or password[\s\S]*no query/],
+    ['ftp://user:the-word@host', /must be an http\(s\) URL/],
+    ['file:///the-word', /must be an http/],
+    ['//host/the-word', /must be an http/],
+    ['https:host', /must be an http/],
+    ['https:///host', /must be an http/],
+    ['https://', /must be an http/],
+    ['https://host:99999/the-word', /must be an http/],
+    ['https://ho st/the-word', /must be an http/],
+    ['https://host/a\nb/the-word', /must be an http/],
+    ['the-word', /must be an http/],
+  ])('%j is refused without its secret', (given, message) => {
+    expect(() => addressOf(given)).toThrow(ConfigError);
+    expect(() => addressOf(given)).toThrow(message);
+    expect(() => addressOf(given)).not.toThrow(/the-word/);
+  });
+});
+
+test.each([
+  { DATABASE_URL: 'postgres://user:12#the-word@host/db' },
+  { DATABASE_URL: 'postgres://user:12/the-word@host/db' },
+  { DATABASE_URL: 'postgres://user:12?the-word@host/db' },
+  { DATABASE_URL: 'http://user:the-word@host/db' },
+  { TEMPORAL_ADDRESS: 'https://user:the-word@host:7233' },
+  { TEMPORAL_ADDRESS: 'user:the-word@host:7233' },
+  { TEMPORAL_ADDRESS: 'host:7233?key=the-word' },
+  { OPENCLAW_EGRESS_ALLOW: 'http://user:the-word@host' },
+  { OPENCLAW_CORS_ORIGINS: 'http://user:the-word@host' },
+])('%j is refused without its password', (variables) => {
+  const start = () => readConfig({ ...base, ...variables });
+  expect(start).toThrow(new RegExp(Object.keys(variables)[0] as string));
+  expect(start).not.toThrow(/the-word/);
+});
+
+test.each([
+  'postgres://user:p%40ss%2Fword@host:5432/db?sslmode=require',
+  'postgresql:///db?host=/run/postgresql',
+  'postgres://user:p@ss@host/db',
+])('%s is an address of PostgreSQL', (DATABASE_URL) => {
+  expect(readConfig({ ...base, DATABASE_URL: ` ${DATABASE_URL} ` }).databaseUrl).toBe(DATABASE_URL);
+});
+
 test('what is logged of it holds no secret', () => {
   const secrets = {
     OPENCLAW_API_KEY: 'oclaw_live_aaaaaaaaaa',

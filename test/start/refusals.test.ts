@@ -65,6 +65,11 @@ describe('a variable that is wrong', () => {
     ['an unknown OPENCLAW_ name', { OPENCLAW_DATADIR: '/tmp/x' }, /Unknown variable OPENCLAW_DATADIR\b/],
     ['a model address without a scheme', { ANTHROPIC_BASE_URL: 'localhost' }, /ANTHROPIC_BASE_URL: must be/],
     [
+      'a model address with a password',
+      { ANTHROPIC_BASE_URL: 'https://user:word@127.0.0.1:1/v1?x=1' },
+      /ANTHROPIC_BASE_URL: must hold no user or password/,
+    ],
+    [
       'a models file that is not there',
       { OPENCLAW_MODELS_FILE: '/none.json' },
       /OPENCLAW_MODELS_FILE \/none\.json/,
@@ -75,7 +80,7 @@ describe('a variable that is wrong', () => {
     const { code, stdout, stderr } = await refused({ env });
     expect(code).toBeGreaterThan(0);
     expect(stderr).toMatch(expected);
-    expect(stderr).not.toMatch(/^\s+at /m);
+    expect(stderr).not.toMatch(/^\s+at |user:word/m);
     expect(stdout).toBe('');
   });
 
