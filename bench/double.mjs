@@ -1,5 +1,6 @@
 // A model that answers at once: an HTTP server that speaks the Messages API, as JSON and as server-sent events. It simulates:
-// the answer is `echo: ` and the last user text, filled up to a number of words. `use tool NAME {json}` calls that tool instead.
+// the answer is `echo: ` and the last user text, filled up to a number of words. `use tool NAME {json}` calls that tool instead, and
+// `[[calls=20]]` in the same text calls it so many times at once.
 import { createServer } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -17,8 +18,10 @@ function wordsOf(body, count) {
 
 /** The call of a tool that the last user text asks for; a result that has come asks for nothing more. */
 function toolCallOf(body) {
-  const asked = /use tool (\w+) (\{.*\})/.exec(textOf(body.messages.at(-1).content));
-  return asked && body.tools ? { name: asked[1], json: asked[2] } : undefined;
+  const text = textOf(body.messages.at(-1).content);
+  const asked = /use tool (\w+) (\{.*\})/.exec(text);
+  const count = Number(/\[\[calls=(\d+)\]\]/.exec(text)?.[1] ?? 1);
+  return asked && body.tools ? { name: asked[1], json: asked[2], count } : undefined;
 }
 
 const bringsResult = ({ messages }) =>
@@ -47,9 +50,13 @@ async function sendWords(send, words, { wordMs, said }) {
   return 'end_turn';
 }
 
-function sendToolCall(send, { name, json }, id) {
-  send('content_block_start', { index: 0, content_block: { type: 'tool_use', id, name, input: {} } });
-  send('content_block_delta', { index: 0, delta: { type: 'input_json_delta', partial_json: json } });
+function sendToolCalls(send, { name, json, count }, id) {
+  for (let index = 0; index < count; index += 1) {
+    if (index > 0) send('content_block_stop', { index: index - 1 });
+    const call = { type: 'tool_use', id: `${id}_${index}`, name, input: {} };
+    send('content_block_start', { index, content_block: call });
+    send('content_block_delta', { index, delta: { type: 'input_json_delta', partial_json: json } });
+  }
   return 'tool_use';
 }
 
@@ -59,9 +66,9 @@ async function stream(response, message, { words, toolCall }, pace) {
     response.write(`event: ${type}\ndata: ${JSON.stringify({ type, ...data })}\n\n`);
   send('message_start', { message: { ...message, content: [], stop_reason: null } });
   const stopReason = toolCall
-    ? sendToolCall(send, toolCall, `toolu_${message.id}`)
+    ? sendToolCalls(send, toolCall, `toolu_${message.id}`)
     : await sendWords(send, words, pace);
-  send('content_block_stop', { index: 0 });
+  send('content_block_stop', { index: (toolCall?.count ?? 1) - 1 });
   send('message_delta', { delta: { stop_reason: stopReason }, usage: { output_tokens: words.length } });
   send('message_stop', {});
   response.end();

@@ -108,6 +108,11 @@ const SINGLES = {
     cpuRatio: 'ratio of CPU',
   },
   disk: { kibPerTurn: "KiB a turn leaves in the data directory, with Temporal's history" },
+  growth: {
+    onceKib: 'KiB of events of a turn with R results of 100 KiB that come one by one',
+    twiceKib: 'with 2 R results',
+    ratio: 'ratio (2: the log grows with the work)',
+  },
   recover: {
     afterReadyMs: "kill -9 in a model call: answer after the ready line, beyond the model's own time, ms",
     afterKillMs: 'the same after the kill, with the start of the process, ms',
@@ -152,7 +157,7 @@ function singles(figures = {}, counts) {
   );
   if (rows.length === 0) return [];
   return [
-    `**OpenClaw alone** (N = ${counts.idle}, W = ${counts.paused}, S = ${counts.sockets}, old = message ${counts.age})`,
+    `**OpenClaw alone** (N = ${counts.idle}, W = ${counts.paused}, S = ${counts.sockets}, R = ${counts.results}, old = message ${counts.age})`,
     table(['figure', 'median'], rows),
   ];
 }

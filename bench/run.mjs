@@ -1,5 +1,5 @@
 // `npm run bench`: OpenClaw as built beside direct calls of the model double, and beside peers, in one run.
-// npm run bench -- [--quick] [--only turn,ttft,words,tools,parallel,disk,age,idle,paused,sockets,webhooks,recover] [--rounds N] [--peers restate,dbos,temporal-min]
+// npm run bench -- [--quick] [--only turn,ttft,words,tools,parallel,disk,growth,age,idle,paused,sockets,webhooks,recover] [--rounds N] [--peers restate,dbos,temporal-min]
 //                  [--deaf-minutes N] [--json FILE] [--write]
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
@@ -12,7 +12,7 @@ import { parallel } from './measures/parallel.mjs';
 import { recover } from './measures/recover.mjs';
 import { age, disk, idle } from './measures/sizes.mjs';
 import { sockets, words } from './measures/streams.mjs';
-import { calculator, customTool, paused } from './measures/tools.mjs';
+import { calculator, customTool, growth, paused } from './measures/tools.mjs';
 import { firstToken, turn } from './measures/turn.mjs';
 import { webhooks } from './measures/webhooks.mjs';
 import { loadAverage } from './processes.mjs';
@@ -32,6 +32,7 @@ const FULL = {
   age: 2_000,
   ageSamples: 30,
   diskTurns: 50,
+  results: 30,
   settleMs: 10_000,
   deafMs: 45_000,
   queued: 10_000,
@@ -51,6 +52,7 @@ const QUICK = {
   age: 200,
   ageSamples: 10,
   diskTurns: 10,
+  results: 10,
   settleMs: 3_000,
   deafMs: 45_000,
   queued: 1_000,
@@ -70,6 +72,7 @@ const TINY = {
   age: 20,
   ageSamples: 2,
   diskTurns: 2,
+  results: 2,
   settleMs: 100,
   deafMs: 100,
   queued: 20,
@@ -90,6 +93,7 @@ const MEASURES = {
   tools: { customTool, calculator },
   parallel: { parallel1: parallel(1), parallel16: parallel(16), parallel64: parallel(64) },
   disk: { disk },
+  growth: { growth },
   age: { age },
   idle: { idle },
   paused: { paused },

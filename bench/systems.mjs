@@ -84,6 +84,22 @@ function clientOf(url) {
     },
     history: async (id) =>
       (await call('GET', `${url}/sessions/${id}/messages?limit=100`, undefined, headers)).data,
+    /** Bytes of a session's events, as a client reads them. */
+    async logBytes(id) {
+      let bytes = 0;
+      for (let after = 0, hasMore = true; hasMore; ) {
+        const page = await call(
+          'GET',
+          `${url}/sessions/${id}/events?limit=100&after=${after}`,
+          undefined,
+          headers,
+        );
+        bytes += Buffer.byteLength(JSON.stringify(page.data));
+        after = page.data.at(-1)?.seq ?? after;
+        hasMore = page.has_more;
+      }
+      return bytes;
+    },
     complete: (id) => call('POST', `${url}/sessions/${id}/complete`, undefined, headers),
     /** A webhook for everything. @returns its id. */
     createWebhook: async (target) =>

@@ -63,6 +63,23 @@ export async function paused({ system, counts }) {
   return { ...memory, takenMs, continuedMs: performance.now() - start };
 }
 
+const RESULT_BYTES = 100 * 1024;
+
+/** KiB of events that a turn leaves whose results of 100 KiB come one by one, and one with twice as many. */
+export async function growth({ system, counts }) {
+  const kibOf = async (count) => {
+    const id = await system.create({ tools: [LOOK_UP] });
+    const reply = await system.ask(id, `use tool look_up {"key":"a"} [[calls=${count}]]`);
+    for (const tool_call_id of reply.waiting_for)
+      await system.answer(id, { tool_call_id, result: 'r'.repeat(RESULT_BYTES) });
+    await untilCompleted(system, { id, reply });
+    return (await system.logBytes(id)) / 1024;
+  };
+  const onceKib = await kibOf(counts.results);
+  const twiceKib = await kibOf(2 * counts.results);
+  return { onceKib, twiceKib, ratio: twiceKib / onceKib };
+}
+
 async function untilCompleted(system, { id, reply }) {
   while ((await system.message(id, reply.id)).status !== 'completed') await sleep(POLL_MS);
 }
