@@ -1,10 +1,11 @@
 // The data directory: one process uses it at a time, and the secrets of this installation lie in it.
 
 import {
+  accessSync,
   closeSync,
+  constants,
   existsSync,
   fsyncSync,
-  mkdirSync,
   openSync,
   readFileSync,
   renameSync,
@@ -12,6 +13,7 @@ import {
 } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import Database from 'better-sqlite3';
+import { makeDirectory } from './directories.ts';
 
 export interface DataDirectory {
   /** Absolute. */
@@ -26,7 +28,9 @@ export interface DataDirectory {
  */
 export function openDataDirectory(path: string): DataDirectory {
   const directory = resolve(path);
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  makeDirectory(directory, 0o700);
+  // SQLite's own words for this name neither the directory nor the reason.
+  accessSync(directory, constants.R_OK | constants.W_OK | constants.X_OK);
   const lock = takeLock(directory);
   return { path: directory, release: () => lock.close() };
 }

@@ -4,15 +4,25 @@ import type { Logger } from 'pino';
 export type Cleanup = ReturnType<typeof createCleanup>;
 
 export function createCleanup(log: Logger) {
-  const steps: { name: string; undo: () => Promise<void> }[] = [];
+  interface Step {
+    name: string;
+    undo(): Promise<void>;
+  }
+  const steps: Step[] = [];
+  let hasRun = false;
+  const undoStep = ({ name, undo }: Step): Promise<void> =>
+    undo().catch((error: unknown) => log.error({ err: error }, `Could not stop ${name}`));
+
   return {
+    /** A part that a start finishes after its stop is stopped at once. */
     add(name: string, undo: () => Promise<void>): void {
-      steps.push({ name, undo });
+      if (hasRun) void undoStep({ name, undo });
+      else steps.push({ name, undo });
     },
     /** Runs every step, also after one that failed: nothing may be left running. */
     async run(): Promise<void> {
-      for (const { name, undo } of steps.splice(0).reverse())
-        await undo().catch((error: unknown) => log.error({ err: error }, `Could not stop ${name}`));
+      hasRun = true;
+      for (const step of steps.splice(0).reverse()) await undoStep(step);
     },
   };
 }

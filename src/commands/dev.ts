@@ -1,7 +1,9 @@
 // `openclaw dev`: the whole system in one process, on one machine, with nothing else installed.
+import { resolve } from 'node:path';
 import { SEARCH_ATTRIBUTES } from '../../workflows/protocol.ts';
 import type { Config } from '../config.ts';
 import { type DataDirectory, openDataDirectory, readOrCreateSecret } from '../data-directory.ts';
+import { directoryTrouble } from '../directories.ts';
 import { LOOPBACK } from '../egress/allow-list.ts';
 import { assertPortFree, listen } from '../http/server.ts';
 import { randomText } from '../ids.ts';
@@ -66,7 +68,7 @@ function secretKey(config: Config, directory: DataDirectory): string {
   return readOrCreateSecret(secretKeyFile(directory.path), () => randomText(SECRET_LENGTH)).value;
 }
 
-async function start(parts: Start): Promise<string> {
+async function startAll(parts: Start): Promise<string> {
   const { config, log, cleanup } = parts;
   const catalogue = readCatalogue(config);
   const directory = openDataDirectory(config.dataDir);
@@ -101,6 +103,21 @@ async function start(parts: Start): Promise<string> {
   const keyFile = adminKeyFile(config.dataDir);
   const temporalUi = temporal.uiUrl === null ? null : { url: temporal.uiUrl, movedFrom: uiMovedFrom };
   return readyText({ url: server.url, temporalUi, modelName, adminKey, keyFile });
+}
+
+/** @throws {Error} that names the data directory and the fix, when it can't be used. */
+async function start(parts: Start): Promise<string> {
+  try {
+    return await startAll(parts);
+  } catch (cause) {
+    const trouble = directoryTrouble(cause);
+    if (trouble === null) throw cause;
+    throw new Error(
+      `The data directory ${resolve(parts.config.dataDir)} can't be used: ${trouble}. ` +
+        'Set OPENCLAW_DATA_DIR to a directory that you can write, on a disk with free space.',
+      { cause },
+    );
+  }
 }
 
 /** @returns the exit code, when the server has stopped. */

