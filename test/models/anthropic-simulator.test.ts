@@ -1,5 +1,6 @@
 // The adapter against the simulator: what a turn sees of a good answer and of each failure.
 
+import { stringifyJson } from '../../src/contracts/json.ts';
 import { createAnthropicModel } from '../../src/models/anthropic.ts';
 import type { ModelRequest } from '../../src/models/port.ts';
 import { type Simulator, startSimulator } from '../../src/models/simulator.ts';
@@ -103,6 +104,13 @@ describe('tools', () => {
       },
       { type: 'tool_use', id: expect.stringMatching(/^toolu_01/), name: 'get_orders', input: {} },
     ]);
+  });
+
+  test('a call has the numbers that the text has, digit for digit', async () => {
+    const numbers = '[12345678901234567890,1.10,1E5,-0]';
+    const asked = requestOf(`use tool get_orders {"n":${numbers}}`, { tools });
+    const { reply } = await collect(model, asked);
+    expect(stringifyJson(reply.blocks.at(-1)?.input)).toBe(`{"n":${numbers}}`);
   });
 
   test('are talked about once their results are there', async () => {

@@ -1,5 +1,6 @@
 // What the simulator answers: always said to be simulated, always with facts that show what it was given.
 
+import { parseJson } from '../../contracts/json.ts';
 import { type Conversation, lastUserText, textOf, type WireBlock, type WireMessage } from './conversation.ts';
 import { createId } from './ids.ts';
 import { type Markers, withoutMarkers } from './markers.ts';
@@ -119,7 +120,7 @@ function findToolCalls({ messages, toolNames }: Conversation, rounds: number | n
 function readJsonObject(text: string): unknown {
   if (!text.startsWith('{')) return {};
   try {
-    return JSON.parse(text.slice(0, endOfObject(text)));
+    return parseJson(text.slice(0, endOfObject(text)));
   } catch {
     return {};
   }

@@ -2,6 +2,7 @@
 
 import type { ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { stringifyJson } from '../../contracts/json.ts';
 import { type Answer, toWords } from './compose.ts';
 import type { WireBlock } from './conversation.ts';
 import { createId } from './ids.ts';
@@ -43,7 +44,7 @@ export function sendJson(
   body: unknown,
   headers: Fields = {},
 ): void {
-  const text = JSON.stringify(body);
+  const text = stringifyJson(body);
   response.writeHead(status, {
     'content-type': 'application/json',
     'content-length': Buffer.byteLength(text),
@@ -207,6 +208,6 @@ function toDeltas(block: WireBlock): Fields[] {
       { type: 'signature_delta', signature: block.signature },
     ];
   }
-  const pieces = JSON.stringify(block.input).match(new RegExp(`.{1,${JSON_PIECE_CHARS}}`, 'gsu')) ?? [];
+  const pieces = stringifyJson(block.input).match(new RegExp(`.{1,${JSON_PIECE_CHARS}}`, 'gsu')) ?? [];
   return pieces.map((partial_json) => ({ type: 'input_json_delta', partial_json }));
 }
