@@ -14,12 +14,8 @@ import {
   toModelCallError,
 } from './failures.ts';
 import type { Model, ModelCallOptions, ModelReply, ModelRequest } from './port.ts';
-import {
-  createReplyAccumulator,
-  MalformedEventError,
-  type ReplyAccumulator,
-  ReplyTooLongError,
-} from './reply-accumulator.ts';
+import { createReplyAccumulator, type ReplyAccumulator } from './reply-accumulator.ts';
+import { MalformedEventError, MEANING_TIMEOUT_MS } from './reply-limits.ts';
 import { createRefusedThoughts, hasPrivateBlocks, type RefusedThoughts } from './thoughts.ts';
 
 /** Where Claude is when no other address is given; always passed, so that the SDK reads no environment variable. */
@@ -47,6 +43,8 @@ export interface AnthropicModelOptions {
   baseUrl: string | null;
   /** Longest time without any byte, pings included, before the call fails as `model_unavailable`. */
   silenceTimeoutMs?: number;
+  /** Longest time with nothing but pings and the like, before the call fails as `model_unavailable`. */
+  meaningTimeoutMs?: number;
   connectTimeoutMs?: number;
 }
 
@@ -57,13 +55,17 @@ interface Caller {
   client: Anthropic;
   secret: string | null;
   silenceTimeoutMs: number;
+  meaningTimeoutMs: number;
   thoughts: RefusedThoughts;
 }
 
 interface Call {
   caller: Caller;
   accumulator: ReplyAccumulator;
+  /** The caller's own. */
   signal: AbortSignal;
+  /** Ends the HTTP call: at the end of the reply, or after too long a time without a meaning. */
+  ended: AbortController;
 }
 
 /**
@@ -72,7 +74,11 @@ interface Call {
  * @throws {Error} for a key that no HTTP header can carry.
  */
 export function createAnthropicModel(options: AnthropicModelOptions): Model & { close(): Promise<void> } {
-  const { silenceTimeoutMs = SILENCE_TIMEOUT_MS, connectTimeoutMs = CONNECT_TIMEOUT_MS } = options;
+  const {
+    silenceTimeoutMs = SILENCE_TIMEOUT_MS,
+    meaningTimeoutMs = MEANING_TIMEOUT_MS,
+    connectTimeoutMs = CONNECT_TIMEOUT_MS,
+  } = options;
   if (!/^[\x21-\x7e]+$/.test(options.apiKey ?? 'none')) {
     throw new Error('The model API key is empty, or holds spaces or other characters that no key has.');
   }
@@ -86,7 +92,7 @@ export function createAnthropicModel(options: AnthropicModelOptions): Model & { 
   const dispatcher = agent.compose(boundAnswers);
   const client = createClient(options, dispatcher, connectTimeoutMs + silenceTimeoutMs);
   const thoughts = createRefusedThoughts();
-  const caller: Caller = { client, secret: options.apiKey, silenceTimeoutMs, thoughts };
+  const caller: Caller = { client, secret: options.apiKey, silenceTimeoutMs, meaningTimeoutMs, thoughts };
   return {
     stream: (request, callOptions) => streamWithRepair(caller, request, callOptions),
     close: () => agent.destroy(),
@@ -165,43 +171,56 @@ async function streamOnce(
   request: ModelRequest,
   options: ModelCallOptions,
 ): Promise<ModelReply> {
-  const call: Call = { caller, accumulator: createReplyAccumulator(), signal: options.signal };
+  const call: Call = {
+    caller,
+    accumulator: createReplyAccumulator(),
+    signal: options.signal,
+    ended: new AbortController(),
+  };
   const body = toMessagesJson(request);
-  const ended = new AbortController();
-  const response = await duringCall(call, () => open(call, request, body, ended.signal));
-  const events = readEvents(response);
   try {
-    while (!call.accumulator.isComplete()) {
-      const next = await duringCall(call, () => events.next());
-      if (next.done) throw brokenStream(describeEnd(response.headers), contextOf(call));
-      const before = call.accumulator.usage();
-      const text = readEvent(call, next.value);
-      if (call.accumulator.usage() !== before) options.onUsage(call.accumulator.usage());
-      if (text !== '') options.onText(text);
-    }
-    await drain(events);
-    return call.accumulator.reply();
+    const response = await duringCall(call, () => open(call, request, body));
+    return await readReply(call, response, options);
   } finally {
     // Closes the connection of an answer that is not read to its end, also when onText threw.
-    ended.abort();
-    void events.return(undefined).catch(() => undefined);
+    call.ended.abort();
   }
 }
 
+async function readReply(call: Call, response: Response, options: ModelCallOptions): Promise<ModelReply> {
+  const { accumulator } = call;
+  const events = readEvents(response);
+  const silence = setTimeout(() => call.ended.abort(new Meaningless()), call.caller.meaningTimeoutMs);
+  try {
+    while (!accumulator.isComplete()) {
+      const next = await duringCall(call, () => events.next());
+      const before = { usage: accumulator.usage(), progress: accumulator.progress() };
+      const text = readEvent(call, () => (next.done ? accumulator.end() : accumulator.add(next.value)));
+      if (accumulator.usage() !== before.usage) options.onUsage(accumulator.usage());
+      if (accumulator.progress() !== before.progress) silence.refresh();
+      if (text !== '') options.onText(text);
+      if (next.done && !accumulator.isComplete())
+        throw brokenStream(describeEnd(response.headers), contextOf(call));
+    }
+    await drain(events);
+    return accumulator.reply();
+  } finally {
+    clearTimeout(silence);
+  }
+}
+
+/** Ends a call whose answer is nothing but pings. */
+class Meaningless extends Error {}
+
 /** `post` instead of `messages.create`: the latter writes warnings about models to the console. */
-function open(
-  { caller, signal }: Call,
-  request: ModelRequest,
-  body: string,
-  ended: AbortSignal,
-): Promise<Response> {
+async function open({ caller, signal, ended }: Call, request: ModelRequest, body: string): Promise<Response> {
   const headers = {
     // Named here, the SDK takes the body as the text that it is.
     'content-type': 'application/json',
     ...(request.temperature === null ? {} : { 'anthropic-version': SAMPLING_API_VERSION }),
   };
-  const options = { body, headers, signal: AbortSignal.any([signal, ended]), stream: true };
-  return caller.client.post('/v1/messages', options).asResponse();
+  const ends = AbortSignal.any([signal, ended.signal]);
+  return await caller.client.post('/v1/messages', { body, headers, signal: ends, stream: true }).asResponse();
 }
 
 /** What is no stream of events at all is mostly the answer of something else than a model: its kind tells of what. */
@@ -220,22 +239,25 @@ async function duringCall<T>(call: Call, step: () => Promise<T>): Promise<T> {
     // The SDK ends an aborted stream as if it were over.
     if (!call.signal.aborted) return result;
   } catch (error) {
-    if (!call.signal.aborted) throw toFailure(error, contextOf(call));
+    if (!call.signal.aborted) throw toFailure(error, call);
   }
   throw call.signal.reason;
 }
 
-function toFailure(error: unknown, context: FailureContext): Error {
+function toFailure(error: unknown, call: Call): Error {
+  const context = contextOf(call);
+  if (call.ended.signal.reason instanceof Meaningless)
+    return brokenStream(`it said nothing but pings for ${call.caller.meaningTimeoutMs} ms`, context);
   if (error instanceof SyntaxError) return brokenStream('an event is not JSON', context);
   return toModelCallError(error, context);
 }
 
-function readEvent(call: Call, event: unknown): string {
+/** A translator that breaks the protocol, or a bound, would do so again: there is one error, and no further try. */
+function readEvent(call: Call, read: () => string): string {
   try {
-    return call.accumulator.add(event);
+    return read();
   } catch (error) {
-    if (error instanceof ReplyTooLongError) throw endlessReply(error, contextOf(call));
-    if (error instanceof MalformedEventError) throw brokenStream(error.message, contextOf(call), error);
+    if (error instanceof MalformedEventError) throw endlessReply(error, contextOf(call));
     throw error;
   }
 }

@@ -6,12 +6,18 @@ import type { Dispatcher } from 'undici';
 const ERROR_BYTES_MAX = 1024 * 1024;
 
 /** The longest events hold a picture or a search's results. An answer without any line end is one event. */
-const EVENT_BYTES_MAX = 8 * 1024 * 1024;
+export const EVENT_BYTES_MAX = 8 * 1024 * 1024;
+
+/** Far more than the longest reply in pieces of a letter. It bounds the work for pings and comments that come without end. */
+const ANSWER_BYTES_MAX = 512 * 1024 * 1024;
 
 /** In the `code` of the errors that end such an answer, for the SDK passes on neither class nor message of a cause. */
 export const ANSWER_UNBEARABLE = 'ANSWER_UNBEARABLE';
 
 const unbearable = (message: string): Error => Object.assign(new Error(message), { code: ANSWER_UNBEARABLE });
+
+export const tooLong = (bytesMax: number): Error =>
+  unbearable(`more than ${bytesMax} bytes of its answer are one piece`);
 
 const LINE_ENDS = ['\n\n', '\r\n\r\n', '\r\r'];
 const isLineEnd = (byte: number | undefined): boolean => byte === 0x0a || byte === 0x0d;
@@ -43,6 +49,7 @@ type Handler = Dispatcher.DispatchHandler;
 function bounded(inner: Handler): Handler {
   let meter = createEventMeter();
   let bytesMax = EVENT_BYTES_MAX;
+  let answerBytes = 0;
   return {
     onRequestStart: (...args) => inner.onRequestStart?.(...args),
     onRequestUpgrade: (...args) => inner.onRequestUpgrade?.(...args),
@@ -58,8 +65,10 @@ function bounded(inner: Handler): Handler {
       inner.onResponseStart?.(controller, status, headers, ...rest);
     },
     onResponseData(controller, chunk) {
-      if (meter(chunk) > bytesMax)
-        return controller.abort(unbearable(`more than ${bytesMax} bytes of its answer are one piece`));
+      answerBytes += chunk.length;
+      if (answerBytes > ANSWER_BYTES_MAX)
+        return controller.abort(unbearable(`its answer is longer than ${ANSWER_BYTES_MAX} bytes`));
+      if (meter(chunk) > bytesMax) return controller.abort(tooLong(bytesMax));
       inner.onResponseData?.(controller, chunk);
     },
     onResponseEnd: (...args) => inner.onResponseEnd?.(...args),

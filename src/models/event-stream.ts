@@ -1,35 +1,122 @@
-// The events of a streamed answer. The SDK's own reader rounds numbers, and drops events that have no `event:` line.
+// Reads the body of an answer as events of the Messages API. Gateways spell it in many ways: server-sent events with or
+// without names, or the whole message as JSON.
+
 import { APIError } from '@anthropic-ai/sdk';
-import { Stream } from '@anthropic-ai/sdk/core/streaming';
-import { parseJson } from '../contracts/json.ts';
+import { createParser, type EventSourceMessage } from 'eventsource-parser';
+import { parseJson, stringifyJson } from '../contracts/json.ts';
+import { EVENT_BYTES_MAX, tooLong } from './bounded-answers.ts';
 import { isRecord } from './tool-input.ts';
 
-/** What gateways of another protocol send last. */
-const END_MARK = '[DONE]';
+/** The end of OpenAI's streams, which gateways append to others. */
+const DONE = '[DONE]';
+
+/** Events that must be readable. Others may hold anything. */
+const KNOWN_EVENTS = new Set<string | undefined>([
+  undefined,
+  'message',
+  'message_start',
+  'content_block_start',
+  'content_block_delta',
+  'content_block_stop',
+  'message_delta',
+  'message_stop',
+]);
 
 /**
- * The parsed data of each event. Data without an `event:` line counts by its own `type`.
- * @throws APIError for an `error` event, SyntaxError for data that is no JSON.
+ * Looks at the beginning of the body and not at its `content-type`, which gateways get wrong.
+ * @throws {APIError} for an error that is told in the body
+ * @throws {SyntaxError} for an event that is not JSON
  */
-export async function* readEvents(response: Response): AsyncGenerator<unknown> {
-  for await (const { event, data } of Stream.rawEvents(response)) {
-    if (data === '' || data === END_MARK || event === 'ping') continue;
-    const value = event === 'error' ? parsedOrText(data) : parseJson(data);
-    if (event === 'error' || (isRecord(value) && value.type === 'error')) throw errorOf(value, response);
-    yield value;
+export async function* readEvents({ body, headers }: Response): AsyncGenerator<unknown> {
+  if (body === null) return;
+  const texts = body.pipeThrough(new TextDecoderStream()).values();
+  const first = await firstText(texts);
+  if (first.startsWith('{')) yield* eventsOf(await joined(first, texts), headers);
+  else yield* streamed(first, texts, headers);
+}
+
+/** @returns '' for a body that is blank. */
+async function firstText(texts: AsyncIterator<string>): Promise<string> {
+  for (;;) {
+    const next = await texts.next();
+    const text = next.done ? '' : next.value.trimStart();
+    if (next.done || text !== '') return text;
   }
 }
 
-function parsedOrText(data: string): unknown {
+async function joined(first: string, texts: AsyncIterable<string>): Promise<string> {
+  const parts = [first];
+  let length = first.length;
+  for await (const text of texts) {
+    parts.push(text);
+    length += text.length;
+    if (length > EVENT_BYTES_MAX) throw tooLong(EVENT_BYTES_MAX);
+  }
+  return parts.join('');
+}
+
+/** A message that came whole, as the events of its stream. */
+function* eventsOf(json: string, headers: Headers): Generator<unknown> {
+  const message = readEvent({ data: json }, headers);
+  if (!isRecord(message) || message.type !== 'message') return;
+  yield { type: 'message_start', message };
+  const content =
+    typeof message.content === 'string' ? [{ type: 'text', text: message.content }] : message.content;
+  for (const [index, content_block] of Array.isArray(content) ? content.entries() : [])
+    yield { type: 'content_block_start', index, content_block };
+  yield { type: 'message_delta', delta: { stop_reason: message.stop_reason } };
+  yield { type: 'message_stop' };
+}
+
+async function* streamed(
+  first: string,
+  texts: AsyncIterable<string>,
+  headers: Headers,
+): AsyncGenerator<unknown> {
+  let parsed: EventSourceMessage[] = [];
+  const parser = createParser({ onEvent: (event) => parsed.push(event) });
+  function* feed(text: string): Generator<unknown> {
+    parser.feed(text);
+    const events = parsed;
+    parsed = [];
+    for (const each of events) {
+      const event = readEvent(each, headers);
+      if (event !== null) yield event;
+    }
+  }
+  yield* feed(first);
+  for await (const text of texts) yield* feed(text);
+  // The last event may lack its blank line.
+  yield* feed('\n\n');
+}
+
+/** @returns null for an event that says nothing. */
+function readEvent({ event, data }: Pick<EventSourceMessage, 'event' | 'data'>, headers: Headers): unknown {
+  if (data.trim() === '' || data.trim() === DONE || event === 'ping') return null;
+  const value = parsedEvent(event, data);
+  const type = isRecord(value) && typeof value.type === 'string' ? value.type : event;
+  if (event === 'error' || type === 'error' || (type === undefined && isRecord(value) && value.error)) {
+    throw toldError(value ?? data, headers);
+  }
+  return isRecord(value) ? { ...value, type } : value;
+}
+
+function parsedEvent(event: string | undefined, data: string): unknown {
   try {
     return parseJson(data);
-  } catch {
-    return data;
+  } catch (error) {
+    if (KNOWN_EVENTS.has(event)) throw error;
+    return null;
   }
 }
 
-function errorOf(value: unknown, { headers }: Response): APIError {
-  const error = isRecord(value) ? value.error : undefined;
-  const type = isRecord(error) && typeof error.type === 'string' ? error.type : null;
-  return new APIError(undefined, value as object, undefined, headers, type as never);
+/** In the shape of the API's own errors: gateways put a text in their place. */
+function toldError(body: unknown, headers: Headers): APIError {
+  const inner = isRecord(body) ? (body.error ?? body) : body;
+  const { type, message } = isRecord(inner) ? inner : { type: undefined, message: inner };
+  const error = {
+    type: typeof type === 'string' ? type : 'error',
+    message: typeof message === 'string' ? message : stringifyJson(inner),
+  };
+  return new APIError(undefined, { type: 'error', error }, undefined, headers);
 }

@@ -1,31 +1,22 @@
-// Builds one reply from the raw events of a stream. Pure: no SDK, no clock, no I/O.
+// Builds one reply from the events of a stream. Pure: no SDK, no clock, no I/O. It takes events in any order and with any
+// indexes, and holds to one rule: the texts of the stored blocks, joined, are the text that `add` has returned.
 
-import type { ModelBlock, ModelReply, ModelUsage } from './port.ts';
-import { cleanText, createTextCleaner, type TextCleaner } from './safe-text.ts';
-import { cleanToolInput, isDeeperThan, isRecord, parseToolInput } from './tool-input.ts';
-
-/** Several times what any model writes in one reply; an endless stream of a broken gateway must not fill memory and log. */
-const REPLY_CHARS_MAX = 4 * 1024 * 1024;
-
-/** JSON of blocks that only the provider knows is kept as it is, so it must be such as can be written down again. */
-const BLOCK_DEPTH_MAX = 64;
-
-/** Names of models and reasons; a longer one is no name. */
-const NAME_CHARS_MAX = 200;
-
-/** A thousand times what any model takes: beyond it the number is a fault, and sums of such would fit no column. */
-const TOKENS_MAX = 1_000_000_000;
-
-/** Enough of a broken input to tell the model what was wrong with it. */
-const INVALID_INPUT_CHARS_MAX = 4_000;
-
-/** An event whose shape is not the protocol's; the stream cannot be trusted any more. */
-export class MalformedEventError extends Error {
-  override readonly name = 'MalformedEventError';
-}
-
-/** A stream that goes on and on. */
-export class ReplyTooLongError extends MalformedEventError {}
+import { stringifyJson } from '../contracts/json.ts';
+import { cleanBlock, type RawBlock } from './clean-block.ts';
+import type { ModelReply, ModelUsage } from './port.ts';
+import {
+  BLOCK_DEPTH_MAX,
+  BLOCKS_MAX,
+  CALLS_MAX,
+  CITATIONS_MAX,
+  MalformedEventError,
+  NAME_CHARS_MAX,
+  REPLY_CHARS_MAX,
+  ReplyBoundError,
+  TOKENS_MAX,
+} from './reply-limits.ts';
+import { cleanName, createTextCleaner, isDeeperThan, type TextCleaner } from './safe-text.ts';
+import { isRecord } from './tool-input.ts';
 
 export interface ReplyAccumulator {
   /**
@@ -34,26 +25,40 @@ export interface ReplyAccumulator {
    * @throws {MalformedEventError}
    */
   add(event: unknown): string;
-  /** Whether `message_stop` has come: only then is the reply whole. */
+  /** Whether `message_stop` has come, or an `end` that counts as one: only then is the reply whole. */
   isComplete(): boolean;
-  /** Tokens so far, also of a stream that breaks off; another object whenever the stream has told of some. */
+  /**
+   * Takes the end of the stream. A stream that has told its stop reason is whole: some gateways leave `message_stop` out.
+   * @returns the visible text that was still held back.
+   */
+  end(): string;
+  /** Tokens so far, also of a stream that breaks off; another object whenever a count has grown. */
   usage(): ModelUsage;
+  /** Grows with each event that says anything; pings, empty pieces and unknown events leave it as it is. */
+  progress(): number;
+  /** Of a reply that is whole. */
   reply(): ModelReply;
 }
 
-interface OpenBlock {
-  block: ModelBlock;
-  json: string;
+interface OpenBlock extends RawBlock {
+  /** Its place among the blocks, which are in the order in which they started. */
+  position: number;
   cleaner: TextCleaner;
-  isClosed: boolean;
 }
 
 interface State {
-  blocks: Map<number, OpenBlock>;
+  blocks: OpenBlock[];
+  /** The blocks that deltas reach, by index and kind. */
+  open: Map<string, OpenBlock>;
+  /** The text block that has the latest words. */
+  speaking: OpenBlock | null;
   model: string;
   stopReason: string | null;
   usage: ModelUsage;
   chars: number;
+  progress: number;
+  calls: number;
+  citations: number;
   isComplete: boolean;
 }
 
@@ -61,17 +66,21 @@ type Fields = Record<string, unknown>;
 
 export function createReplyAccumulator(): ReplyAccumulator {
   const state: State = {
-    blocks: new Map(),
+    blocks: [],
+    open: new Map(),
+    speaking: null,
     model: '',
     stopReason: null,
     usage: { inputTokens: 0, outputTokens: 0, cacheCreationInputTokens: 0, cacheReadInputTokens: 0 },
-    chars: 0,
+    ...{ chars: 0, progress: 0, calls: 0, citations: 0 },
     isComplete: false,
   };
   return {
     add: (event) => apply(state, fieldsOf(event, 'event')),
     isComplete: () => state.isComplete,
+    end: () => (state.stopReason === null ? '' : complete(state)),
     usage: () => state.usage,
+    progress: () => state.progress,
     reply: () => toReply(state),
   };
 }
@@ -79,155 +88,218 @@ export function createReplyAccumulator(): ReplyAccumulator {
 function apply(state: State, event: Fields): string {
   switch (event.type) {
     case 'message_start':
-      return startMessage(state, fieldsOf(event.message, 'message'));
+      return startMessage(state, event.message);
     case 'content_block_start':
-      return startBlock(state, event);
+      return startBlock(state, event.index, fieldsOf(event.content_block, 'content_block'));
     case 'content_block_delta':
-      return addDelta(state, blockAt(state, event.index), fieldsOf(event.delta, 'delta'));
+      return addDelta(state, event.index, fieldsOf(event.delta, 'delta'));
     case 'content_block_stop':
-      return closeBlock(blockAt(state, event.index));
+      return stopBlock(state, event.index);
     case 'message_delta':
       return changeMessage(state, event);
     case 'message_stop':
-      state.isComplete = true;
-      return [...state.blocks.values()].map(closeBlock).join('');
+      mergeUsage(state, event.usage);
+      return complete(state);
     default:
       return '';
   }
 }
 
-function startMessage(state: State, message: Fields): string {
-  if (typeof message.model === 'string') state.model = nameOf(message.model);
+function startMessage(state: State, message: unknown): string {
+  if (!isRecord(message)) return '';
+  if (state.model === '' && typeof message.model === 'string') {
+    state.model = cleanName(message.model, NAME_CHARS_MAX);
+    state.progress += 1;
+  }
   mergeUsage(state, message.usage);
   return '';
 }
 
 function changeMessage(state: State, event: Fields): string {
-  if (isRecord(event.delta) && typeof event.delta.stop_reason === 'string') {
-    state.stopReason = nameOf(event.delta.stop_reason);
+  if (
+    isRecord(event.delta) &&
+    typeof event.delta.stop_reason === 'string' &&
+    event.delta.stop_reason !== ''
+  ) {
+    state.stopReason = cleanName(event.delta.stop_reason, NAME_CHARS_MAX);
   }
   mergeUsage(state, event.usage);
   return '';
 }
 
-/** Counts are cumulative: a later one replaces an earlier one, a missing or null one says nothing. */
+/** Counts are cumulative, so they never shrink: a lower one, as a missing or null one, says nothing. */
 function mergeUsage(state: State, wire: unknown): void {
   if (!isRecord(wire)) return;
   const { usage } = state;
-  state.usage = {
-    inputTokens: countOr(wire.input_tokens, usage.inputTokens),
-    outputTokens: countOr(wire.output_tokens, usage.outputTokens),
-    cacheCreationInputTokens: countOr(wire.cache_creation_input_tokens, usage.cacheCreationInputTokens),
-    cacheReadInputTokens: countOr(wire.cache_read_input_tokens, usage.cacheReadInputTokens),
+  const grown: ModelUsage = {
+    inputTokens: largest(usage.inputTokens, wire.input_tokens),
+    outputTokens: largest(usage.outputTokens, wire.output_tokens),
+    cacheCreationInputTokens: largest(usage.cacheCreationInputTokens, wire.cache_creation_input_tokens),
+    cacheReadInputTokens: largest(usage.cacheReadInputTokens, wire.cache_read_input_tokens),
   };
+  const hasGrown = (Object.keys(grown) as (keyof ModelUsage)[]).some((name) => grown[name] !== usage[name]);
+  if (hasGrown) state.usage = grown;
 }
 
-function countOr(value: unknown, otherwise: number): number {
-  const isCount = Number.isInteger(value) && (value as number) >= 0 && (value as number) <= TOKENS_MAX;
-  return isCount ? (value as number) : otherwise;
+function largest(known: number, told: unknown): number {
+  const isCount = Number.isInteger(told) && (told as number) <= TOKENS_MAX;
+  return isCount ? Math.max(known, told as number) : known;
 }
 
-function startBlock(state: State, event: Fields): string {
-  const started = fieldsOf(event.content_block, 'content_block');
-  if (typeof event.index !== 'number' || typeof started.type !== 'string') {
-    throw new MalformedEventError('A content block started without an index or a type.');
-  }
+/** What kind of deltas a block takes. */
+type Kind = 'text' | 'thinking' | 'other';
+
+const kindOf = (type: string): Kind => (type === 'text' || type === 'thinking' ? type : 'other');
+
+const KIND_OF_DELTA: Record<string, Kind> = {
+  text_delta: 'text',
+  citations_delta: 'text',
+  thinking_delta: 'thinking',
+  signature_delta: 'thinking',
+  input_json_delta: 'other',
+};
+
+const KINDS: readonly Kind[] = ['text', 'thinking', 'other'];
+
+/** An index names a block, whatever it is: gateways send none, strings, or the same one again. */
+const keyOf = (index: unknown, kind: Kind): string => `${kind} ${String(index)}`;
+
+function startBlock(state: State, index: unknown, started: Fields): string {
+  const type = typeof started.type === 'string' ? cleanName(started.type, NAME_CHARS_MAX) : '';
+  if (type === '') throw new MalformedEventError('A content block has no type.');
+  const rest = stopBlock(state, index);
   countJson(state, started);
-  const block = { ...started } as ModelBlock;
-  if (block.citations === null) delete block.citations;
-  const open: OpenBlock = { block, json: '', cleaner: createTextCleaner(), isClosed: false };
-  state.blocks.set(event.index, open);
-  if (block.type !== 'text') return '';
-  block.text = '';
-  return addText(state, open, started.text ?? '');
+  if (type === 'tool_use') state.calls += 1;
+  if (state.calls > CALLS_MAX) throw new ReplyBoundError(`The reply calls more than ${CALLS_MAX} tools.`);
+  const open = openBlock(state, index, { ...started, type });
+  if (type === 'thinking') {
+    open.thinking = textOf(started.thinking);
+    open.signature = textOf(started.signature);
+  }
+  if (type !== 'text') return rest;
+  if (Array.isArray(started.citations))
+    for (const citation of started.citations) addCitation(state, open, citation);
+  return rest + speak(state, open, textOf(started.text));
 }
 
-function addDelta(state: State, open: OpenBlock, delta: Fields): string {
+function openBlock(state: State, index: unknown, started: RawBlock['started']): OpenBlock {
+  if (state.blocks.length >= BLOCKS_MAX) {
+    throw new ReplyBoundError(`The reply has more than ${BLOCKS_MAX} content blocks.`);
+  }
+  const open: OpenBlock = {
+    started,
+    ...{ text: '', thinking: '', signature: '', json: '', citations: [] },
+    position: state.blocks.length,
+    cleaner: createTextCleaner(),
+  };
+  state.blocks.push(open);
+  state.open.set(keyOf(index, kindOf(started.type)), open);
+  state.progress += 1;
+  return open;
+}
+
+/**
+ * A delta belongs to the open block of its own kind at its index. Words and thoughts for which there is none open one;
+ * input, citations and signatures mean nothing without their block.
+ */
+function addDelta(state: State, index: unknown, delta: Fields): string {
+  const kind = KIND_OF_DELTA[String(delta.type)];
+  if (kind === undefined) return '';
+  const open = state.open.get(keyOf(index, kind));
   switch (delta.type) {
-    case 'text_delta':
-      return addText(state, open, delta.text);
-    case 'thinking_delta':
-      open.block.thinking = textOf(open.block.thinking ?? '') + counted(state, delta.thinking);
+    case 'text_delta': {
+      const text = counted(state, delta.text);
+      return text === '' ? '' : speak(state, open ?? openBlock(state, index, { type: 'text' }), text);
+    }
+    case 'thinking_delta': {
+      const thinking = counted(state, delta.thinking);
+      if (thinking !== '') (open ?? openBlock(state, index, { type: 'thinking' })).thinking += thinking;
       return '';
+    }
     case 'signature_delta':
-      open.block.signature = counted(state, delta.signature);
+      if (open) open.signature = counted(state, delta.signature);
       return '';
     case 'input_json_delta':
-      open.json += counted(state, delta.partial_json);
-      return '';
-    case 'citations_delta':
-      countJson(state, delta.citation);
-      open.block.citations = [...asList(open.block.citations), delta.citation];
+      if (open) open.json += counted(state, delta.partial_json);
       return '';
     default:
+      if (open) addCitation(state, open, delta.citation);
       return '';
   }
 }
 
-function addText(state: State, open: OpenBlock, piece: unknown): string {
-  const text = open.cleaner.push(counted(state, piece));
-  open.block.text = textOf(open.block.text ?? '') + text;
-  return text;
+function addCitation(state: State, open: OpenBlock, citation: unknown): void {
+  state.citations += 1;
+  if (state.citations > CITATIONS_MAX) {
+    throw new ReplyBoundError(`The reply has more than ${CITATIONS_MAX} citations.`);
+  }
+  countJson(state, citation);
+  if (isRecord(citation)) open.citations.push(citation);
 }
 
-function closeBlock(open: OpenBlock): string {
-  if (open.isClosed) return '';
-  open.isClosed = true;
-  if (open.json !== '' || open.block.type.endsWith('tool_use')) closeInput(open);
-  if (open.block.type !== 'text') return '';
-  const rest = open.cleaner.end();
-  open.block.text = textOf(open.block.text) + rest;
+/** Adds words to their own block, or to a later one that has words already: what is stored reads as what was streamed. */
+function speak(state: State, own: OpenBlock, words: string): string {
+  if (words === '') return '';
+  const { speaking } = state;
+  const target = speaking && speaking.position > own.position ? speaking : own;
+  const held = target === speaking ? '' : hush(state);
+  state.speaking = target;
+  const text = target.cleaner.push(words);
+  target.text += text;
+  return held + text;
+}
+
+/** Shows what the block that speaks has held back. */
+function hush({ speaking }: State): string {
+  if (speaking === null) return '';
+  const rest = speaking.cleaner.end();
+  speaking.text += rest;
   return rest;
 }
 
-/** A broken input is no reason to lose the reply: the caller can answer the call with an error result. */
-function closeInput({ block, json }: OpenBlock): void {
-  const input = json === '' && isRecord(block.input) ? cleanToolInput(block.input) : parseToolInput(json);
-  block.input = input.ok ? input.value : {};
-  if (!input.ok) block.invalid_input_json = cleanText(json.slice(0, INVALID_INPUT_CHARS_MAX));
+/** A stop for a block that never started is ignored. */
+function stopBlock(state: State, index: unknown): string {
+  const isSpeaking = state.open.get(keyOf(index, 'text')) === state.speaking;
+  for (const kind of KINDS) state.open.delete(keyOf(index, kind));
+  return isSpeaking ? hush(state) : '';
+}
+
+function complete(state: State): string {
+  state.isComplete = true;
+  state.open.clear();
+  return hush(state);
 }
 
 function toReply(state: State): ModelReply {
-  const ordered = [...state.blocks].sort(([left], [right]) => left - right).map(([, open]) => open.block);
   return {
-    // The API refuses empty text blocks when they are sent back to it.
-    blocks: ordered.filter((block) => block.type !== 'text' || block.text !== ''),
+    blocks: state.blocks.flatMap((open) => cleanBlock(open) ?? []),
     stopReason: state.stopReason,
     model: state.model,
     usage: state.usage,
   };
 }
 
-function blockAt(state: State, index: unknown): OpenBlock {
-  const open = typeof index === 'number' ? state.blocks.get(index) : undefined;
-  if (open === undefined)
-    throw new MalformedEventError('An event belongs to a content block that never started.');
-  return open;
-}
-
 function counted(state: State, piece: unknown): string {
   const text = textOf(piece);
   state.chars += text.length;
+  state.progress += text.length;
   if (state.chars <= REPLY_CHARS_MAX) return text;
-  throw new ReplyTooLongError(`The reply is longer than ${REPLY_CHARS_MAX} characters.`);
+  throw new ReplyBoundError(`The reply is longer than ${REPLY_CHARS_MAX} characters.`);
 }
 
-/** What is kept as it came. */
+/** Counts what is kept as it came. */
 function countJson(state: State, value: unknown): void {
-  if (isDeeperThan(value, BLOCK_DEPTH_MAX))
-    throw new MalformedEventError('A content block is nested too deep.');
-  counted(state, JSON.stringify(value) ?? '');
+  if (isDeeperThan(value, BLOCK_DEPTH_MAX)) {
+    throw new ReplyBoundError(`A content block is nested deeper than ${BLOCK_DEPTH_MAX}.`);
+  }
+  counted(state, stringifyJson(value) ?? '');
 }
 
-const nameOf = (name: string): string => cleanText(name.slice(0, NAME_CHARS_MAX));
-
+/** Null and nothing are an empty text. */
 function textOf(value: unknown): string {
+  if (value === undefined || value === null) return '';
   if (typeof value === 'string') return value;
   throw new MalformedEventError('An event holds something else where its text should be.');
-}
-
-function asList(value: unknown): unknown[] {
-  return Array.isArray(value) ? value : [];
 }
 
 function fieldsOf(value: unknown, what: string): Fields {

@@ -1,8 +1,47 @@
-// Text that every store and every client can hold: PostgreSQL refuses NUL, JSON readers disagree on lone surrogates.
+// Foreign text and JSON in a form that every store, every client and the API take. PostgreSQL refuses NUL, JSON readers and
+// the API refuse lone surrogates.
+
+import { isBeyondDouble, isContainer, isNumber } from '../contracts/json.ts';
 
 /** @returns the text without NUL, each lone surrogate replaced by U+FFFD. */
 export function cleanText(text: string): string {
   return withoutNul(text).toWellFormed();
+}
+
+/** For names, ids and reasons, which fit one line: without control characters, and of a bounded length. */
+export function cleanName(name: string, lengthMax: number): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it removes
+  const line = name.slice(0, 4 * lengthMax).replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, '');
+  return line
+    .slice(0, lengthMax)
+    .replace(/[\uD800-\uDBFF]$/, '')
+    .toWellFormed();
+}
+
+/**
+ * The same JSON with clean keys and texts, without `__proto__` keys, which a later copy would turn into a prototype, and
+ * with null for numbers that no double can hold.
+ * @param value of a depth that recursion bears; see `isDeeperThan`.
+ */
+export function cleanJson(value: unknown): unknown {
+  if (typeof value === 'string') return cleanText(value);
+  if (isNumber(value)) return isBeyondDouble(value) ? null : value;
+  if (Array.isArray(value)) return value.map(cleanJson);
+  if (!isContainer(value)) return value;
+  const entries = Object.entries(value).filter(([key]) => key !== '__proto__');
+  // A key may become `__proto__` by losing its NUL.
+  const cleaned = entries.map(([key, item]): [string, unknown] => [cleanText(key), cleanJson(item)]);
+  return Object.fromEntries(cleaned.filter(([key]) => key !== '__proto__'));
+}
+
+/** Walks level by level: recursion would overflow on the very values this looks for. */
+export function isDeeperThan(root: unknown, depthMax: number): boolean {
+  let level: unknown[] = [root];
+  for (let depth = 0; level.length > 0; depth += 1) {
+    if (depth > depthMax) return true;
+    level = level.flatMap((item) => (isContainer(item) ? Object.values(item) : []));
+  }
+  return false;
 }
 
 /** Cleans a text that arrives in pieces; a pair of surrogates may be split over two of them. */

@@ -1,57 +1,55 @@
 // What a model wrote as a tool's input: JSON from a machine that may stop in the middle of it.
 
-import { isBeyondDouble, isContainer, isNumber, parseJson } from '../contracts/json.ts';
-import { cleanText } from './safe-text.ts';
+import { isBeyondDouble, isContainer, isNumber, parseJson, stringifyJson } from '../contracts/json.ts';
+import { INVALID_INPUT_CHARS_MAX } from './reply-limits.ts';
+import { cleanJson, cleanText, isDeeperThan } from './safe-text.ts';
 
 /** The API takes JSON of at most this depth, and JSON.stringify overflows its stack on far deeper values. */
 const TOOL_INPUT_DEPTH_MAX = 64;
 
-type ToolInput = { ok: true; value: Record<string, unknown> } | { ok: false };
+/** `raw` is the beginning of an input that can't be read. */
+export type ToolInput = { ok: true; value: Record<string, unknown> } | { ok: false; raw: string };
 
 /**
- * Parses the joined `input_json_delta` pieces. No text at all is an empty input: a tool without parameters.
+ * Reads an input in every form that providers send: as pieces of JSON, or whole with the start of its block, there as an
+ * object or as JSON in a string. No input is an empty one: a tool without parameters.
+ * @param started the `input` of `content_block_start`
+ * @param json the joined `input_json_delta` pieces; unless they are blank they go before `started`
  * @returns `ok: false` for anything but a JSON object of bearable depth, whose numbers a double can hold.
  */
-export function parseToolInput(json: string): ToolInput {
-  if (json.trim() === '') return { ok: true, value: {} };
+export function readToolInput(started: unknown, json: string): ToolInput {
+  const sent = json.trim() === '' ? { value: started } : parse(json);
+  const read = typeof sent?.value === 'string' ? parse(sent.value) : sent;
+  if (read && (read.value === undefined || read.value === null)) return { ok: true, value: {} };
+  if (read && isRecord(read.value) && isBearable(read.value)) {
+    return { ok: true, value: cleanJson(read.value) as Record<string, unknown> };
+  }
+  const raw = json.trim() === '' ? textOf(started) : json;
+  return { ok: false, raw: cleanText(raw.slice(0, INVALID_INPUT_CHARS_MAX)) };
+}
+
+/** @returns undefined for a text that is no JSON; a blank one holds nothing. */
+function parse(json: string): { value: unknown } | undefined {
+  if (json.trim() === '') return { value: null };
   try {
-    const value = parseJson(json);
-    return isRecord(value) ? cleanToolInput(value) : { ok: false };
+    return { value: parseJson(json) };
   } catch (error) {
-    if (error instanceof SyntaxError) return { ok: false };
+    if (error instanceof SyntaxError) return undefined;
     throw error;
   }
 }
 
-/** Strips `__proto__` keys, which a later copy would turn into a prototype, and text that stores refuse. */
-export function cleanToolInput(value: Record<string, unknown>): ToolInput {
-  if (isDeeperThan(value, TOOL_INPUT_DEPTH_MAX) || hasNumberBeyondDouble(value)) return { ok: false };
-  return { ok: true, value: cleanValue(value) as Record<string, unknown> };
-}
+const textOf = (started: unknown): string =>
+  typeof started === 'string' ? started : (stringifyJson(started) ?? '');
 
 export function isRecord(value: unknown): value is Record<string, unknown> {
   return isContainer(value) && !Array.isArray(value);
 }
 
-function cleanValue(value: unknown): unknown {
-  if (typeof value === 'string') return cleanText(value);
-  if (Array.isArray(value)) return value.map(cleanValue);
-  if (!isRecord(value)) return value;
-  const entries = Object.entries(value).filter(([key]) => key !== '__proto__');
-  return Object.fromEntries(entries.map(([key, item]) => [cleanText(key), cleanValue(item)]));
-}
+const isBearable = (value: unknown): boolean =>
+  !isDeeperThan(value, TOOL_INPUT_DEPTH_MAX) && !hasNumberBeyondDouble(value);
 
 const hasNumberBeyondDouble = (value: unknown): boolean =>
   isNumber(value)
     ? isBeyondDouble(value)
     : isContainer(value) && Object.values(value).some(hasNumberBeyondDouble);
-
-/** Walks level by level: recursion would overflow on the very values this looks for. */
-export function isDeeperThan(root: unknown, depthMax: number): boolean {
-  let level: unknown[] = [root];
-  for (let depth = 0; level.length > 0; depth += 1) {
-    if (depth > depthMax) return true;
-    level = level.flatMap((item) => (isContainer(item) ? Object.values(item) : []));
-  }
-  return false;
-}

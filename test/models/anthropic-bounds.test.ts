@@ -129,7 +129,7 @@ test('nothing compressed is asked for, and nothing compressed is taken', async (
 
 test('an answer that is no stream says what it was', async () => {
   const { model } = await serve((response) => {
-    response.writeHead(200, { 'content-type': 'application/json' }).end('{"type":"message","content":[]}');
+    response.writeHead(200, { 'content-type': 'application/json' }).end('{"choices":[]}');
   });
   const error = await failureOf(collect(model, requestOf('hello')));
   expect(error).toMatchObject({ code: 'model_unavailable', retryable: true });
@@ -156,13 +156,13 @@ test('what could not be stored is refused or left out', async () => {
   expect(reply).toMatchObject({ stopReason: 'stop', usage: { inputTokens: 0, outputTokens: 42 } });
 });
 
-test('a block nested so deep that nobody could write it down breaks the stream', async () => {
+test('a block nested so deep that nobody could write it down is given up for good', async () => {
   const deep = `{"type":"content_block_start","index":0,"content_block":{"type":"dream","of":${'['.repeat(20_000)}${']'.repeat(20_000)}}}`;
   const wire = `${MESSAGE_START}event: content_block_start\ndata: ${deep}\n\n${messageEnd()}`;
   const { model } = await serve((response) => void openStream(response).end(wire));
   const error = await failureOf(collect(model, requestOf('hello')));
-  expect(error).toMatchObject({ retryable: true });
-  expect(error.message).toContain('nested too deep');
+  expect(error).toMatchObject({ retryable: false });
+  expect(error.message).toContain('nested deeper than 64');
 });
 
 test('a refusal in unprintable words is told in printable ones', async () => {

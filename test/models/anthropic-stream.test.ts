@@ -171,13 +171,60 @@ describe('a tool input', () => {
     return { input, invalid_input_json };
   };
 
+  const wholeInput = async (input: unknown) => {
+    const start = { type: 'tool_use', id: 'toolu_1', name: 'calculator', input };
+    const { reply } = await answerTo(whole(block(0, start, [])));
+    return { input: reply.blocks[0]?.input, invalid_input_json: reply.blocks[0]?.invalid_input_json };
+  };
+
   test.each([
     ['cut off', '{"a":'],
-    ['not an object', '[1]'],
+    ['an array', '[1]'],
+    ['a number', '7'],
+    ['a boolean', 'true'],
+    ['a text', '"a"'],
+    ['JSON in a text in a text', JSON.stringify(JSON.stringify('{"a":1}'))],
+    ['an array in a text', '"[]"'],
+    ['followed by something else', '{"a":1}}'],
+    ['sent twice', '{"a":1}{"a":1}'],
+    ['in a code fence', '```json\n{"a":1}\n```'],
+    ['in single quotes', "{'a':1}"],
     ['too deep', `{"a":${'['.repeat(100)}${']'.repeat(100)}}`],
     ['far too deep', `{"a":${'['.repeat(20_000)}${']'.repeat(20_000)}}`],
   ])('that is %s is empty, with its raw text beside it', async (_name, json) => {
     expect(await inputOf(json)).toEqual({ input: {}, invalid_input_json: json.slice(0, 4_000) });
+  });
+
+  test.each([
+    ['an object', { a: [1] }, { a: [1] }],
+    ['JSON in a text', '{"a":[1]}', { a: [1] }],
+    ['JSON in a text with blanks around it', ' {"a":[1]}\n', { a: [1] }],
+    ['an empty text', '', {}],
+    ['a blank text', ' \n', {}],
+    ['null', null, {}],
+    ['nothing', undefined, {}],
+  ])('that comes whole with its block as %s is taken', async (_name, input, taken) => {
+    expect(await wholeInput(input)).toEqual({ input: taken, invalid_input_json: undefined });
+  });
+
+  test.each([
+    ['an array', [1], '[1]'],
+    ['an empty array', [], '[]'],
+    ['a number', 7, '7'],
+    ['a boolean', false, 'false'],
+    ['a text that is no JSON', 'expression=1', 'expression=1'],
+    ['an array in a text', '[1]', '[1]'],
+    ['JSON that is cut off', '{"a":', '{"a":'],
+    ['JSON in a text in a text', '"{}"', '"{}"'],
+  ])('that comes whole with its block as %s is unreadable', async (_name, input, raw) => {
+    expect(await wholeInput(input)).toEqual({ input: {}, invalid_input_json: raw });
+  });
+
+  test('in pieces goes before one that came with the block', async () => {
+    const start = { type: 'tool_use', id: 'toolu_1', name: 'calculator', input: { a: 1 } };
+    const deltas = [{ type: 'input_json_delta', partial_json: '"{\\"b\\":2}"' }];
+    const { reply } = await answerTo(whole(block(0, start, deltas)));
+    expect(reply.blocks[0]?.input).toEqual({ b: 2 });
   });
 
   test('without any piece is empty', async () => {
@@ -200,20 +247,22 @@ describe('a broken stream is retryable', () => {
     ['an end before message_stop', MESSAGE_START + textBlock(0, 'half')],
     ['no event at all', ''],
     ['an event that is not JSON', `${MESSAGE_START}event: content_block_delta\ndata: {"type":\n\n`],
-    ['an event that is no object', `${MESSAGE_START}event: content_block_delta\ndata: 5\n\n`],
-    [
-      'a delta of no block',
-      MESSAGE_START + event('content_block_delta', { index: 3, delta: { type: 'text_delta', text: 'x' } }),
-    ],
-    [
-      'text that is no text',
-      MESSAGE_START + block(0, { type: 'text', text: '' }, [{ type: 'text_delta', text: 5 }]),
-    ],
     ['HTML instead of events', '<html>proxy says hello</html>'],
   ])('%s', async (_name, wire) => {
     const error = await failureOf(answerTo(wire));
     expect(error).toMatchObject({ code: 'model_unavailable', retryable: true });
     expect(error.usage.inputTokens).toBe(wire.startsWith(MESSAGE_START) ? 11 : 0);
+  });
+
+  test.each([
+    ['an event that is no object', `${MESSAGE_START}event: content_block_delta\ndata: 5\n\n`],
+    ['text that is no text', MESSAGE_START + block(0, { type: 'text' }, [{ type: 'text_delta', text: 5 }])],
+    ['a block without a type', MESSAGE_START + event('content_block_start', { index: 0, content_block: {} })],
+    ['a block without contents', MESSAGE_START + event('content_block_start', { index: 0 })],
+    ['a delta that is a text', MESSAGE_START + event('content_block_delta', { index: 0, delta: 'x' })],
+  ])('but %s would come again, and is not', async (_name, wire) => {
+    const error = await failureOf(answerTo(wire));
+    expect(error).toMatchObject({ code: 'model_unavailable', retryable: false, usage: { inputTokens: 11 } });
   });
 
   test('but a reply that is whole needs no end of the connection', async () => {

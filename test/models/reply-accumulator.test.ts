@@ -1,0 +1,392 @@
+// One reply from any events: whatever their order and indexes, what is stored is what was streamed.
+import fc from 'fast-check';
+import type { ModelBlock, ModelReply } from '../../src/models/port.ts';
+import { createReplyAccumulator } from '../../src/models/reply-accumulator.ts';
+
+interface Read {
+  reply: ModelReply;
+  /** All text that readers are sent. */
+  streamed: string;
+}
+
+function read(events: unknown[]): Read {
+  const accumulator = createReplyAccumulator();
+  let streamed = '';
+  for (const event of [...events, { type: 'message_stop' }]) streamed += accumulator.add(event);
+  return { reply: accumulator.reply(), streamed };
+}
+
+const start = (index: unknown, content_block: object) => ({
+  type: 'content_block_start',
+  index,
+  content_block,
+});
+const stop = (index: unknown) => ({ type: 'content_block_stop', index });
+const delta = (index: unknown, fields: object) => ({ type: 'content_block_delta', index, delta: fields });
+const text = (index: unknown, words: unknown) => delta(index, { type: 'text_delta', text: words });
+const thinking = (index: unknown, words: unknown) =>
+  delta(index, { type: 'thinking_delta', thinking: words });
+const json = (index: unknown, partial_json: unknown) =>
+  delta(index, { type: 'input_json_delta', partial_json });
+
+const TEXT = { type: 'text', text: '' };
+const THINKING = { type: 'thinking', thinking: '', signature: '' };
+const CALL = { type: 'tool_use', id: 'toolu_1', name: 'look_up', input: {} };
+
+const textOf = (blocks: ModelBlock[]): string =>
+  blocks.map((block) => (block.type === 'text' ? block.text : '')).join('');
+
+/** Types and main contents of the blocks, in their order. */
+const shape = ({ reply }: Read) =>
+  reply.blocks.map(({ type, ...block }) => [type, block.text ?? block.thinking ?? block.input]);
+
+describe('blocks', () => {
+  test('stand in the order in which they arrive, whatever their indexes say', () => {
+    const events = [
+      start(7, TEXT),
+      text(7, 'a'),
+      stop(7),
+      start(3, CALL),
+      stop(3),
+      start(0, TEXT),
+      text(0, 'b'),
+    ];
+    expect(shape(read(events))).toEqual([
+      ['text', 'a'],
+      ['tool_use', {}],
+      ['text', 'b'],
+    ]);
+  });
+
+  test.each([
+    ['the same index again', 0, 0],
+    ['no index', undefined, undefined],
+    ['indexes that are null', null, null],
+    ['indexes in texts', '0', '1'],
+    ['fractional and negative ones', -1, 0.5],
+  ])('are kept with %s', (_name, first, second) => {
+    const events = [
+      start(first, TEXT),
+      text(first, 'a'),
+      stop(first),
+      start(second, TEXT),
+      text(second, 'b'),
+    ];
+    expect(shape(read([...events, stop(second)]))).toEqual([
+      ['text', 'a'],
+      ['text', 'b'],
+    ]);
+  });
+
+  test('that have the same index without a stop between them are two', () => {
+    const { reply } = read([
+      start(0, CALL),
+      json(0, '{"a":1}'),
+      start(0, { ...CALL, id: 'b' }),
+      json(0, '{"b":2}'),
+    ]);
+    expect(reply.blocks.map(({ input }) => input)).toEqual([{ a: 1 }, { b: 2 }]);
+  });
+
+  test('may be stopped twice, never, or without having started', () => {
+    const events = [stop(4), start(0, TEXT), text(0, 'a'), stop(0), stop(0), stop(null), start(1, CALL)];
+    expect(shape(read(events))).toEqual([
+      ['text', 'a'],
+      ['tool_use', {}],
+    ]);
+  });
+});
+
+describe('a delta that does not fit its block', () => {
+  test('is a text block of its own when it is text', () => {
+    const events = [
+      start(0, CALL),
+      text(0, 'Let me see'),
+      json(0, '{"key":'),
+      text(0, '.'),
+      json(0, '"a"}'),
+      stop(0),
+    ];
+    const got = read(events);
+    expect(got.streamed).toBe('Let me see.');
+    expect(shape(got)).toEqual([
+      ['tool_use', { key: 'a' }],
+      ['text', 'Let me see.'],
+    ]);
+  });
+
+  test('on thoughts leaves them as they were signed', () => {
+    const events = [
+      start(0, THINKING),
+      thinking(0, 'hm'),
+      text(0, 'Hello'),
+      delta(0, { type: 'signature_delta', signature: 's' }),
+    ];
+    expect(read(events).reply.blocks).toEqual([
+      { type: 'thinking', thinking: 'hm', signature: 's' },
+      { type: 'text', text: 'Hello' },
+    ]);
+  });
+
+  test('is a block of thoughts when it is thoughts', () => {
+    expect(shape(read([start(0, TEXT), text(0, 'a'), thinking(0, 'hm'), text(0, 'b')]))).toEqual([
+      ['text', 'ab'],
+      ['thinking', 'hm'],
+    ]);
+  });
+
+  test('means nothing when it is an input, a citation or a signature', () => {
+    const odd = [
+      json(0, '{"a":1}'),
+      delta(9, { type: 'citations_delta', citation: {} }),
+      delta(0, { type: 'signature_delta', signature: 's' }),
+    ];
+    expect(read([start(0, TEXT), text(0, 'a'), ...odd]).reply.blocks).toEqual([{ type: 'text', text: 'a' }]);
+  });
+
+  test('opens a block when none has started, or when it comes after its stop', () => {
+    const events = [text(5, 'a'), start(0, TEXT), text(0, 'b'), stop(0), text(0, 'c')];
+    const got = read(events);
+    expect(got.streamed).toBe('abc');
+    expect(textOf(got.reply.blocks)).toBe('abc');
+  });
+});
+
+describe('text', () => {
+  test('of interleaved blocks is stored as it was streamed', () => {
+    const got = read([
+      start(1, TEXT),
+      start(0, TEXT),
+      text(0, 'a'),
+      text(1, 'b'),
+      text(0, 'c'),
+      text(1, 'd'),
+    ]);
+    expect(got.streamed).toBe('abcd');
+    expect(textOf(got.reply.blocks)).toBe('abcd');
+  });
+
+  test.each([null, undefined])('that is %s is empty', (nothing) => {
+    const events = [
+      start(0, { type: 'text', text: nothing }),
+      text(0, nothing),
+      thinking(1, nothing),
+      text(0, 'a'),
+    ];
+    expect(read(events).reply.blocks).toEqual([{ type: 'text', text: 'a' }]);
+  });
+
+  test('that comes whole with its block is streamed', () => {
+    expect(read([start(0, { type: 'text', text: 'all' }), stop(0)])).toMatchObject({ streamed: 'all' });
+  });
+
+  const piece = fc.oneof(
+    { arbitrary: fc.string({ unit: 'binary', maxLength: 4 }), weight: 4 },
+    fc.constantFrom('\ud83d', '\ude00', '\0', '', null, 'word '),
+  );
+  const index = fc.constantFrom<unknown>(0, 1, 2, -1, '0', null, undefined);
+  const anyEvent = fc.oneof(
+    fc.tuple(index, piece).map(([at, words]) => text(at, words)),
+    fc.tuple(index, piece).map(([at, words]) => text(at, words)),
+    fc.tuple(index, piece).map(([at, words]) => thinking(at, words)),
+    fc.tuple(index, piece).map(([at, words]) => json(at, words)),
+    fc.tuple(index, piece).map(([at, words]) => start(at, { type: 'text', text: words })),
+    fc
+      .tuple(index, fc.constantFrom(THINKING, CALL, { type: 'dream' }))
+      .map(([at, block]) => start(at, block)),
+    index.map(stop),
+    fc.constantFrom({ type: 'ping' }, { type: 'mood' }, delta(0, { type: 'mood_delta' })),
+  );
+
+  test('is stored as it was streamed, for any events in any order', () => {
+    fc.assert(
+      fc.property(fc.array(anyEvent, { maxLength: 40 }), (events) => {
+        const { reply, streamed } = read(events);
+        expect(textOf(reply.blocks)).toBe(streamed);
+        expect(streamed.isWellFormed() && !streamed.includes('\0')).toBe(true);
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+});
+
+describe('a block is cleaned whole', () => {
+  const DIRTY = 'a\0b\ud800c';
+  const CLEAN = 'ab\ufffdc';
+
+  /** Whether a store, a JSON reader or the API would refuse it. */
+  const isClean = (value: unknown): boolean => {
+    const written = JSON.stringify(value);
+    return !/\\u0000|\\ud[89a-f]/i.test(written) && !written.includes('"__proto__":');
+  };
+
+  test('also in its keys, its names and what is not known of it', () => {
+    const dirty = { [DIRTY]: [{ deep: DIRTY, [`x${DIRTY}`]: { y: DIRTY } }], n: 1 };
+    const { reply } = read([
+      start(0, { ...dirty, type: `dr\0eam${'\ud800'}` }),
+      start(1, { type: 'web_search_tool_result', tool_use_id: DIRTY, content: dirty }),
+      start(2, { ...CALL, id: DIRTY, name: DIRTY, input: dirty }),
+      start(3, { type: 'server_tool_use', id: DIRTY, name: DIRTY, input: JSON.stringify(dirty) }),
+      start(4, { type: 'text', text: DIRTY, citations: [dirty] }),
+      start(5, { type: 'redacted_thinking', data: DIRTY }),
+      { type: 'message_start', message: { model: DIRTY } },
+      { type: 'message_delta', delta: { stop_reason: DIRTY } },
+    ]);
+    expect(isClean(reply)).toBe(true);
+    expect(reply.blocks.map(({ type }) => type)).toEqual([
+      'dream',
+      'web_search_tool_result',
+      'tool_use',
+      'server_tool_use',
+      'text',
+    ]);
+    expect(reply.blocks[2]).toMatchObject({ id: CLEAN, name: CLEAN, input: { [CLEAN]: [{ deep: CLEAN }] } });
+    expect(reply).toMatchObject({ model: CLEAN, stopReason: CLEAN });
+  });
+
+  test('and a type that is cleaned is judged as it is then', () => {
+    const got = read([start(0, { type: 'te\0xt', text: 'a' }), text(0, 'b')]);
+    expect(got).toMatchObject({ streamed: 'ab', reply: { blocks: [{ type: 'text', text: 'ab' }] } });
+  });
+
+  test('thoughts that are changed by it lose their signature', () => {
+    const signed = (words: string, signature = 'sig') => [
+      start(0, THINKING),
+      thinking(0, words),
+      delta(0, { type: 'signature_delta', signature }),
+    ];
+    expect(read(signed('fine')).reply.blocks).toEqual([
+      { type: 'thinking', thinking: 'fine', signature: 'sig' },
+    ]);
+    expect(read(signed(DIRTY)).reply.blocks).toEqual([{ type: 'thinking', thinking: CLEAN }]);
+    expect(read(signed('fine', DIRTY)).reply.blocks).toEqual([{ type: 'thinking', thinking: 'fine' }]);
+    expect(read(signed('')).reply.blocks).toEqual([{ type: 'thinking', thinking: '', signature: 'sig' }]);
+  });
+
+  test('and has no __proto__ keys, however they are spelled', () => {
+    const { reply } = read([
+      start(0, JSON.parse('{"type":"dream","__proto__":{"a":1},"__proto\\u0000__":{"b":1}}')),
+    ]);
+    expect(Object.getPrototypeOf(reply.blocks[0])).toBe(Object.prototype);
+    expect(JSON.stringify(reply.blocks)).toBe('[{"type":"dream"}]');
+  });
+
+  test('and of the blocks that go back to the API only fields that it knows are kept', () => {
+    const odd = { mood: 'good', citations: [] };
+    const { reply } = read([
+      start(0, { ...TEXT, ...odd, text: 'a' }),
+      start(1, { ...THINKING, ...odd, thinking: 'hm' }),
+      start(2, { ...CALL, ...odd }),
+    ]);
+    expect(reply.blocks).toEqual([{ type: 'text', text: 'a' }, { type: 'thinking', thinking: 'hm' }, CALL]);
+  });
+
+  test('for any JSON at all', () => {
+    const dirtyKey = fc.oneof(
+      fc.string({ unit: 'binary', maxLength: 3 }),
+      fc.constantFrom('__proto__', '\ud800', 'a\0'),
+    );
+    const value = fc.letrec((tie) => ({
+      any: fc.oneof(
+        { maxDepth: 4 },
+        fc.string({ unit: 'binary', maxLength: 3 }),
+        dirtyKey,
+        fc.double(),
+        tie('object'),
+      ),
+      object: fc.dictionary(dirtyKey, tie('any')),
+    }));
+    const blockType = fc.constantFrom(
+      'text',
+      'thinking',
+      'tool_use',
+      'server_tool_use',
+      'redacted_thinking',
+      'dream',
+    );
+    fc.assert(
+      fc.property(blockType, value.object, (type, fields) => {
+        const block = { ...(fields as object), type };
+        expect(isClean(read([start(0, JSON.parse(JSON.stringify(block)))]).reply)).toBe(true);
+      }),
+      { numRuns: 500 },
+    );
+  });
+});
+
+describe('a call', () => {
+  test.each([undefined, null, '', ' ', 7, {}, '\0'])('whose name is %j is called unnamed', (name) => {
+    expect(read([start(0, { ...CALL, name })]).reply.blocks[0]).toMatchObject({ name: 'unnamed' });
+  });
+
+  test('has a name and an id of at most 200 characters', () => {
+    const long = `${'n'.repeat(199)}😀${'n'.repeat(1_000)}`;
+    const [call] = read([start(0, { ...CALL, name: long, id: long })]).reply.blocks;
+    expect(call).toMatchObject({ name: 'n'.repeat(199), id: 'n'.repeat(199) });
+  });
+
+  test.each([undefined, null, 7, {}])('whose id is %j has an empty one', (id) => {
+    expect(read([start(0, { ...CALL, id })]).reply.blocks[0]).toMatchObject({ id: '' });
+  });
+});
+
+describe('counts of tokens', () => {
+  const usageOf = (...usages: unknown[]) =>
+    read([
+      { type: 'message_start', message: { usage: usages[0] } },
+      ...usages.slice(1).map((usage) => ({ type: 'message_delta', delta: {}, usage })),
+    ]).reply.usage;
+
+  test('never shrink', () => {
+    const first = { input_tokens: 1_000, cache_read_input_tokens: 500, output_tokens: 1 };
+    const zeros = {
+      input_tokens: 0,
+      cache_read_input_tokens: 0,
+      cache_creation_input_tokens: 0,
+      output_tokens: 9,
+    };
+    expect(usageOf(first, zeros, { output_tokens: 3 })).toEqual({
+      inputTokens: 1_000,
+      outputTokens: 9,
+      cacheCreationInputTokens: 0,
+      cacheReadInputTokens: 500,
+    });
+    expect(usageOf({ input_tokens: 0 }, { input_tokens: 12 }).inputTokens).toBe(12);
+  });
+
+  test.each([-1, 1.5, '20', 1e10, Number.NaN, null, {}, [20], true])('that are %j say nothing', (count) => {
+    expect(usageOf({ input_tokens: 10 }, { input_tokens: count }).inputTokens).toBe(10);
+  });
+});
+
+describe('more than one answer may hold ends it', () => {
+  const many = (count: number, make: (n: number) => unknown): unknown[] =>
+    Array.from({ length: count }, (_, n) => make(n));
+  const citation = { type: 'char_location', cited_text: 'x' };
+  const citations = (count: number) => many(count, () => delta(0, { type: 'citations_delta', citation }));
+
+  test.each<[string, unknown[], RegExp]>([
+    ['blocks', many(1_001, (n) => start(n, TEXT)), /more than 1000 content blocks/],
+    ['blocks that no start has opened', many(1_001, (n) => text(n, 'a')), /more than 1000 content blocks/],
+    ['calls', many(257, (n) => start(n, CALL)), /more than 256 tools/],
+    ['citations', [start(0, TEXT), ...citations(10_001)], /more than 10000 citations/],
+    ['citations in one block', [start(0, { ...TEXT, citations: Array(10_001).fill(citation) })], /citations/],
+    ['text', [start(0, TEXT), ...many(5, () => text(0, 'x'.repeat(1_000_000)))], /longer than 4194304/],
+    ['thoughts', [start(0, THINKING), ...many(5, () => thinking(0, 'x'.repeat(1_000_000)))], /longer than/],
+    ['input', [start(0, CALL), ...many(5, () => json(0, 'x'.repeat(1_000_000)))], /longer than/],
+  ])('%s', (_name, events, message) => {
+    expect(() => read(events)).toThrow(message);
+  });
+
+  test('and up to that it is linear work', () => {
+    const started = process.cpuUsage();
+    const { reply } = read([
+      start(0, TEXT),
+      text(0, 'a'),
+      ...citations(10_000),
+      ...many(100_000, () => json(1, '1')),
+    ]);
+    expect(reply.blocks[0]?.citations).toHaveLength(10_000);
+    expect(process.cpuUsage(started).user).toBeLessThan(2_000_000);
+  });
+});
