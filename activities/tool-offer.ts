@@ -26,7 +26,7 @@ const toModelTool = ({ name, description, parameters }: StoredTool): ModelTool =
 
 const isCall = (block: ModelBlock): boolean => block.type === 'tool_use';
 
-/** What the adapter leaves of an input that is no JSON object. */
+/** What the adapter keeps of an input that is no JSON object. */
 const brokenInput = ({ invalid_input_json }: ModelBlock): string | undefined =>
   typeof invalid_input_json === 'string' ? invalid_input_json : undefined;
 
@@ -46,7 +46,8 @@ export function createToolOffers({ checker, registry }: { checker: SchemaChecker
     const refuse = (refusal: string): Checked => ({ parameters, refusal });
     if (!tool)
       return refuse(`There is no tool '${block.name}'. The tools are: ${known.join(', ') || 'none at all'}.`);
-    if (brokenInput(block) !== undefined) return refuse('The input is not a JSON object. Call it again.');
+    if (brokenInput(block) !== undefined)
+      return refuse('Unreadable input: it is not a JSON object. Call the tool again with a JSON object.');
     const checked = checker.apply(tool.parameters ?? ANY_OBJECT, parameters);
     if (!checked.ok) return refuse(`The input does not fit the tool's schema: ${checked.message}`);
     return { parameters: checked.value, refusal: null };

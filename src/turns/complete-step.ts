@@ -1,4 +1,5 @@
 // Ends a model step that has gone well: with the reply, or with the calls of tools that its next step waits for.
+import { messageError } from '../contracts/errors.ts';
 import { parseJson, stringifyJson } from '../contracts/json.ts';
 import type { Catalogue } from '../models/catalogue.ts';
 import type { ModelBlock, ModelReply } from '../models/port.ts';
@@ -16,7 +17,9 @@ import { isOpen } from '../views/tool-calls.ts';
 import { appendDeltas } from './append-text.ts';
 import { idleDeadline } from './attach.ts';
 import { charge, openCallOf } from './charge.ts';
+import { closeReply } from './close.ts';
 import { fenced, type StepWriter } from './step-writer.ts';
+import { mayCall } from './stop-reason.ts';
 import { announceCalls, makeCalls, type PreparedCall } from './tool-calls.ts';
 
 type ShownBlock = Record<string, unknown>;
@@ -58,6 +61,37 @@ function grown(reply: MessageRow, answer: ModelReply, calls: ToolCallRow[]) {
   };
 }
 
+const isCall = ({ type }: ModelBlock): boolean => type === 'tool_use';
+
+/** The answer without calls that will never run: a request must not hold a call that has no result. */
+const withoutCalls = (answer: ModelReply): ModelReply => ({
+  ...answer,
+  blocks: answer.blocks.filter((block) => !isCall(block)),
+});
+
+/** Steps of a turn whose calls had unreadable input and were answered with that. */
+const UNREADABLE_STEPS_MAX = 3;
+
+const TOO_OFTEN_UNREADABLE = messageError(
+  'tool_limit',
+  `The model sent unreadable input to tools more than ${UNREADABLE_STEPS_MAX} times in this turn`,
+);
+
+const hasUnreadableCall = (blocks: ModelBlock[]): boolean =>
+  blocks.some((block) => isCall(block) && block.invalid_input_json !== undefined);
+
+/** Whether the model was told often enough. A gateway that spoils each input would go on, and each step is paid. */
+async function isTooOftenUnreadable(
+  tx: SessionTransaction,
+  reply: MessageRow,
+  { blocks }: ModelReply,
+): Promise<boolean> {
+  if (!hasUnreadableCall(blocks)) return false;
+  const steps = await tx.messages.steps([reply.id]);
+  const before = steps.filter((step) => hasUnreadableCall(parseJson<ModelBlock[]>(step.blocks)));
+  return before.length >= UNREADABLE_STEPS_MAX;
+}
+
 export interface CompletedStep {
   /** Of a reply that goes on, the calls that its next step waits for. */
   open: ToolCallRow[];
@@ -78,24 +112,35 @@ export const createCompleteStep = ({ log, catalogue }: { log: SessionLog; catalo
     return finished;
   }
 
+  /** The step is not kept. Its text is, as of any reply that fails. */
+  async function fail(tx: SessionTransaction, reply: MessageRow): Promise<CompletedStep> {
+    // Closing reads the text of the log.
+    await tx.flush();
+    const failed = await closeReply(tx, reply, { status: 'failed', error: TOO_OFTEN_UNREADABLE });
+    return { open: [], goesOn: false, reply: failed, session: tx.session };
+  }
+
   /**
    * The last text, the step, its calls of tools and the ledger in one transaction; with the end of the reply, when the
-   * model has called nothing. @returns undefined for a refused writer.
+   * model has called nothing, or when its stop reason lets no call run. @returns undefined for a refused writer.
    */
   return function completeStep(
     writer: StepWriter,
     rest: string,
-    answer: ModelReply,
+    given: ModelReply,
     prepared: PreparedCall[] = [],
   ): Promise<CompletedStep | undefined> {
+    const answer = mayCall(given.stopReason) ? given : withoutCalls(given);
     return fenced(log, writer, async (tx, open) => {
       appendDeltas(tx, writer, rest);
       tx.append('message.content_ended', open.id, { step: writer.step });
       const call = openCallOf(catalogue, writer, answer.usage);
       const usage = await charge(tx, call, { outcome: 'completed', errorCode: null });
+      const total = addUsage(open, usage);
+      if (await isTooOftenUnreadable(tx, open, answer)) return fail(tx, { ...open, ...total });
       await tx.messages.insertStep(stepRow(writer, answer, tx.now));
-      const calls = await makeCalls(tx, writer, prepared);
-      const patch = { ...grown(open, answer, calls), ...addUsage(open, usage) };
+      const calls = await makeCalls(tx, writer, mayCall(answer.stopReason) ? prepared : []);
+      const patch = { ...grown(open, answer, calls), ...total };
       await tx.messages.update(open.id, patch);
       const reply = { ...open, ...patch };
       if (calls.length === 0) {

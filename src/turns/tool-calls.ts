@@ -29,18 +29,21 @@ export interface Outcome {
   isError: boolean;
 }
 
+const patchOf = (outcome: Outcome, now: number) =>
+  ({
+    status: outcome.status,
+    result: stringifyJson(outcome.result),
+    is_error: outcome.isError ? 1 : 0,
+    completed_at: now,
+  }) satisfies ToolCallPatch;
+
 /** Gives an open call its one result. */
 export async function settleCall(
   tx: SessionTransaction,
   call: ToolCallRow,
   outcome: Outcome,
 ): Promise<ToolCallRow> {
-  const patch = {
-    status: outcome.status,
-    result: stringifyJson(outcome.result),
-    is_error: outcome.isError ? 1 : 0,
-    completed_at: tx.now,
-  } satisfies ToolCallPatch;
+  const patch = patchOf(outcome, tx.now);
   await tx.messages.updateToolCall(call.id, patch);
   const settled = { ...call, ...patch };
   tx.append('tool.completed', call.message_id, { tool_call: toolCallView(settled) });
@@ -82,15 +85,17 @@ export async function makeCalls(
   writer: StepWriter,
   calls: PreparedCall[],
 ): Promise<ToolCallRow[]> {
-  const rows = calls.map((call, index) => newRow(tx, writer, call, index));
-  await tx.messages.insertToolCalls(rows);
-  const made: ToolCallRow[] = [];
-  for (const [index, row] of rows.entries()) {
-    tx.append('tool.called', row.message_id, { tool_call: toolCallView(row) });
-    const refusal = calls[index]?.refusal ?? null;
-    made.push(refusal === null ? row : await settleCall(tx, row, { ...REFUSED, result: refusal }));
+  const made = calls.map((call, index) => {
+    const called = newRow(tx, writer, call, index);
+    if (call.refusal === null) return { called, row: called };
+    return { called, row: { ...called, ...patchOf({ ...REFUSED, result: call.refusal }, tx.now) } };
+  });
+  await tx.messages.insertToolCalls(made.map(({ row }) => row));
+  for (const { called, row } of made) {
+    tx.append('tool.called', row.message_id, { tool_call: toolCallView(called) });
+    if (row !== called) tx.append('tool.completed', row.message_id, { tool_call: toolCallView(row) });
   }
-  return made;
+  return made.map(({ row }) => row);
 }
 
 /**

@@ -179,14 +179,27 @@ export const FAILURES: FailureRow[] = [
     ...{ code: 'model_unavailable', said: SAID, isBilled: true },
   },
   {
-    provider: '200 with JSON instead of a stream',
+    provider: '200 with JSON that is no message',
     answer: (response) =>
-      void response
-        .writeHead(200, { 'content-type': 'application/json' })
-        .end('{"type":"message","content":[{"type":"text","text":"Hi"}]}'),
+      void response.writeHead(200, { 'content-type': 'application/json' }).end('{"ok":true}'),
     code: 'model_unavailable',
   },
   { provider: '200 with a page of HTML', answer: html(200), code: 'model_unavailable' },
+  {
+    provider: 'sends an event that is JSON and not the protocol',
+    answer: half((response) => void response.end(event('content_block_delta', { index: 0, delta: 'more' }))),
+    ...{ code: 'model_unavailable', isFinal: true, said: SAID, isBilled: true },
+  },
+  {
+    provider: 'calls more than 256 tools in one answer',
+    answer: half((response) => {
+      const calls = Array.from({ length: 257 }, (_, index) =>
+        block(index + 1, { type: 'tool_use', id: `toolu_${index}`, name: 'look_up', input: {} }, []),
+      );
+      response.end(calls.join('') + messageEnd('tool_use'));
+    }),
+    ...{ code: 'model_unavailable', isFinal: true, said: SAID, isBilled: true },
+  },
   {
     provider: 'writes text without end',
     answer: (response) =>
@@ -209,6 +222,20 @@ export interface OddRow {
   content: string;
   isLeftOut?: boolean;
 }
+
+const CALL = { type: 'tool_use', id: 'toolu_1', name: 'look_up', input: {} };
+
+/** The answer, and a call that is whole. */
+const withCall = (stopReason: string) =>
+  MESSAGE_START + textBlock(0, ANSWER) + block(1, CALL, []) + messageEnd(stopReason);
+
+/** The answer, and a call that ends in the middle of its input. */
+const withCutCall = (stopReason: string) =>
+  MESSAGE_START +
+  textBlock(0, ANSWER) +
+  block(1, CALL, []) +
+  block(2, CALL, [{ type: 'input_json_delta', partial_json: '{"key":"a' }]) +
+  messageEnd(stopReason);
 
 const withStop = (stopReason: string) => MESSAGE_START + textBlock(0, ANSWER) + messageEnd(stopReason);
 
@@ -241,6 +268,47 @@ export const ODD_ANSWERS: OddRow[] = [
     provider: '`refusal`, with the text before it',
     wire: withStop('refusal'),
     ...{ stopReason: 'refusal', content: ANSWER, isLeftOut: true },
+  },
+  {
+    provider: '`max_tokens` in the middle of a call, behind one that is whole',
+    wire: withCutCall('max_tokens'),
+    ...{ stopReason: 'max_tokens', content: ANSWER },
+  },
+  {
+    provider: '`model_context_window_exceeded` in the middle of a call',
+    wire: withCutCall('model_context_window_exceeded'),
+    ...{ stopReason: 'model_context_window_exceeded', content: ANSWER },
+  },
+  {
+    provider: '`refusal` behind a call that is whole',
+    wire: withCall('refusal'),
+    ...{ stopReason: 'refusal', content: ANSWER, isLeftOut: true },
+  },
+  {
+    provider: '`tool_use` without a call',
+    wire: withStop('tool_use'),
+    ...{ stopReason: 'tool_use', content: ANSWER },
+  },
+  {
+    provider: 'a stream without `message_stop`',
+    wire: withStop('end_turn').replace(event('message_stop'), ''),
+    ...{ stopReason: 'end_turn', content: ANSWER },
+  },
+  {
+    provider: 'a stream without `event:` lines, with `[DONE]` at its end',
+    wire: `${withStop('end_turn').replaceAll(/^event: .*\n/gm, '')}data: [DONE]\n\n`,
+    ...{ stopReason: 'end_turn', content: ANSWER },
+  },
+  {
+    provider: 'a whole message as JSON instead of a stream',
+    wire: JSON.stringify({
+      type: 'message',
+      model: 'claude-answering',
+      content: [{ type: 'text', text: ANSWER }],
+      stop_reason: 'end_turn',
+    }),
+    contentType: 'application/json',
+    ...{ stopReason: 'end_turn', content: ANSWER },
   },
   {
     provider: 'a stream under another `content-type`',

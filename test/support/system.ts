@@ -42,6 +42,8 @@ export interface TestSystemOptions {
   now?: () => number;
   /** Instead of the simulator behind the real adapter. */
   model?: Model;
+  /** Instead of a new SQLite file. */
+  database?: string;
 }
 
 export async function startTestSystem(options: TestSystemOptions = {}): Promise<TestSystem> {
@@ -56,7 +58,7 @@ export async function startTestSystem(options: TestSystemOptions = {}): Promise<
 
   async function open(): Promise<void> {
     system = await createSystem({
-      database: databaseFileIn(directory),
+      database: options.database ?? databaseFileIn(directory),
       redisUrl: null,
       temporal: {
         connection: { address: options.temporalAddress ?? run.address },

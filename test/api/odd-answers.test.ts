@@ -1,0 +1,343 @@
+// What comes of odd answers of a provider: over HTTP, on SQLite and PostgreSQL, against a provider that speaks any stream and
+// refuses what the Messages API refuses.
+import { WEBHOOK_BODY_BYTES_MAX } from '../../src/contracts/webhooks.ts';
+import {
+  block,
+  closeAll,
+  event,
+  MESSAGE_START,
+  messageEnd,
+  openStream,
+  serve,
+  textBlock,
+  whole,
+} from '../models/support.ts';
+import { type Block, type Message, refusalOf } from '../support/messages-rules.ts';
+import { createDatabase, findPostgres, startPostgres, type TestPostgres } from '../support/postgres.ts';
+import { startTestSystem, type TestSystem } from '../support/system.ts';
+
+const DATABASES = findPostgres() === undefined ? ['SQLite'] : ['SQLite', 'PostgreSQL'];
+
+const LOOK_UP = {
+  name: 'look_up',
+  description: 'Looks something up',
+  parameters: { type: 'object', properties: { key: { type: 'string' } }, required: ['key'] },
+};
+const CALL = { type: 'tool_use', id: 'toolu_1', name: 'look_up', input: { key: 'a' } };
+
+const json = (partial_json: string) => ({ type: 'input_json_delta', partial_json });
+const start = (index: number, content_block: object) =>
+  event('content_block_start', { index, content_block });
+const text = (index: number, words: string) =>
+  event('content_block_delta', { index, delta: { type: 'text_delta', text: words } });
+const calls = (...blocks: Block[]) =>
+  MESSAGE_START + blocks.map((each, index) => block(index, each, [])).join('') + messageEnd('tool_use');
+
+describe.each(DATABASES)('on %s', (database) => {
+  let system: TestSystem;
+  let postgres: TestPostgres | undefined;
+  /** The wire of each answer in turn; then the provider says that it is done. */
+  let script: string[] = [];
+  /** What it answers when the script is used up. */
+  let always = whole(textBlock(0, 'Done.'));
+  let asked: Message[][] = [];
+  let refused: string[] = [];
+
+  beforeAll(async () => {
+    const bin = database === 'PostgreSQL' ? findPostgres() : undefined;
+    if (bin) postgres = await startPostgres(bin);
+    const raw = await serve((response, count) => {
+      const messages = raw.server.requests[count - 1]?.body.messages as Message[];
+      asked.push(messages);
+      const message = refusalOf(messages);
+      if (message === null) return void openStream(response).end(script.shift() ?? always);
+      refused.push(message);
+      response.writeHead(400, { 'content-type': 'application/json' });
+      response.end(JSON.stringify({ type: 'error', error: { type: 'invalid_request_error', message } }));
+    });
+    system = await startTestSystem({
+      model: raw.model,
+      ...(postgres && { database: await createDatabase(postgres.url, 'odd_answers') }),
+    });
+  });
+  afterAll(async () => {
+    await system?.stop();
+    await closeAll();
+    await postgres?.stop();
+  });
+  beforeEach(() => {
+    script = [];
+    always = whole(textBlock(0, 'Done.'));
+    asked = [];
+    refused = [];
+  });
+  afterEach(() => expect(refused).toEqual([]));
+
+  const session = async (): Promise<string> => (await system.api.session({ tools: [LOOK_UP] })).id;
+  const submit = async (id: string, reply: Block, result: unknown = 'found') =>
+    (
+      await system.api.post(`/v1/sessions/${id}/tool-results`, {
+        results: reply.waiting_for.map((tool_call_id: string) => ({ tool_call_id, result })),
+        wait: true,
+      })
+    ).body;
+
+  /** The session has its next turn. */
+  async function expectUsable(id: string): Promise<void> {
+    always = whole(textBlock(0, 'Done.'));
+    expect(await system.api.send(id, 'Go on')).toMatchObject({ status: 'completed', content: 'Done.' });
+  }
+
+  const toolEvents = async (id: string) =>
+    (await system.api.events(id)).map(({ type }) => type).filter((type) => type.startsWith('tool.'));
+
+  describe('an answer that is cut off', () => {
+    it.each([
+      ['max_tokens', 'in the middle of an input', [json('{"key":"a')]],
+      ['max_tokens', 'behind a call that is whole', []],
+      ['model_context_window_exceeded', 'in the middle of an input', [json('{"key":')]],
+      ['MAX_TOKENS', 'in the middle of an input', [json('{')]],
+      ['length', 'in the middle of an input', [json('{"key":"a')]],
+    ])('by %s %s runs no call and is not asked for again', async (stopReason, _where, pieces) => {
+      const id = await session();
+      always = [
+        MESSAGE_START,
+        textBlock(0, 'Let me see.'),
+        block(1, CALL, []),
+        block(2, { ...CALL, id: 'toolu_2' }, pieces),
+        messageEnd(stopReason),
+      ].join('');
+      const reply = await system.api.send(id, 'Look it up');
+      expect(reply).toMatchObject({ status: 'completed', stop_reason: stopReason, content: 'Let me see.' });
+      expect(reply).toMatchObject({ tool_calls: [], waiting_for: [], error: null });
+      expect(asked).toHaveLength(1);
+      expect(await toolEvents(id)).toEqual([]);
+      await expectUsable(id);
+    });
+
+    it('after steps that ran tools keeps their results', async () => {
+      const id = await session();
+      script = [calls(CALL), MESSAGE_START + block(0, CALL, [json('{"k')]) + messageEnd('max_tokens')];
+      const paused = await system.api.send(id, 'Look it up');
+      const reply = await submit(id, paused);
+      expect(reply).toMatchObject({ status: 'completed', stop_reason: 'max_tokens' });
+      expect(reply.tool_calls).toMatchObject([{ status: 'completed', result: 'found' }]);
+      await expectUsable(id);
+      expect(JSON.stringify(asked.at(-1))).toContain('found');
+    });
+  });
+
+  describe('an answer that is refused', () => {
+    const refusal = [MESSAGE_START, textBlock(0, 'I '), block(1, CALL, []), messageEnd('refusal')].join('');
+
+    it('runs no call, though it is whole', async () => {
+      const id = await session();
+      always = refusal;
+      const reply = await system.api.send(id, 'Look it up');
+      expect(reply).toMatchObject({
+        status: 'completed',
+        stop_reason: 'refusal',
+        content: 'I ',
+        tool_calls: [],
+      });
+      expect(asked).toHaveLength(1);
+      expect(await toolEvents(id)).toEqual([]);
+      await expectUsable(id);
+    });
+
+    it('after steps that ran tools leaves the session usable', async () => {
+      const id = await session();
+      script = [calls(CALL), refusal];
+      const reply = await submit(id, await system.api.send(id, 'Look it up'));
+      expect(reply).toMatchObject({ status: 'completed', stop_reason: 'refusal' });
+      expect(reply.tool_calls).toHaveLength(1);
+      await expectUsable(id);
+      expect(JSON.stringify(asked.at(-1))).not.toContain('Look it up');
+    });
+  });
+
+  it.each([undefined, null, 'end_turn', 'tool_calls', 'pause_turn', 'went_home'])(
+    'calls that are whole are offered after the stop reason %s',
+    async (stopReason) => {
+      const id = await session();
+      script = [MESSAGE_START + block(0, CALL, []) + messageEnd(stopReason as string)];
+      const paused = await system.api.send(id, 'Look it up');
+      expect(paused).toMatchObject({ status: 'requires_action', tool_calls: [{ parameters: { key: 'a' } }] });
+      expect(await submit(id, paused)).toMatchObject({ status: 'completed', content: 'Done.' });
+    },
+  );
+
+  it('what is stored is what was streamed, whatever blocks and indexes the text comes in', async () => {
+    const id = await session();
+    script = [
+      [
+        ...[MESSAGE_START, start(5, { type: 'text' }), start(2, { type: 'thinking', thinking: 'hm' })],
+        ...[
+          text(5, 'a'),
+          text(2, 'b'),
+          start(0, CALL),
+          text(0, 'c'),
+          text(5, 'd'),
+          start(0, { type: 'text' }),
+        ],
+        ...[text(0, 'e'), text(2, 'f'), text(9, 'g'), messageEnd('end_turn')],
+      ].join(''),
+    ];
+    const frames: Block[] = [];
+    for await (const { data } of system.api.stream(id, 'Hello')) frames.push(data);
+    const words = frames.filter(({ type }) => type === 'content_delta').map((frame) => frame.text);
+    expect(words.join('')).toBe('abcdefg');
+    const message = frames.at(-1)?.message;
+    const stored = message.content_blocks.filter(({ type }: Block) => type === 'text');
+    expect(message).toMatchObject({ status: 'requires_action', content: 'abcdefg' });
+    expect(stored.map((each: Block) => each.text).join('')).toBe('abcdefg');
+    expect(await submit(id, message)).toMatchObject({ content: 'abcdefg\n\nDone.' });
+  });
+
+  describe('an unreadable input', () => {
+    it.each<[string, Block, Block[]]>([
+      ['an array', { ...CALL, input: ['a'] }, []],
+      ['a text', { ...CALL, input: 'key=a' }, []],
+      ['JSON that is cut off', { ...CALL, input: {} }, [json('{"key":"a')]],
+      ['JSON with more behind it', { ...CALL, input: {} }, [json('{"key":"a"} and so on')]],
+    ])('that is %s is told to the model, which corrects itself', async (_name, made, pieces) => {
+      const id = await session();
+      script = [MESSAGE_START + block(0, made, pieces) + messageEnd('tool_use'), calls(CALL)];
+      const paused = await system.api.send(id, 'Look it up');
+      expect(paused.tool_calls).toMatchObject([
+        { status: 'failed', is_error: true, result: expect.stringMatching(/^Unreadable input/) },
+        { status: 'awaiting_result', parameters: { key: 'a' } },
+      ]);
+      expect(await submit(id, paused)).toMatchObject({ status: 'completed', content: 'Done.' });
+    });
+
+    it('is told three times in a turn, then the reply fails', async () => {
+      const id = await session();
+      always =
+        MESSAGE_START + textBlock(0, 'Well.') + block(1, { ...CALL, input: [] }, []) + messageEnd('tool_use');
+      const reply = await system.api.send(id, 'Look it up');
+      expect(asked).toHaveLength(4);
+      expect(reply).toMatchObject({
+        status: 'failed',
+        content: 'Well.\n\nWell.\n\nWell.\n\nWell.',
+        error: { code: 'tool_limit', message: expect.stringContaining('unreadable input') },
+      });
+      expect(reply.tool_calls.map(({ status }: Block) => status)).toEqual(['failed', 'failed', 'failed']);
+      expect(reply.usage.total_tokens).toBe(4 * 65);
+      await expectUsable(id);
+      expect((await system.api.get(`/v1/sessions/${id}`)).body.token_count).toBe(5 * 65);
+    });
+
+    it('is not one that is missing, or is JSON in a text', async () => {
+      const id = await session();
+      script = [calls({ ...CALL, input: '{"key":"b"}' }, { ...CALL, input: null })];
+      const paused = await system.api.send(id, 'Look it up');
+      expect(paused.tool_calls).toMatchObject([
+        { status: 'awaiting_result', parameters: { key: 'b' } },
+        { status: 'failed', result: expect.stringMatching(/does not fit.*key/) },
+      ]);
+      await submit(id, paused);
+    });
+  });
+
+  it('counts of tokens never shrink', async () => {
+    const id = await session();
+    const usage = { input_tokens: 1_000, cache_read_input_tokens: 500 };
+    const zeros = { input_tokens: 0, cache_read_input_tokens: 0, output_tokens: 0 };
+    script = [
+      event('message_start', { message: { model: 'claude-answering', usage } }) +
+        textBlock(0, 'Hello') +
+        event('message_delta', { delta: { stop_reason: 'end_turn' }, usage: zeros }) +
+        event('message_stop'),
+    ];
+    expect((await system.api.send(id, 'Hello')).usage).toMatchObject({
+      input_tokens: 1_000,
+      cache_read_input_tokens: 500,
+      total_tokens: 1_500,
+    });
+  });
+
+  describe('what no store takes', () => {
+    const DIRTY = 'a\0b\ud800c';
+    const CLEAN = 'ab\ufffdc';
+
+    it.each<[string, Block]>([
+      ['a thought', { type: 'thinking', thinking: DIRTY, signature: 'sig' }],
+      ['a signature', { type: 'thinking', thinking: 'hm', signature: DIRTY }],
+      ['a thought that is hidden', { type: 'redacted_thinking', data: DIRTY }],
+      ['a text', { type: 'text', text: DIRTY }],
+      ['a citation', { type: 'text', text: 'x', citations: [{ [DIRTY]: DIRTY, cited_text: DIRTY }] }],
+      ['a block that is not known', { type: 'dream', [DIRTY]: { [DIRTY]: [DIRTY] } }],
+      ['a type', { type: DIRTY, of: 'sheep' }],
+      ['a search', { type: 'server_tool_use', id: DIRTY, name: DIRTY, input: { [DIRTY]: DIRTY } }],
+      ['its results', { type: 'web_search_tool_result', tool_use_id: DIRTY, content: [{ title: DIRTY }] }],
+    ])('is cleaned in %s, and the turn goes on', async (_name, dirty) => {
+      const id = await session();
+      script = [calls(dirty, { ...CALL, id: DIRTY })];
+      const paused = await system.api.send(id, 'Look it up');
+      expect(await submit(id, paused)).toMatchObject({ status: 'completed' });
+      expect(asked).toHaveLength(2);
+      await expectUsable(id);
+    });
+
+    it('is cleaned in the names of a tool, a model and a stop reason', async () => {
+      const id = await session();
+      script = [
+        calls({ ...CALL, name: DIRTY, input: { [DIRTY]: DIRTY } }),
+        event('message_start', { message: { model: DIRTY } }) + textBlock(0, 'Done.') + messageEnd(DIRTY),
+      ];
+      const reply = await system.api.send(id, 'Look it up');
+      expect(reply).toMatchObject({ status: 'completed', stop_reason: CLEAN, model: CLEAN });
+      expect(reply.tool_calls).toMatchObject([
+        { status: 'failed', name: CLEAN, parameters: { [CLEAN]: CLEAN } },
+      ]);
+      await expectUsable(id);
+    });
+  });
+
+  describe('more than one answer may hold', () => {
+    it.each<[string, string, RegExp]>([
+      [
+        'calls',
+        Array.from({ length: 3_000 }, (_, index) => block(index, { ...CALL, id: `toolu_${index}` }, [])).join(
+          '',
+        ),
+        /more than 256 tools/,
+      ],
+      [
+        'blocks',
+        Array.from({ length: 3_000 }, (_, index) => textBlock(index, 'a')).join(''),
+        /content blocks/,
+      ],
+      [
+        'citations',
+        block(
+          0,
+          { type: 'text' },
+          Array.from({ length: 60_000 }, () => ({ type: 'citations_delta', citation: { cited_text: 'x' } })),
+        ),
+        /citations/,
+      ],
+    ])('in %s is one clear error, once', async (_name, wire, message) => {
+      const id = await session();
+      always = MESSAGE_START + wire + messageEnd();
+      const reply = await system.api.send(id, 'Hello');
+      expect(reply).toMatchObject({ status: 'failed', error: { code: 'model_unavailable' } });
+      expect(reply.error.message).toMatch(message);
+      expect(asked).toHaveLength(1);
+      await expectUsable(id);
+    });
+
+    it('in the name of a tool is cut, and events stay as small as promised', async () => {
+      const id = await session();
+      script = [calls({ ...CALL, name: '\u00e9'.repeat(200_000) })];
+      const frames: Block[] = [];
+      for await (const { data } of system.api.stream(id, 'Hello')) frames.push(data);
+      expect(frames.at(-1)?.message).toMatchObject({ status: 'completed', content: 'Done.' });
+      for (const frame of frames) expect(JSON.stringify(frame).length).toBeLessThan(16 * 1024);
+      const called = (await system.api.events(id)).find(({ type }) => type === 'tool.called');
+      expect(called.tool_call.name).toBe('\u00e9'.repeat(200));
+      expect(Buffer.byteLength(JSON.stringify(called))).toBeLessThan(WEBHOOK_BODY_BYTES_MAX);
+    });
+  });
+});
