@@ -1,5 +1,6 @@
 // The OpenAPI document: complete, consistent, and true of what is served.
 import { ERROR_CODES } from '../../src/contracts/errors.ts';
+import { FOREIGN_FIELDS } from '../../src/contracts/json-value.ts';
 import { createRoutes } from '../../src/http/routes/index.ts';
 import { createFake } from './support/fake-services.ts';
 import { type Harness, startHarness } from './support/server.ts';
@@ -46,6 +47,28 @@ it('is OpenAPI 3.1 of this version', () => {
 it('has every route that is served, and no other', () => {
   const served = routes.map(({ method, path }) => `${method} ${path.replace(/:(\w+)/g, '{$1}')}`);
   expect(operations.map(({ name }) => name).sort()).toEqual(served.sort());
+});
+
+it('takes any JSON in the fields only whose numbers keep their digits', () => {
+  const resolved = (node: any): any => {
+    const name = node.$ref?.replace('#/components/schemas/', '');
+    return name ? document.components.schemas[name] : node;
+  };
+  const free = new Set<string>();
+  const takesAny = (schema: any) =>
+    Object.keys(schema).length === 0 || Object.keys(schema.additionalProperties ?? { none: 1 }).length === 0;
+  const seen = new Set<unknown>();
+  const walk = (node: any): void => {
+    const schema = resolved(node);
+    if (typeof schema !== 'object' || schema === null || seen.has(schema)) return;
+    seen.add(schema);
+    for (const [name, property] of Object.entries<any>(schema.properties ?? {}))
+      if (takesAny(resolved(property))) free.add(name);
+    for (const child of Object.values(schema)) for (const each of [child].flat()) walk(each);
+  };
+  for (const { operation } of operations)
+    walk(operation.requestBody?.content['application/json']?.schema ?? {});
+  expect([...free].sort()).toEqual([...FOREIGN_FIELDS].sort());
 });
 
 it('has no reference into nothing', () => {

@@ -1,4 +1,5 @@
 // The checker against those who want to stop the event loop: hostile schemas, hostile inputs, and very many of them (test 60).
+import { parseJson } from '../../src/contracts/json.ts';
 import { createCache } from '../../src/tools/json-schema/cache.ts';
 import { createSchemaChecker } from '../../src/tools/json-schema/checker.ts';
 import { CACHE_BYTES_MAX, CACHE_ENTRIES_MAX } from '../../src/tools/json-schema/limits.ts';
@@ -173,6 +174,25 @@ describe('hostile schemas and inputs end soon', () => {
     const schema: Json = { type: 'object' };
     schema.not = schema;
     expect(judge(schema, {})).toMatch(/^refused: must be nested/);
+  });
+});
+
+describe('numbers with very many digits end soon', () => {
+  const long = parseJson(`0.${'1'.repeat(1_000_000)}`);
+
+  test.each<[string, Json]>([
+    ['many bounds', { allOf: list(1_000, (index) => ({ maximum: index + 1 })) }],
+    ['many types', { anyOf: list(1_000, () => ({ type: 'integer' })) }],
+    ['many steps', { allOf: list(1_000, (index) => ({ multipleOf: index + 1 })) }],
+    ['many values', { allOf: list(1_000, (index) => ({ enum: [index] })) }],
+    ['many lists', { allOf: list(1_000, () => ({ uniqueItems: true })) }],
+  ])('%s', (_name, schema) => {
+    expect(judge(properties({ x: schema }), { x: long })).not.toBe('');
+    expect(judge(properties({ x: schema }), { x: [long, long] })).not.toBe('');
+  });
+
+  test('a schema with one', () => {
+    expect(judge(properties({ x: { maximum: long } }), { x: 1 })).toMatch(/at most 65536 bytes/);
   });
 });
 

@@ -1,4 +1,5 @@
 // What the checker of custom tools accepts, refuses and says.
+import { parseJson, stringifyJson } from '../../src/contracts/json.ts';
 import { createSchemaChecker } from '../../src/tools/json-schema/checker.ts';
 
 type Json = Record<string, unknown>;
@@ -162,6 +163,61 @@ describe('an input that fits', () => {
     const schema = { $ref: '#/definitions/In', definitions: { In: properties({ n: { type: 'integer' } }) } };
     expect(apply(schema, { n: 1 }).ok).toBe(true);
     expect(apply(schema, { n: 'a' })).toEqual({ ok: false, message: "'n' must be an integer" });
+  });
+});
+
+describe('numbers that a double would round', () => {
+  const words = (schema: string, input: string) => wordsFor(parseJson(schema), parseJson(input));
+
+  test.each([
+    ['{"type":"integer"}', '12345678901234567890'],
+    ['{"type":"integer"}', '1.0'],
+    ['{"type":"number"}', '0.12345678901234567890'],
+    ['{"maximum":9223372036854775807}', '9223372036854775807'],
+    ['{"minimum":1e-400}', '2e-400'],
+    ['{"exclusiveMinimum":0}', '1e-400'],
+    ['{"exclusiveMaximum":9007199254740993}', '9007199254740992'],
+    ['{"multipleOf":10}', '12345678901234567890'],
+    ['{"multipleOf":0.01}', '19.990'],
+    ['{"multipleOf":0.010}', '19.99'],
+    ['{"enum":[12345678901234567890,"a"]}', '12345678901234567890.0'],
+    ['{"enum":[1]}', '1.0'],
+    ['{"enum":[1e2]}', '100'],
+    ['{"const":{"a":[1.10]}}', '{"a":[1.1]}'],
+    ['{"uniqueItems":true}', '[9007199254740992,9007199254740993]'],
+    ['{"anyOf":[{"type":"string"},{"type":"integer"}]}', '9007199254740993'],
+    ['{"minLength":1.0}', '"a"'],
+  ])('fit by their digits: %s takes %s', (schema, input) => {
+    expect(words(schema, input)).toBeNull();
+  });
+
+  test.each([
+    ['{"type":"integer"}', '12345678901234567890.5', "'x' must be an integer"],
+    ['{"type":"object"}', '12345678901234567890', "'x' must be an object"],
+    ['{"type":"string"}', '1.10', "'x' must be a string"],
+    ['{"maximum":9223372036854775807}', '9223372036854775808', "'x' must be at most 9223372036854775807"],
+    ['{"minimum":9007199254740993}', '9007199254740992', "'x' must be at least 9007199254740993"],
+    ['{"exclusiveMaximum":0}', '1e-400', "'x' must be less than 0"],
+    ['{"multipleOf":10}', '12345678901234567891', "'x' must be a multiple of 10"],
+    ['{"enum":[9007199254740993]}', '9007199254740992', "'x' must be 9007199254740993"],
+    ['{"const":1.10}', '1.11', "'x' must be 1.10"],
+    ['{"uniqueItems":true}', '[1,1.0]', "'x' must have no two equal items, but items 0 and 1 are equal"],
+  ])('do not fit by any digit: %s refuses %s', (schema, input, expected) => {
+    expect(words(schema, input)).toBe(expected);
+  });
+
+  test('are kept in defaults', () => {
+    const schema = properties({ x: { default: parseJson('12345678901234567890') } });
+    const applied = apply(schema, {});
+    expect(stringifyJson(applied)).toBe('{"ok":true,"value":{"x":12345678901234567890}}');
+  });
+
+  test('make schemas that differ', () => {
+    const most = (digits: string) =>
+      parseJson<Json>(`{"type":"object","properties":{"x":{"maximum":${digits}}}}`);
+    const input = parseJson<Json>('{"x":9007199254740993}');
+    expect(apply(most('9007199254740993'), input).ok).toBe(true);
+    expect(apply(most('9007199254740992'), input).ok).toBe(false);
   });
 });
 
