@@ -4,9 +4,10 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { BUILT_IN_MODELS } from './catalogue-data.ts';
 import { composeAnswer } from './simulator/compose.ts';
-import { lastUserText, RefusedError, readConversation, toMessages } from './simulator/conversation.ts';
+import { lastUserText, readConversation, toMessages } from './simulator/conversation.ts';
 import { faultOf, type Markers, readMarkers, withoutFailures } from './simulator/markers.ts';
 import { countTokens, createPromptCache, type PromptCache } from './simulator/prompt-cache.ts';
+import { RefusedError } from './simulator/refused.ts';
 import { type Delivery, sendError, sendJson, sendStream, sendWhole } from './simulator/wire.ts';
 import { isRecord } from './tool-input.ts';
 

@@ -145,6 +145,7 @@ describe("a refusal has the API's shape", () => {
   const result = { type: 'tool_result', tool_use_id: 'toolu_1', content: 'x' };
   const text = (value: string) => ({ type: 'text', text: value });
   const marked = { ...text('x'), cache_control: { type: 'ephemeral' } };
+  const tool = (name: string) => ({ name, input_schema: { type: 'object' } });
 
   test('without a key', async () => {
     const { 'x-api-key': _key, ...headers } = HEADERS;
@@ -178,7 +179,7 @@ describe("a refusal has the API's shape", () => {
       'Extra',
     ],
     ['five breakpoints', { messages: [user([marked, marked, marked, marked, marked])] }, 'maximum of 4'],
-    ['two tools of one name', { tools: [{ name: 'a' }, { name: 'a' }] }, 'unique'],
+    ['two tools of one name', { tools: [tool('a'), tool('a')] }, 'unique'],
   ])('for %s', async (_name, more, message) => {
     const { status, body } = await answer(messageBody('x', more));
     expect(status).toBe(400);

@@ -1,9 +1,11 @@
 // What the simulator answers: always said to be simulated, always with facts that show what it was given.
 
 import { parseJson } from '../../contracts/json.ts';
-import { type Conversation, lastUserText, textOf, type WireBlock, type WireMessage } from './conversation.ts';
+import { type Conversation, lastUserText, textOf } from './conversation.ts';
 import { createId } from './ids.ts';
 import { type Markers, withoutMarkers } from './markers.ts';
+import { signatureOf } from './signature.ts';
+import type { WireBlock, WireMessage } from './wire-message.ts';
 
 export interface Answer {
   blocks: WireBlock[];
@@ -141,13 +143,13 @@ function endOfObject(text: string): number {
   return text.length;
 }
 
-function thinkingBlock(): WireBlock {
-  return {
-    type: 'thinking',
-    thinking: 'The simulator thinks about what was said.',
-    signature: createId('sig'),
-  };
-}
+const THOUGHT = 'The simulator thinks about what was said.';
+
+const thinkingBlock = (): WireBlock => ({
+  type: 'thinking',
+  thinking: THOUGHT,
+  signature: signatureOf(THOUGHT),
+});
 
 function shorten(text: string, charsMax: number): string {
   return text.length <= charsMax ? text : `${text.slice(0, charsMax).toWellFormed()}...`;

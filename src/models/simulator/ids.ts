@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789';
 
-export function createId(prefix: 'msg' | 'toolu' | 'req' | 'sig'): string {
+export function createId(prefix: 'msg' | 'toolu' | 'req'): string {
   const letters = [...randomBytes(22)].map((byte) => ALPHABET[byte % ALPHABET.length]);
   return `${prefix}_01${letters.join('')}`;
 }

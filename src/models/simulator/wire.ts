@@ -4,10 +4,10 @@ import type { ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { stringifyJson } from '../../contracts/json.ts';
 import { type Answer, toWords } from './compose.ts';
-import type { WireBlock } from './conversation.ts';
 import { createId } from './ids.ts';
 import { type Fault, faultOf, type Markers } from './markers.ts';
 import type { InputTokens } from './prompt-cache.ts';
+import type { WireBlock } from './wire-message.ts';
 
 export interface Delivery {
   model: string;

@@ -1,0 +1,87 @@
+// What the API refuses beside messages and tools: unknown fields, limits, and pairs of settings.
+
+import { BUILT_IN_MODELS } from '../../catalogue-data.ts';
+import { isRecord } from '../../tool-input.ts';
+import { RefusedError, refuse } from '../refused.ts';
+
+type Fields = Record<string, unknown>;
+
+/** Anthropic retired these on 2026-06-15: a request for one shows that an alias was not resolved. */
+const RETIRED_MODELS = new Set(['claude-sonnet-4-20250514', 'claude-opus-4-20250514']);
+
+/** The first API version without `temperature`, `top_p` and `top_k`. */
+const VERSION_WITHOUT_SAMPLING = '2026-10-21';
+const SAMPLING = ['temperature', 'top_p', 'top_k'];
+
+const KNOWN_FIELDS = new Set([
+  ...['model', 'messages', 'max_tokens', 'system', 'stream', 'stop_sequences', 'metadata', 'service_tier'],
+  ...['tools', 'tool_choice', 'thinking', 'output_config', 'output_format', 'container', 'mcp_servers'],
+  ...['context_management', 'inference_geo', 'cache_control', ...SAMPLING],
+]);
+
+const THINKING_BUDGET_MIN = 1_024;
+
+/** @throws {RefusedError} */
+export function checkSettings(body: Fields, apiVersion: string): void {
+  const unknown = Object.keys(body).find((name) => !KNOWN_FIELDS.has(name));
+  if (unknown !== undefined) refuse(unknown, 'Extra inputs are not permitted');
+  checkModel(body);
+  checkMaxTokens(body);
+  checkSystem(body.system);
+  const sampling = SAMPLING.find((name) => body[name] !== undefined);
+  if (sampling !== undefined && apiVersion >= VERSION_WITHOUT_SAMPLING)
+    refuse(sampling, 'Extra inputs are not permitted');
+  checkTemperature(body.temperature);
+  checkThinking(body);
+}
+
+function checkModel({ model }: Fields): void {
+  if (typeof model !== 'string' || model === '') refuse('model', 'Field required');
+  if (RETIRED_MODELS.has(model)) throw new RefusedError(404, `model: ${model}`);
+}
+
+function checkMaxTokens({ model, max_tokens }: Fields): void {
+  if (!Number.isInteger(max_tokens) || Number(max_tokens) < 1)
+    refuse('max_tokens', 'Input should be greater than or equal to 1');
+  const limit = BUILT_IN_MODELS.find(({ id }) => id === model)?.maxOutputTokens ?? Number.POSITIVE_INFINITY;
+  if (Number(max_tokens) > limit)
+    refuse(
+      'max_tokens',
+      `${max_tokens} > ${limit}, which is the maximum allowed number of output tokens for ${model}`,
+    );
+}
+
+function checkSystem(system: unknown): void {
+  if (system === undefined || typeof system === 'string') return;
+  if (!Array.isArray(system)) refuse('system', 'Input should be a valid string or list');
+  for (const [index, block] of system.entries())
+    if (!isRecord(block) || block.type !== 'text' || String(block.text ?? '').trim() === '')
+      refuse(`system.${index}`, 'text content blocks must contain non-whitespace text');
+}
+
+function checkTemperature(temperature: unknown): void {
+  if (temperature === undefined) return;
+  if (typeof temperature !== 'number' || temperature < 0 || temperature > 1)
+    refuse('temperature', 'Input should be between 0 and 1');
+}
+
+function checkThinking({ thinking, max_tokens, temperature }: Fields): void {
+  if (thinking === undefined) return;
+  if (!isRecord(thinking) || !['enabled', 'disabled', 'adaptive'].includes(String(thinking.type)))
+    refuse('thinking', "Input tag should be one of 'enabled', 'disabled', 'adaptive'");
+  if (thinking.type === 'disabled') return;
+  if (temperature !== undefined && temperature !== 1)
+    refuse('temperature', '`temperature` may only be set to 1 when thinking is enabled or in adaptive mode.');
+  if (thinking.type === 'enabled') checkBudget(thinking.budget_tokens, Number(max_tokens));
+}
+
+function checkBudget(budget: unknown, maxTokens: number): void {
+  if (!Number.isInteger(budget)) refuse('thinking.enabled.budget_tokens', 'Field required');
+  if (Number(budget) < THINKING_BUDGET_MIN)
+    refuse(
+      'thinking.enabled.budget_tokens',
+      `Input should be greater than or equal to ${THINKING_BUDGET_MIN}`,
+    );
+  if (Number(budget) >= maxTokens)
+    refuse('max_tokens', '`max_tokens` must be greater than `thinking.budget_tokens`');
+}

@@ -1,0 +1,220 @@
+// The simulator refuses what the Messages API refuses, so that each suite checks our own requests.
+
+import { signatureOf } from '../../src/models/simulator/signature.ts';
+import { type Simulator, startSimulator } from '../../src/models/simulator.ts';
+
+let simulator: Simulator;
+
+beforeAll(async () => {
+  simulator = await startSimulator({ tokenMs: 0 });
+});
+
+afterAll(() => simulator.close());
+
+type Fields = Record<string, unknown>;
+
+const user = (...content: Fields[]) => ({ role: 'user', content });
+const assistant = (...content: Fields[]) => ({ role: 'assistant', content });
+const text = (value: string) => ({ type: 'text', text: value });
+const call = (id: string, more: Fields = {}) => ({
+  type: 'tool_use',
+  id,
+  name: 'orders',
+  input: {},
+  ...more,
+});
+const result = (id: string, more: Fields = {}) => ({
+  type: 'tool_result',
+  tool_use_id: id,
+  content: 'x',
+  ...more,
+});
+const turn = (calls: Fields[], ...results: Fields[]) => [
+  user(text('x')),
+  assistant(...calls),
+  user(...results),
+];
+const tool = (input_schema: unknown, name = 'orders') => ({ name, input_schema });
+const object = (properties: Fields, more: Fields = {}) => ({ type: 'object', properties, ...more });
+const thought = (thinking: string, signature: unknown = signatureOf(thinking)) => ({
+  type: 'thinking',
+  thinking,
+  signature,
+});
+
+async function answerTo(more: Fields): Promise<{ status: number; message: string | undefined }> {
+  const body = {
+    model: 'claude-haiku-5-5',
+    max_tokens: 2_000,
+    messages: [user(text('x'))],
+    ...more,
+  };
+  const response = await fetch(`${simulator.url}/v1/messages`, {
+    method: 'POST',
+    headers: { 'x-api-key': 'any', 'anthropic-version': '2023-06-01' },
+    body: JSON.stringify(body),
+  });
+  const { error } = (await response.json()) as { error?: { message: string } };
+  return { status: response.status, message: error?.message };
+}
+
+const LONG_NAME = 'n'.repeat(129);
+
+describe('takes', () => {
+  test.each<[string, Fields]>([
+    ['calls that are answered at once', { messages: turn([call('a'), call('b')], result('b'), result('a')) }],
+    ['text behind the results', { messages: turn([call('a')], result('a'), text('and?')) }],
+    ['an empty result without an error', { messages: turn([call('a')], result('a', { content: '' })) }],
+    [
+      'its own thoughts before a call',
+      { messages: turn([thought('I look it up.'), call('a')], result('a')), thinking: { type: 'adaptive' } },
+    ],
+    ['temperature 1 with thinking', { thinking: { type: 'enabled', budget_tokens: 1_024 }, temperature: 1 }],
+    [
+      'schemas of draft 2020-12',
+      {
+        tools: [
+          tool(
+            object(
+              {
+                'a.b-c_D': { anyOf: [{ type: 'string' }, { type: 'null' }] },
+                pair: { type: 'array', prefixItems: [{ type: 'string' }], items: false },
+                size: { type: 'number', exclusiveMinimum: 0 },
+              },
+              { required: ['pair'], $defs: { x: true } },
+            ),
+          ),
+        ],
+      },
+    ],
+  ])('%s', async (_name, more) => {
+    expect(await answerTo(more)).toEqual({ status: 200, message: undefined });
+  });
+});
+
+describe('refuses', () => {
+  test.each<[string, Fields, string]>([
+    ['an unknown field', { fancy: true }, 'fancy: Extra inputs'],
+    ['more tokens than the model has', { max_tokens: 1_000_000 }, 'maximum allowed number of output tokens'],
+    ['a blank system prompt', { system: [text(' ')] }, 'system.0'],
+    ['half of a surrogate pair in a text', { messages: [user(text('\ud83d'))] }, 'lone surrogate'],
+    [
+      'half of a surrogate pair in the name of a field',
+      { messages: turn([call('a', { input: { '\udc00': 1 } })], result('a')) },
+      'lone surrogate',
+    ],
+    [
+      'white space at the end of a final answer',
+      { messages: [user(text('x')), assistant(text('y '))] },
+      'trailing whitespace',
+    ],
+    [
+      'an empty answer in the middle',
+      { messages: [user(text('x')), assistant(), user(text('y'))] },
+      'non-empty',
+    ],
+    ['a field that a block does not have', { messages: [user({ ...text('x'), step: 1 })] }, 'text.step'],
+    ['a call in a message of the user', { messages: [user(call('a'))] }, 'not permitted in user messages'],
+    [
+      'a result in a message of the assistant',
+      { messages: [user(text('x')), assistant(result('a')), user(text('y'))] },
+      'not permitted in assistant messages',
+    ],
+  ])('%s', async (_name, more, message) => {
+    expect(await answerTo(more)).toEqual({ status: 400, message: expect.stringContaining(message) });
+  });
+
+  test.each<[string, Fields, string]>([
+    ['an id with a dot', { messages: turn([call('a.b:0')], result('a.b:0')) }, 'tool_use.id'],
+    ['an empty id', { messages: turn([call('')], result('')) }, 'tool_use.id'],
+    ['two calls of one id', { messages: turn([call('a'), call('a')], result('a')) }, 'must be unique'],
+    [
+      'an id used again in a later turn',
+      { messages: [...turn([call('a')], result('a')), ...turn([call('a')], result('a'))] },
+      'must be unique',
+    ],
+    [
+      'a name of 201 characters',
+      { messages: turn([call('a', { name: 'n'.repeat(201) })], result('a')) },
+      'name',
+    ],
+    ['an empty name', { messages: turn([call('a', { name: '' })], result('a')) }, 'tool_use.name'],
+    [
+      'an input that is no object',
+      { messages: turn([call('a', { input: [] })], result('a')) },
+      'tool_use.input',
+    ],
+    [
+      'a call without its result',
+      { messages: turn([call('a'), call('b')], result('a')) },
+      'without `tool_result`',
+    ],
+    [
+      'text before the results',
+      { messages: turn([call('a')], text('x'), result('a')) },
+      'without `tool_result`',
+    ],
+    [
+      'a result of no call',
+      { messages: turn([call('a')], result('a'), result('b')) },
+      'unexpected `tool_use_id`',
+    ],
+    ['two results of one call', { messages: turn([call('a')], result('a'), result('a')) }, 'single result'],
+    [
+      'an empty result that is an error',
+      { messages: turn([call('a')], result('a', { content: '', is_error: true })) },
+      'content cannot be empty',
+    ],
+    [
+      'a blank text in a result',
+      { messages: turn([call('a')], result('a', { content: [text(' ')] })) },
+      'non-whitespace',
+    ],
+  ])('of calls: %s', async (_name, more, message) => {
+    expect(await answerTo(more)).toEqual({ status: 400, message: expect.stringContaining(message) });
+  });
+
+  test.each<[string, unknown, string]>([
+    ['without a signature', thought('hm', null), 'signature: Field required'],
+    ['with an empty signature', thought('hm', ''), 'signature: Field required'],
+    ['that was changed', { ...thought('hm'), thinking: 'hm!' }, 'Invalid `signature`'],
+    ['of nobody', thought('hm', 'c2lnbmVk'), 'Invalid `signature`'],
+  ])('a thought %s', async (_name, block, message) => {
+    const messages = turn([block as Fields, call('a')], result('a'));
+    expect(await answerTo({ messages })).toEqual({ status: 400, message: expect.stringContaining(message) });
+  });
+
+  test('a thought as the last block of an answer', async () => {
+    const messages = [user(text('x')), assistant(text('y'), thought('hm')), user(text('z'))];
+    expect((await answerTo({ messages })).message).toContain('cannot be `thinking`');
+  });
+
+  test.each<[string, Fields, string]>([
+    ['a budget below 1,024', { thinking: { type: 'enabled', budget_tokens: 1_023 } }, 'budget_tokens'],
+    ['a budget of all tokens', { thinking: { type: 'enabled', budget_tokens: 2_000 } }, 'max_tokens'],
+    ['no budget', { thinking: { type: 'enabled' } }, 'budget_tokens: Field required'],
+    ['a temperature', { thinking: { type: 'adaptive' }, temperature: 0.5 }, 'temperature'],
+    ['an unknown type', { thinking: { type: 'hard' } }, 'thinking'],
+  ])('thinking with %s', async (_name, more, message) => {
+    expect(await answerTo(more)).toEqual({ status: 400, message: expect.stringContaining(message) });
+  });
+
+  test.each<[string, unknown, string]>([
+    ['no schema', tool(undefined), 'Field required'],
+    ['no type', tool({ properties: {} }), 'type: Field required'],
+    ['another type', tool({ type: 'array' }), "Input should be 'object'"],
+    ['a choice at the root', tool(object({}, { anyOf: [{ required: ['a'] }] })), 'at the top level'],
+    ['a name with a dollar', tool(object({ $top: {} })), 'Property keys'],
+    ['a long name further down', tool(object({ a: object({ ['k'.repeat(65)]: {} }) })), 'Property keys'],
+    ['a list of item schemas', tool(object({ a: { type: 'array', items: [{}] } })), 'draft 2020-12'],
+    ['a limit that is a boolean', tool(object({ a: { exclusiveMinimum: true } })), 'draft 2020-12'],
+    ['a type of its own', tool(object({ a: { type: 'decimal' } })), 'draft 2020-12'],
+    ['a name of 129 characters', tool(object({}), LONG_NAME), 'custom.name'],
+    ['a name with a space', tool(object({}), 'get orders'), 'custom.name'],
+  ])('a tool with %s', async (_name, tools, message) => {
+    expect(await answerTo({ tools: [tools] })).toEqual({
+      status: 400,
+      message: expect.stringContaining(message),
+    });
+  });
+});
