@@ -16,36 +16,65 @@ const CACHEABLE_TYPES = new Set(['text', 'image', 'document', 'search_result', '
 const BREAKPOINT = { type: 'ephemeral' };
 
 /**
- * Shapes a streamed call. At most three of the API's four breakpoints are set: last tool, system, last message.
- * @returns the body as JSON; the request is not changed. Every message but the last is written once and then remembered with its
- * object, for a long conversation is the same from turn to turn but for its end.
+ * The API takes four breakpoints, and finds what it has cached at most 20 blocks before one of them. One step may hold far more
+ * blocks than that, so earlier breakpoints are repeated at their old places: the prefix found there is the very one that was cached.
+ */
+const BREAKPOINTS_MAX = 4;
+
+/**
+ * Shapes a streamed call and sets its cache breakpoints.
+ * @returns the body as JSON; the request is not changed. A message without a breakpoint is written once and then remembered with
+ * its object, for a long conversation is the same from turn to turn but for its end.
  */
 export function toMessagesJson(request: ModelRequest): string {
-  const { messages, ...head } = toHead(request);
-  const earlier = request.messages
-    .slice(0, Math.max(lastIndex(request), 0))
-    .flatMap((message) => wireText(message));
-  const texts = [...earlier, ...messages.map((message) => stringifyJson(message))];
-  return `${stringifyJson(head).slice(0, -1)},"messages":[${texts.join(',')}]}`;
+  const marked = markedMessages(request);
+  const texts = request.messages.flatMap((message) =>
+    marked.has(message) ? stringifyJson(markLastBlock(toWireMessage(message))) : wireText(message),
+  );
+  const head = stringifyJson(toHead(request, BREAKPOINTS_MAX - marked.size));
+  return `${head.slice(0, -1)},"messages":[${texts.join(',')}]}`;
 }
 
-/** The last message that has anything to say. */
-const lastIndex = ({ messages }: ModelRequest): number =>
-  messages.findLastIndex((message) => toWireMessage(message).content.length > 0);
+/**
+ * The messages that get a breakpoint:
+ * - the last one, for the next request to find;
+ * - the user's message before it, where the last request of a turn that calls tools had its breakpoint;
+ * - the one where the turn before began. Thoughts leave the conversation when their turn is over, so the later breakpoints of
+ *   that turn are worth nothing to the next one.
+ */
+function markedMessages(request: ModelRequest): Set<ModelMessage> {
+  const sent = request.messages.filter(canBeMarked);
+  const earlier = sent.slice(0, -1).filter(({ role }) => role === 'user');
+  const start = earlier
+    .slice(0, -1)
+    .findLast(({ content }) => content.some(({ type }) => type !== 'tool_result'));
+  // Without thoughts the breakpoint of the tools is worth more: other sessions have the same tools.
+  const isStartWorthIt = request.thinking !== null || !hasSystem(request) || request.tools.length === 0;
+  const found = [sent.at(-1), earlier.at(-1), isStartWorthIt ? start : undefined];
+  return new Set(found.filter((message) => message !== undefined));
+}
 
-/** Everything that may differ from turn to turn: the settings, and the last message with its breakpoint. */
-function toHead(request: ModelRequest): { messages: ModelMessage[] } & Record<string, unknown> {
-  const system = request.system ?? '';
-  const last = request.messages[lastIndex(request)];
+const hasSystem = ({ system }: ModelRequest): boolean => (system ?? '').trim() !== '';
+
+const canBeMarked = (message: ModelMessage): boolean =>
+  toWireMessage(message).content.some(({ type }) => CACHEABLE_TYPES.has(type));
+
+/**
+ * Everything but the messages, with the breakpoints that these have left. The system prompt comes after the tools, so that its
+ * breakpoint covers them.
+ */
+function toHead(request: ModelRequest, breakpoints: number): Record<string, unknown> {
+  const isToolMarked = breakpoints > (hasSystem(request) ? 1 : 0);
   return {
     model: request.model,
     max_tokens: request.maxTokens,
     stream: true,
-    ...(request.tools.length > 0 && { tools: toWireTools(request.tools) }),
-    ...(system.trim() !== '' && { system: [{ type: 'text', text: system, cache_control: BREAKPOINT }] }),
+    ...(request.tools.length > 0 && { tools: toWireTools(request.tools, isToolMarked) }),
+    ...(hasSystem(request) && {
+      system: [{ type: 'text', text: request.system, cache_control: BREAKPOINT }],
+    }),
     ...(request.temperature !== null && { temperature: request.temperature }),
     ...(request.thinking !== null && { thinking: request.thinking }),
-    messages: markLastBlock(last ? [toWireMessage(last)] : []),
   };
 }
 
@@ -61,12 +90,12 @@ function wireText(message: ModelMessage): string[] {
   return text === '' ? [] : [text];
 }
 
-function toWireTools(tools: ModelRequest['tools']): Record<string, unknown>[] {
+function toWireTools(tools: ModelRequest['tools'], isMarked: boolean): Record<string, unknown>[] {
   return tools.map((tool, index) => ({
     name: tool.name,
     description: tool.description,
     input_schema: tool.inputSchema,
-    ...(index === tools.length - 1 && { cache_control: BREAKPOINT }),
+    ...(isMarked && index === tools.length - 1 && { cache_control: BREAKPOINT }),
   }));
 }
 
@@ -86,12 +115,10 @@ function toWireBlock(block: ModelBlock): ModelBlock {
   return rest as ModelBlock;
 }
 
-function markLastBlock(messages: ModelMessage[]): ModelMessage[] {
-  const last = messages.at(-1);
-  const index = last?.content.findLastIndex((block) => CACHEABLE_TYPES.has(block.type)) ?? -1;
-  if (last === undefined || index < 0) return messages;
-  const content = last.content.map((block, at) =>
-    at === index ? { ...block, cache_control: BREAKPOINT } : block,
-  );
-  return [...messages.slice(0, -1), { role: last.role, content }];
+function markLastBlock({ role, content }: ModelMessage): ModelMessage {
+  const index = content.findLastIndex((block) => CACHEABLE_TYPES.has(block.type));
+  return {
+    role,
+    content: content.map((block, at) => (at === index ? { ...block, cache_control: BREAKPOINT } : block)),
+  };
 }

@@ -94,8 +94,8 @@ describe('the request', () => {
     ];
     const { body } = await sent(requestOf('', { messages }));
     expect(body.messages).toEqual([
-      user({ type: 'text', text: BLANK_USER_TEXT }),
-      user({ type: 'text', text: 'b' }),
+      user({ type: 'text', text: BLANK_USER_TEXT, ...mark }),
+      user({ type: 'text', text: 'b', ...mark }),
       assistant(call),
       user({ type: 'tool_result', tool_use_id: 'toolu_1', content: 'no', is_error: true, ...mark }),
     ]);
