@@ -2,7 +2,7 @@
 // `*.long.test.ts` runs only with TEST_LONG=1.
 
 /** A budget tells a suite that hangs by its name, and leaves it room on a busy machine. */
-const BUDGETS_TOGETHER_MINUTES_MAX = 38;
+const BUDGETS_TOGETHER_MINUTES_MAX = 40;
 
 /** `npm run check`, step by step. */
 export const CHECKS = [
@@ -21,6 +21,7 @@ export const PREPARATIONS = {
   build: { name: 'build', script: 'build', budgetMinutes: 0.5 },
   temporal: { name: 'temporal', script: 'fetch-temporal', budgetMinutes: 1 },
   schemathesis: { name: 'python tools', script: 'fetch-schemathesis', budgetMinutes: 0.5 },
+  newerNode: { name: 'newer Node', script: 'fetch-node', budgetMinutes: 1 },
   goTools: { name: 'go tools', script: 'fetch-go-tools', budgetMinutes: 2 },
 };
 
@@ -28,7 +29,7 @@ export const PREPARATIONS = {
  * `temporal: false`: the suite needs no Temporal server of the run, so that none is started for it.
  * `workers`: its files run in so many processes at once; 1 where the suite has both cores at work with its own processes, or
  * measures what others do to a call.
- * `schemathesis: true`, `goTools: true`: the suite runs it.
+ * `schemathesis: true`, `goTools: true`, `newerNode: true`: the suite runs it.
  * `redis: true`: the suite starts one of its own.
  * `sameAs`: the files of another suite, once more on another `database`.
  */
@@ -77,6 +78,14 @@ export const SUITES = [
     workers: 2,
     budgetMinutes: 2.5,
     longBudgetMinutes: 6,
+  },
+  {
+    name: 'newer-node',
+    folders: ['newer-node'],
+    database: 'postgres',
+    temporal: false,
+    newerNode: true,
+    budgetMinutes: 1,
   },
   {
     name: 'roles',

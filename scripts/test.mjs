@@ -109,7 +109,7 @@ async function runAll() {
     build: await runStep(PREPARATIONS.build),
     temporal: await runStep(PREPARATIONS.temporal),
   };
-  for (const tool of ['schemathesis', 'goTools'])
+  for (const tool of ['schemathesis', 'goTools', 'newerNode'])
     if (suites.some((suite) => suite[tool])) prepared[tool] = await runStep(PREPARATIONS[tool]);
   const { build, ...others } = prepared;
   results.push(build, ...Object.values(others).filter(({ failed }) => isCi || failed === 0));
@@ -131,6 +131,7 @@ function obstacleOf({ temporal: needsTemporal, database, ...needs }, { build, te
     return 'PostgreSQL is not installed (apt-get install postgresql)';
   if (needs.goTools && tools.goTools.failed > 0)
     return 'the tools in Go could not be built (they need Go 1.21 or newer: apt-get install golang-go)';
+  if (needs.newerNode && tools.newerNode.failed > 0) return 'newer versions of Node could not be fetched';
   if (needs.redis && !existsSync(REDIS_SERVER))
     return 'Redis is not installed (apt-get install redis-server)';
 }

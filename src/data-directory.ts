@@ -12,8 +12,8 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import Database from 'better-sqlite3';
 import { makeDirectory } from './directories.ts';
+import { openSqliteFile, SqliteUnusableError } from './sqlite-library.ts';
 
 export interface DataDirectory {
   /** Absolute. */
@@ -35,20 +35,48 @@ export function openDataDirectory(path: string): DataDirectory {
   return { path: directory, release: () => lock.close() };
 }
 
+interface Lock {
+  exec(sql: string): void;
+  close(): void;
+}
+
+/** What Node 24 has of its own, in the shape that is used here. */
+interface NodeSqlite {
+  DatabaseSync: new (file: string, options: { timeout: number }) => Lock;
+}
+
+/** Both libraries are SQLite, so they respect each other's locks. Node's own one serves where better-sqlite3 does not fit. */
+function openLock(file: string): Lock {
+  // No time-out: a process holds the lock for as long as it lives.
+  const options = { timeout: 0 };
+  try {
+    return openSqliteFile(file, options);
+  } catch (error) {
+    const builtIn = process.getBuiltinModule?.('node:sqlite') as NodeSqlite | undefined;
+    if (!(error instanceof SqliteUnusableError) || !builtIn) throw error;
+    return new builtIn.DatabaseSync(file, options);
+  }
+}
+
+/** better-sqlite3 has SQLite's name of it, Node its number. */
+const isBusy = (error: unknown): boolean => {
+  const { code, errcode } = error as { code?: string; errcode?: number };
+  return code === 'SQLITE_BUSY' || errcode === 5;
+};
+
 /**
  * SQLite's lock, because Node has none: the kernel frees it even on kill -9, on every system. Nothing else in this process
  * may open `lock`: closing any other descriptor of a file drops a process's POSIX locks on it.
  */
-function takeLock(directory: string): Database.Database {
-  // No time-out: whoever holds the lock holds it for as long as it lives.
-  const lock = new Database(join(directory, 'lock'), { timeout: 0 });
+function takeLock(directory: string): Lock {
+  const lock = openLock(join(directory, 'lock'));
   try {
-    lock.pragma('locking_mode = EXCLUSIVE');
+    lock.exec('PRAGMA locking_mode = EXCLUSIVE');
     lock.exec('BEGIN EXCLUSIVE');
     return lock;
   } catch (error) {
     lock.close();
-    if ((error as { code?: string }).code !== 'SQLITE_BUSY') throw error;
+    if (!isBusy(error)) throw error;
     throw new Error(inUseMessage(directory), { cause: error });
   }
 }

@@ -2,7 +2,7 @@
 import type { Logger } from 'pino';
 import { migrate } from './migrate.ts';
 import { openPostgres, reachPostgres } from './postgres.ts';
-import { openSqlite } from './sqlite.ts';
+import { assertSqliteLoads, openSqlite } from './sqlite.ts';
 import type { Store } from './store.ts';
 
 /** Of one statement of a migration. */
@@ -16,10 +16,11 @@ export const openStore = (database: string, log: Logger): Store =>
 
 /**
  * Asks once, for a start: later outages are waited out, a wrong address never mends itself.
- * @throws {Error} naming DATABASE_URL.
+ * @throws {Error} naming DATABASE_URL, or the library for SQLite.
  */
 export async function assertReachable(database: string): Promise<void> {
   if (isPostgres(database)) await reachPostgres(database);
+  else assertSqliteLoads();
 }
 
 /**

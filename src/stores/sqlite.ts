@@ -1,8 +1,9 @@
 // SQLite behind the shared query layer: one connection writes, for all transactions of this process in turns, another reads
 // what is durable. A further process (the command line) meets SQLite's own lock.
-import SQLite from 'better-sqlite3';
+import type SQLite from 'better-sqlite3';
 import type { CompiledQuery, DatabaseConnection, Driver, QueryResult } from 'kysely';
 import { Kysely, SqliteDialect } from 'kysely';
+import { openSqliteFile } from '../sqlite-library.ts';
 import type { Tables } from './schema.ts';
 import { createSyncs, openLogSync, type Syncs } from './sqlite-sync.ts';
 import { createSqliteWriter, type SqliteWriter } from './sqlite-writer.ts';
@@ -147,8 +148,11 @@ class SharedDialect extends SqliteDialect {
   }
 }
 
+/** @throws {Error} that says what to do, when the library was built for another Node. */
+export const assertSqliteLoads = (): void => void openSqliteFile(':memory:', {}).close();
+
 function openWriting(file: string): SQLite.Database {
-  const database = new SQLite(file, { timeout: BUSY_TIMEOUT_MS });
+  const database = openSqliteFile(file, { timeout: BUSY_TIMEOUT_MS });
   database.pragma('journal_mode = WAL');
   // An acknowledged message survives a power cut, not only a killed process: each commit is synced, by `sqlite-sync`. SQLite itself
   // (`FULL`) would do the same and keep the event loop waiting for the disk; at `NORMAL` it syncs around checkpoints alone.
@@ -159,7 +163,7 @@ function openWriting(file: string): SQLite.Database {
 
 /** Copies a database that may be in use, as it is at one moment; nobody waits for it. @throws when the copy is there. */
 export function copySqlite(file: string, copy: string): void {
-  const database = new SQLite(file, { readonly: true, timeout: BUSY_TIMEOUT_MS });
+  const database = openSqliteFile(file, { readonly: true, timeout: BUSY_TIMEOUT_MS });
   try {
     database.prepare('vacuum into ?').run(copy);
   } finally {
@@ -169,7 +173,7 @@ export function copySqlite(file: string, copy: string): void {
 
 export function openSqlite(file: string): Store {
   const writing = openWriting(file);
-  const reading = new SQLite(file, { timeout: BUSY_TIMEOUT_MS, readonly: true });
+  const reading = openSqliteFile(file, { timeout: BUSY_TIMEOUT_MS, readonly: true });
   const log = openLogSync(file);
   const syncs = createSyncs(log.sync);
   const writer = createSqliteWriter(writing, syncs);
