@@ -15,7 +15,7 @@ import {
 } from './failures.ts';
 import type { Model, ModelCallOptions, ModelReply, ModelRequest } from './port.ts';
 import { createReplyAccumulator, type ReplyAccumulator } from './reply-accumulator.ts';
-import { MalformedEventError, MEANING_TIMEOUT_MS } from './reply-limits.ts';
+import { MEANING_TIMEOUT_MS } from './reply-limits.ts';
 import { createRefusedThoughts, hasPrivateBlocks, type RefusedThoughts } from './thoughts.ts';
 
 /** Where Claude is when no other address is given; always passed, so that the SDK reads no environment variable. */
@@ -195,7 +195,7 @@ async function readReply(call: Call, response: Response, options: ModelCallOptio
     while (!accumulator.isComplete()) {
       const next = await duringCall(call, () => events.next());
       const before = { usage: accumulator.usage(), progress: accumulator.progress() };
-      const text = readEvent(call, () => (next.done ? accumulator.end() : accumulator.add(next.value)));
+      const text = understand(call, () => (next.done ? accumulator.end() : accumulator.add(next.value)));
       if (accumulator.usage() !== before.usage) options.onUsage(accumulator.usage());
       if (accumulator.progress() !== before.progress) silence.refresh();
       if (text !== '') options.onText(text);
@@ -203,7 +203,7 @@ async function readReply(call: Call, response: Response, options: ModelCallOptio
         throw brokenStream(describeEnd(response.headers), contextOf(call));
     }
     await drain(events);
-    return accumulator.reply();
+    return understand(call, () => accumulator.reply());
   } finally {
     clearTimeout(silence);
   }
@@ -252,13 +252,15 @@ function toFailure(error: unknown, call: Call): Error {
   return toModelCallError(error, context);
 }
 
-/** A translator that breaks the protocol, or a bound, would do so again: there is one error, and no further try. */
-function readEvent(call: Call, read: () => string): string {
+/**
+ * A translator that breaks the protocol, or a bound, would do so again: there is one error, and no further try. The same
+ * holds for an answer that we fail to understand.
+ */
+function understand<T>(call: Call, read: () => T): T {
   try {
     return read();
   } catch (error) {
-    if (error instanceof MalformedEventError) throw endlessReply(error, contextOf(call));
-    throw error;
+    throw endlessReply(error as Error, contextOf(call));
   }
 }
 

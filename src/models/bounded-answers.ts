@@ -54,7 +54,7 @@ function bounded(inner: Handler): Handler {
     onRequestStart: (...args) => inner.onRequestStart?.(...args),
     onRequestUpgrade: (...args) => inner.onRequestUpgrade?.(...args),
     onResponseStart(controller, status, headers, ...rest) {
-      const encoding = headers['content-encoding'] ?? 'identity';
+      const encoding = String(headers['content-encoding'] || 'identity').toLowerCase();
       // It was asked for none; a few bytes of it could be gigabytes of text.
       if (encoding !== 'identity')
         return controller.abort(unbearable(`its answer is compressed (${encoding})`));

@@ -3,7 +3,7 @@
 import { APIConnectionError, APIError } from '@anthropic-ai/sdk';
 import { ANSWER_UNBEARABLE } from './bounded-answers.ts';
 import { ModelCallError, type ModelErrorCode, type ModelUsage } from './port.ts';
-import { cleanText } from './safe-text.ts';
+import { cleanName, cleanText } from './safe-text.ts';
 
 /** A provider that asks for more is down for good as far as a waiting turn is concerned. */
 const RETRY_AFTER_MS_MAX = 60 * 60 * 1000;
@@ -12,18 +12,21 @@ const RETRY_AFTER_MS_MAX = 60 * 60 * 1000;
 const MESSAGE_CHARS_MAX = 500;
 
 /** An `error` event carries a type instead of a status; these are the API's documented pairs. */
-const STATUS_OF_TYPE: Record<string, number> = {
-  invalid_request_error: 400,
-  authentication_error: 401,
-  billing_error: 402,
-  permission_error: 403,
-  not_found_error: 404,
-  request_too_large: 413,
-  rate_limit_error: 429,
-  api_error: 500,
-  timeout_error: 504,
-  overloaded_error: 529,
-};
+const STATUS_OF_TYPE = new Map<string | null, number>([
+  ['invalid_request_error', 400],
+  ['authentication_error', 401],
+  ['billing_error', 402],
+  ['permission_error', 403],
+  ['not_found_error', 404],
+  ['request_too_large', 413],
+  ['rate_limit_error', 429],
+  ['api_error', 500],
+  ['timeout_error', 504],
+  ['overloaded_error', 529],
+]);
+
+/** Of an error's type in messages. */
+const TYPE_CHARS_MAX = 100;
 
 /**
  * The account with the provider can't be used: no credit, a spending limit, a disabled organization or key. Gateways say it
@@ -152,15 +155,16 @@ function redirected(error: APIError, context: FailureContext): ModelCallError {
 }
 
 function fromAnswer(error: APIError, context: FailureContext): ModelCallError {
-  const status = error.status ?? STATUS_OF_TYPE[error.type ?? ''] ?? 500;
+  const type = nameOf(error.type);
+  const status = error.status ?? STATUS_OF_TYPE.get(type) ?? 500;
   if (status >= 300 && status < 400) return redirected(error, context);
   // Before it is cut: of a key across the cut a half would be left that nothing recognizes.
-  const said = readable(error.apiMessage ?? error.message, context.secret);
-  const verdict = obeyHeader(judge(status, error.type, said), error.headers);
+  const said = readable(wordsOf(error), context.secret);
+  const verdict = obeyHeader(judge(status, type, said), error.headers);
   const where = error.status === undefined ? 'in the middle of its stream' : String(error.status);
   const request = error.requestID ? ` (request ${error.requestID})` : '';
   const whose = verdict.isAccount ? FOR_THE_OPERATOR : '';
-  const message = `${whose}The model answered ${where} ${error.type ?? 'error'}: ${said.slice(0, MESSAGE_CHARS_MAX)}${request}`;
+  const message = `${whose}The model answered ${where} ${type ?? 'error'}: ${said.slice(0, MESSAGE_CHARS_MAX)}${request}`;
   return new ModelCallError(readable(message, context.secret), {
     code: verdict.code,
     retryable: verdict.retryable,
@@ -169,6 +173,13 @@ function fromAnswer(error: APIError, context: FailureContext): ModelCallError {
     usage: context.usage,
   });
 }
+
+/** Gateways put anything where the API has a text. */
+const wordsOf = ({ apiMessage, message }: { apiMessage: unknown; message: string }): string =>
+  typeof apiMessage === 'string' ? apiMessage : message;
+
+const nameOf = (type: unknown): string | null =>
+  typeof type === 'string' ? cleanName(type, TYPE_CHARS_MAX) : null;
 
 function isAccountRefused(status: number, type: string | null, message: string): boolean {
   if (status === 402 || type === 'billing_error') return true;

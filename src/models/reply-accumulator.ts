@@ -1,7 +1,7 @@
 // Builds one reply from the events of a stream. Pure: no SDK, no clock, no I/O. It takes events in any order and with any
 // indexes, and holds to one rule: the texts of the stored blocks, joined, are the text that `add` has returned.
 
-import { stringifyJson } from '../contracts/json.ts';
+import { isNumber, stringifyJson, toDouble } from '../contracts/json.ts';
 import { cleanBlock, type RawBlock } from './clean-block.ts';
 import type { ModelReply, ModelUsage } from './port.ts';
 import {
@@ -151,27 +151,35 @@ type Kind = 'text' | 'thinking' | 'other';
 
 const kindOf = (type: string): Kind => (type === 'text' || type === 'thinking' ? type : 'other');
 
-const KIND_OF_DELTA: Record<string, Kind> = {
-  text_delta: 'text',
-  citations_delta: 'text',
-  thinking_delta: 'thinking',
-  signature_delta: 'thinking',
-  input_json_delta: 'other',
-};
+const KIND_OF_DELTA = new Map<unknown, Kind>([
+  ['text_delta', 'text'],
+  ['citations_delta', 'text'],
+  ['thinking_delta', 'thinking'],
+  ['signature_delta', 'thinking'],
+  ['input_json_delta', 'other'],
+]);
 
 const KINDS: readonly Kind[] = ['text', 'thinking', 'other'];
 
 /** An index names a block, whatever it is: gateways send none, strings, or the same one again. */
-const keyOf = (index: unknown, kind: Kind): string => `${kind} ${String(index)}`;
+function keyOf(index: unknown, kind: Kind): string {
+  if (isNumber(index)) return `${kind} ${toDouble(index)}`;
+  return typeof index === 'string' ? `${kind} ${index}` : kind;
+}
+
+/** In the place of an input that JSON.stringify could not write. It is unreadable, as the same in pieces would be. */
+const TOO_DEEP = `(nested deeper than ${BLOCK_DEPTH_MAX})`;
 
 function startBlock(state: State, index: unknown, started: Fields): string {
   const type = typeof started.type === 'string' ? cleanName(started.type, NAME_CHARS_MAX) : '';
   if (type === '') throw new MalformedEventError('A content block has no type.');
   const rest = stopBlock(state, index);
-  countJson(state, started);
+  const isInputTooDeep = type.endsWith('tool_use') && isDeeperThan(started.input, BLOCK_DEPTH_MAX);
+  const block = { ...started, type, ...(isInputTooDeep && { input: TOO_DEEP }) };
+  countJson(state, block);
   if (type === 'tool_use') state.calls += 1;
   if (state.calls > CALLS_MAX) throw new ReplyBoundError(`The reply calls more than ${CALLS_MAX} tools.`);
-  const open = openBlock(state, index, { ...started, type });
+  const open = openBlock(state, index, block);
   if (type === 'thinking') {
     open.thinking = textOf(started.thinking);
     open.signature = textOf(started.signature);
@@ -203,7 +211,7 @@ function openBlock(state: State, index: unknown, started: RawBlock['started']): 
  * input, citations and signatures mean nothing without their block.
  */
 function addDelta(state: State, index: unknown, delta: Fields): string {
-  const kind = KIND_OF_DELTA[String(delta.type)];
+  const kind = KIND_OF_DELTA.get(delta.type);
   if (kind === undefined) return '';
   const open = state.open.get(keyOf(index, kind));
   switch (delta.type) {
@@ -220,7 +228,7 @@ function addDelta(state: State, index: unknown, delta: Fields): string {
       if (open) open.signature = counted(state, delta.signature);
       return '';
     case 'input_json_delta':
-      if (open) open.json += counted(state, delta.partial_json);
+      if (open) open.json += counted(state, jsonOf(delta.partial_json));
       return '';
     default:
       if (open) addCitation(state, open, delta.citation);
@@ -294,6 +302,10 @@ function countJson(state: State, value: unknown): void {
   }
   counted(state, stringifyJson(value) ?? '');
 }
+
+/** A piece of an input: some gateways send the object itself. */
+const jsonOf = (piece: unknown): unknown =>
+  isRecord(piece) && !isDeeperThan(piece, BLOCK_DEPTH_MAX) ? stringifyJson(piece) : piece;
 
 /** Null and nothing are an empty text. */
 function textOf(value: unknown): string {

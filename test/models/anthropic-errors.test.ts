@@ -54,6 +54,36 @@ describe('an error answer', () => {
   const errorBody = (type: string, message: string) => ({ type: 'error', error: { type, message } });
 
   test.each([
+    ['an object for its message', { error: { type: 'api_error', message: { words: 'so it is' } } }],
+    ['a number for its message', { error: { message: 7 } }],
+    ['a text for its error', { error: 'so it is' }],
+    ['a list for its error', { error: ['so it is'] }],
+    ['an object for its type', { error: { type: { a: 1 }, message: 'so it is' } }],
+    ['a type that objects have', { error: { type: '__proto__', message: 'so it is' } }],
+    ['a list as its body', ['so it is']],
+    ['null as its body', 'null'],
+    ['a text as its body', '"so it is"'],
+    ['no body', ''],
+  ])('with %s is told', async (_name, body) => {
+    for (const [status, code] of [
+      [400, 'model_invalid_request'],
+      [500, 'model_unavailable'],
+    ] as const) {
+      const { model } = await refuse(status, {}, body);
+      const error = await failureOf(collect(model, requestOf('hello')));
+      expect(error).toMatchObject({ status, code });
+      expect(error.message).toMatch(JSON.stringify(body).includes('so it is') ? /so it is/ : /\w/);
+    }
+  });
+
+  test('with a type that never ends is told in short', async () => {
+    const { model } = await refuse(400, {}, errorBody(`x\n${'y'.repeat(100_000)}`, 'so it is'));
+    const { message } = await failureOf(collect(model, requestOf('hello')));
+    expect(message).toMatch(/^The model answered 400 xy+: so it is$/);
+    expect(message.length).toBeLessThan(200);
+  });
+
+  test.each([
     ['true', 400, true],
     ['false', 529, false],
     ['maybe', 529, true],

@@ -1,44 +1,22 @@
 // One reply from any events: whatever their order and indexes, what is stored is what was streamed.
 import fc from 'fast-check';
-import type { ModelBlock, ModelReply } from '../../src/models/port.ts';
-import { createReplyAccumulator } from '../../src/models/reply-accumulator.ts';
-
-interface Read {
-  reply: ModelReply;
-  /** All text that readers are sent. */
-  streamed: string;
-}
-
-function read(events: unknown[]): Read {
-  const accumulator = createReplyAccumulator();
-  let streamed = '';
-  for (const event of [...events, { type: 'message_stop' }]) streamed += accumulator.add(event);
-  return { reply: accumulator.reply(), streamed };
-}
-
-const start = (index: unknown, content_block: object) => ({
-  type: 'content_block_start',
-  index,
-  content_block,
-});
-const stop = (index: unknown) => ({ type: 'content_block_stop', index });
-const delta = (index: unknown, fields: object) => ({ type: 'content_block_delta', index, delta: fields });
-const text = (index: unknown, words: unknown) => delta(index, { type: 'text_delta', text: words });
-const thinking = (index: unknown, words: unknown) =>
-  delta(index, { type: 'thinking_delta', thinking: words });
-const json = (index: unknown, partial_json: unknown) =>
-  delta(index, { type: 'input_json_delta', partial_json });
-
-const TEXT = { type: 'text', text: '' };
-const THINKING = { type: 'thinking', thinking: '', signature: '' };
-const CALL = { type: 'tool_use', id: 'toolu_1', name: 'look_up', input: {} };
-
-const textOf = (blocks: ModelBlock[]): string =>
-  blocks.map((block) => (block.type === 'text' ? block.text : '')).join('');
-
-/** Types and main contents of the blocks, in their order. */
-const shape = ({ reply }: Read) =>
-  reply.blocks.map(({ type, ...block }) => [type, block.text ?? block.thinking ?? block.input]);
+import { parseJson, stringifyJson } from '../../src/contracts/json.ts';
+import { MalformedEventError } from '../../src/models/reply-limits.ts';
+import {
+  CALL,
+  delta,
+  json,
+  nested,
+  read,
+  shape,
+  start,
+  stop,
+  TEXT,
+  THINKING,
+  text,
+  textOf,
+  thinking,
+} from './events.ts';
 
 describe('blocks', () => {
   test('stand in the order in which they arrive, whatever their indexes say', () => {
@@ -210,111 +188,65 @@ describe('text', () => {
   });
 });
 
-describe('a block is cleaned whole', () => {
-  const DIRTY = 'a\0b\ud800c';
-  const CLEAN = 'ab\ufffdc';
-
-  /** Whether a store, a JSON reader or the API would refuse it. */
-  const isClean = (value: unknown): boolean => {
-    const written = JSON.stringify(value);
-    return !/\\u0000|\\ud[89a-f]/i.test(written) && !written.includes('"__proto__":');
-  };
-
-  test('also in its keys, its names and what is not known of it', () => {
-    const dirty = { [DIRTY]: [{ deep: DIRTY, [`x${DIRTY}`]: { y: DIRTY } }], n: 1 };
-    const { reply } = read([
-      start(0, { ...dirty, type: `dr\0eam${'\ud800'}` }),
-      start(1, { type: 'web_search_tool_result', tool_use_id: DIRTY, content: dirty }),
-      start(2, { ...CALL, id: DIRTY, name: DIRTY, input: dirty }),
-      start(3, { type: 'server_tool_use', id: DIRTY, name: DIRTY, input: JSON.stringify(dirty) }),
-      start(4, { type: 'text', text: DIRTY, citations: [dirty] }),
-      start(5, { type: 'redacted_thinking', data: DIRTY }),
-      { type: 'message_start', message: { model: DIRTY } },
-      { type: 'message_delta', delta: { stop_reason: DIRTY } },
-    ]);
-    expect(isClean(reply)).toBe(true);
-    expect(reply.blocks.map(({ type }) => type)).toEqual([
-      'dream',
-      'web_search_tool_result',
-      'tool_use',
-      'server_tool_use',
-      'text',
-    ]);
-    expect(reply.blocks[2]).toMatchObject({ id: CLEAN, name: CLEAN, input: { [CLEAN]: [{ deep: CLEAN }] } });
-    expect(reply).toMatchObject({ model: CLEAN, stopReason: CLEAN });
-  });
-
-  test('and a type that is cleaned is judged as it is then', () => {
-    const got = read([start(0, { type: 'te\0xt', text: 'a' }), text(0, 'b')]);
-    expect(got).toMatchObject({ streamed: 'ab', reply: { blocks: [{ type: 'text', text: 'ab' }] } });
-  });
-
-  test('thoughts that are changed by it lose their signature', () => {
-    const signed = (words: string, signature = 'sig') => [
-      start(0, THINKING),
-      thinking(0, words),
-      delta(0, { type: 'signature_delta', signature }),
-    ];
-    expect(read(signed('fine')).reply.blocks).toEqual([
-      { type: 'thinking', thinking: 'fine', signature: 'sig' },
-    ]);
-    expect(read(signed(DIRTY)).reply.blocks).toEqual([{ type: 'thinking', thinking: CLEAN }]);
-    expect(read(signed('fine', DIRTY)).reply.blocks).toEqual([{ type: 'thinking', thinking: 'fine' }]);
-    expect(read(signed('')).reply.blocks).toEqual([{ type: 'thinking', thinking: '', signature: 'sig' }]);
-  });
-
-  test('and has no __proto__ keys, however they are spelled', () => {
-    const { reply } = read([
-      start(0, JSON.parse('{"type":"dream","__proto__":{"a":1},"__proto\\u0000__":{"b":1}}')),
-    ]);
-    expect(Object.getPrototypeOf(reply.blocks[0])).toBe(Object.prototype);
-    expect(JSON.stringify(reply.blocks)).toBe('[{"type":"dream"}]');
-  });
-
-  test('and of the blocks that go back to the API only fields that it knows are kept', () => {
-    const odd = { mood: 'good', citations: [] };
-    const { reply } = read([
-      start(0, { ...TEXT, ...odd, text: 'a' }),
-      start(1, { ...THINKING, ...odd, thinking: 'hm' }),
-      start(2, { ...CALL, ...odd }),
-    ]);
-    expect(reply.blocks).toEqual([{ type: 'text', text: 'a' }, { type: 'thinking', thinking: 'hm' }, CALL]);
-  });
-
-  test('for any JSON at all', () => {
-    const dirtyKey = fc.oneof(
-      fc.string({ unit: 'binary', maxLength: 3 }),
-      fc.constantFrom('__proto__', '\ud800', 'a\0'),
+describe('events of any shape', () => {
+  const odd = fc.oneof(
+    fc.jsonValue({ maxDepth: 3 }),
+    fc.constantFrom<unknown>(
+      { toString: 1 },
+      { toString: 1, valueOf: 1 },
+      'constructor',
+      '__proto__',
+      nested(200),
+    ),
+  );
+  const known = fc.constantFrom(
+    ...['message_start', 'content_block_start', 'content_block_delta', 'content_block_stop', 'message_delta'],
+    ...['text', 'thinking', 'tool_use', 'server_tool_use', 'redacted_thinking', 'dream'],
+    ...['text_delta', 'thinking_delta', 'signature_delta', 'input_json_delta', 'citations_delta'],
+  );
+  const fields = (inner: fc.Arbitrary<unknown>) =>
+    fc.record(
+      {
+        ...{
+          type: fc.oneof({ arbitrary: known, weight: 9 }, odd),
+          index: fc.oneof(fc.constantFrom(0, 1), odd),
+        },
+        ...{ message: inner, content_block: inner, delta: inner, usage: inner, input: inner, model: inner },
+        ...{ text: odd, thinking: odd, signature: odd, partial_json: odd, citation: odd, citations: odd },
+        ...{ id: odd, name: odd, stop_reason: odd, input_tokens: odd },
+      },
+      { requiredKeys: ['type', 'index'] },
     );
-    const value = fc.letrec((tie) => ({
-      any: fc.oneof(
-        { maxDepth: 4 },
-        fc.string({ unit: 'binary', maxLength: 3 }),
-        dirtyKey,
-        fc.double(),
-        tie('object'),
-      ),
-      object: fc.dictionary(dirtyKey, tie('any')),
-    }));
-    const blockType = fc.constantFrom(
-      'text',
-      'thinking',
-      'tool_use',
-      'server_tool_use',
-      'redacted_thinking',
-      'dream',
-    );
+  const anyEvent = fields(fc.oneof({ arbitrary: fields(odd), weight: 4 }, odd));
+
+  test('are an answer, or break the protocol: nothing else comes of them', () => {
     fc.assert(
-      fc.property(blockType, value.object, (type, fields) => {
-        const block = { ...(fields as object), type };
-        expect(isClean(read([start(0, JSON.parse(JSON.stringify(block)))]).reply)).toBe(true);
+      fc.property(fc.array(anyEvent, { maxLength: 12 }), (events) => {
+        try {
+          const { reply, streamed } = read(events);
+          expect(textOf(reply.blocks)).toBe(streamed);
+          expect(stringifyJson(reply)).toBe(stringifyJson(parseJson(stringifyJson(reply))));
+        } catch (error) {
+          if (!(error instanceof MalformedEventError)) throw error;
+        }
       }),
-      { numRuns: 500 },
+      { numRuns: 1_000 },
     );
   });
 });
 
 describe('a call', () => {
+  test.each([100, 20_000])('whose input comes whole, %d deep, has an unreadable input', (depth) => {
+    const { reply } = read([start(0, { ...CALL, input: nested(depth) })]);
+    expect(reply.blocks).toEqual([
+      { ...CALL, input: {}, invalid_input_json: expect.stringMatching(/deeper than 64/) },
+    ]);
+  });
+
+  test('whose pieces of input are objects has these', () => {
+    expect(read([start(0, CALL), json(0, { a: 1 })]).reply.blocks[0]?.input).toEqual({ a: 1 });
+  });
+
   test.each([undefined, null, '', ' ', 7, {}, '\0'])('whose name is %j is called unnamed', (name) => {
     expect(read([start(0, { ...CALL, name })]).reply.blocks[0]).toMatchObject({ name: 'unnamed' });
   });
