@@ -66,6 +66,12 @@ describe('bytes', () => {
     expect(await failureOf(collect(model, requestOf('hello')))).toMatchObject({ code: 'model_overloaded' });
   });
 
+  test('may have counts and indexes as fractions', async () => {
+    const fractions = wire.replace(/"(index|input_tokens|output_tokens)":(\d+)/g, '"$1":$2.0');
+    const { reply } = await answerTo(fractions);
+    expect(reply).toMatchObject({ blocks: expected, usage: { inputTokens: 11, outputTokens: 42 } });
+  });
+
   test('may have carriage returns', async () => {
     const { reply } = await answerTo(wire.replaceAll('\n', '\r\n'));
     expect(reply.blocks).toEqual(expected);
