@@ -8,8 +8,8 @@ import { lastUserText, readConversation, toMessages } from './simulator/conversa
 import { faultOf, type Markers, readMarkers, withoutFailures } from './simulator/markers.ts';
 import { countTokens, createPromptCache, type PromptCache } from './simulator/prompt-cache.ts';
 import { RefusedError } from './simulator/refused.ts';
+import { readJson } from './simulator/rules/text.ts';
 import { type Delivery, sendError, sendJson, sendStream, sendWhole } from './simulator/wire.ts';
-import { isRecord } from './tool-input.ts';
 
 export interface SimulatorOptions {
   host?: string;
@@ -142,17 +142,7 @@ async function readBody(request: IncomingMessage): Promise<Record<string, unknow
     if (bytes > BODY_BYTES_MAX) throw new RefusedError(413, 'Request exceeds the maximum size');
     chunks.push(chunk);
   }
-  return parseBody(Buffer.concat(chunks).toString('utf8'));
-}
-
-function parseBody(text: string): Record<string, unknown> {
-  try {
-    const body: unknown = JSON.parse(text);
-    if (isRecord(body)) return body;
-  } catch {
-    // Answered below, like any other body that is no object.
-  }
-  throw new RefusedError(400, 'The request body is not valid JSON');
+  return readJson(Buffer.concat(chunks));
 }
 
 async function answerMessage(

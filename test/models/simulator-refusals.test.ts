@@ -207,6 +207,7 @@ describe('refuses', () => {
     ['a name with a dollar', tool(object({ $top: {} })), 'Property keys'],
     ['a long name further down', tool(object({ a: object({ ['k'.repeat(65)]: {} }) })), 'Property keys'],
     ['a list of item schemas', tool(object({ a: { type: 'array', items: [{}] } })), 'draft 2020-12'],
+    ['a pattern that is broken', tool(object({ a: { pattern: '(' } })), 'draft 2020-12'],
     ['a limit that is a boolean', tool(object({ a: { exclusiveMinimum: true } })), 'draft 2020-12'],
     ['a type of its own', tool(object({ a: { type: 'decimal' } })), 'draft 2020-12'],
     ['a name of 129 characters', tool(object({}), LONG_NAME), 'custom.name'],
@@ -216,5 +217,74 @@ describe('refuses', () => {
       status: 400,
       message: expect.stringContaining(message),
     });
+  });
+});
+
+describe('refuses what no other rule reads', () => {
+  test.each<[string, Fields, string]>([
+    [
+      'a field of a message',
+      { messages: [{ ...user(text('x')), id: 'msg_1' }] },
+      'messages.0.id: Extra inputs',
+    ],
+    [
+      'a block of an unknown type',
+      { messages: [user({ type: 'dream' })] },
+      "messages.0.content.0: Input tag 'dream'",
+    ],
+    [
+      'a redacted thought of another model',
+      {
+        messages: [
+          user(text('x')),
+          assistant({ type: 'redacted_thinking', data: 'x' }, call('a')),
+          user(result('a')),
+        ],
+      },
+      'Invalid `data` in `redacted_thinking` block',
+    ],
+    [
+      'a breakpoint of another type',
+      { messages: [user({ ...text('x'), cache_control: { type: 'eternal' } })] },
+      "cache_control.type: Input should be 'ephemeral'",
+    ],
+  ])('%s', async (_name, more, message) => {
+    expect(await answerTo(more)).toEqual({ status: 400, message: expect.stringContaining(message) });
+  });
+});
+
+describe('of the bytes of a body', () => {
+  const HEAD = '{"model":"claude-haiku-5-5","max_tokens":200,"messages":[{"role":"user","content":"';
+
+  async function statusOf(bytes: string | Uint8Array<ArrayBuffer>): Promise<number> {
+    const response = await fetch(`${simulator.url}/v1/messages`, {
+      method: 'POST',
+      headers: { 'x-api-key': 'any', 'anthropic-version': '2023-06-01' },
+      body: bytes,
+    });
+    return response.status;
+  }
+
+  test.each([
+    ['a high surrogate alone', '\\ud800"}]}'],
+    ['a low surrogate alone', '\\uDC00"}]}'],
+    ['a pair the wrong way round', '\\ude00\\ud83d"}]}'],
+    ['two high surrogates before a low one', '\\ud83d\\ud83d\\ude00"}]}'],
+    ['half a pair behind a backslash', '\\\\\\ud800"}]}'],
+    ['half a pair in a value that a later field replaces', 'x"}],"system":"\\ud800","system":"x"}'],
+  ])('%s as an escape is refused', async (_name, rest) => {
+    expect(await statusOf(HEAD + rest)).toBe(400);
+  });
+
+  test.each([
+    ['a whole pair', '\\ud83d\\ude00"}]}'],
+    ['a backslash before the letters of an escape', '\\\\ud800"}]}'],
+  ])('%s is taken', async (_name, rest) => {
+    expect(await statusOf(HEAD + rest)).toBe(200);
+  });
+
+  test('what is no UTF-8 is refused', async () => {
+    const half = Uint8Array.of(0xed, 0xa0, 0x80);
+    expect(await statusOf(Buffer.concat([Buffer.from(HEAD), half, Buffer.from('"}]}')]))).toBe(400);
   });
 });

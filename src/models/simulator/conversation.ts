@@ -1,11 +1,10 @@
 // What the simulator reads out of a request: a checked conversation, or the refusal the real API would give.
 
 import { isRecord } from '../tool-input.ts';
-import { RefusedError } from './refused.ts';
+import { RefusedError, refuse } from './refused.ts';
 import { checkBreakpoints } from './rules/breakpoints.ts';
 import { checkMessages } from './rules/messages.ts';
 import { checkSettings } from './rules/settings.ts';
-import { checkText } from './rules/text.ts';
 import { checkToolCalls } from './rules/tool-calls.ts';
 import { checkTools } from './rules/tools.ts';
 import type { WireBlock, WireMessage } from './wire-message.ts';
@@ -20,9 +19,7 @@ export interface Conversation {
 }
 
 /** @throws {RefusedError} for what the real API refuses. */
-export function readConversation(body: unknown, apiVersion: string): Conversation {
-  if (!isRecord(body)) throw new RefusedError(400, 'The request body is not valid JSON');
-  checkText(body);
+export function readConversation(body: Record<string, unknown>, apiVersion: string): Conversation {
   const messages = toMessages(body.messages);
   checkSettings(body, apiVersion);
   checkTools(body.tools);
@@ -44,6 +41,8 @@ export function toMessages(value: unknown): WireMessage[] {
   if (!Array.isArray(value) || value.length === 0)
     throw new RefusedError(400, 'messages: at least one message is required');
   return value.map((message, index) => {
+    const unknown = Object.keys(message ?? {}).find((key) => key !== 'role' && key !== 'content');
+    if (unknown !== undefined) refuse(`messages.${index}.${unknown}`, 'Extra inputs are not permitted');
     const role = isRecord(message) ? message.role : undefined;
     if (role !== 'user' && role !== 'assistant')
       throw new RefusedError(400, `messages.${index}.role: Input should be 'user' or 'assistant'`);

@@ -8,7 +8,7 @@ const BREAKPOINTS_MAX = 4;
 /** @throws {RefusedError} */
 export function checkBreakpoints(body: Record<string, unknown>, messages: WireMessage[]): void {
   const marked = [...blocksOf(body.tools), ...blocksOf(body.system), ...messages.flatMap(withNested)].filter(
-    (block) => isRecord(block.cache_control),
+    (block) => (block.cache_control ?? null) !== null,
   );
   if (marked.length > BREAKPOINTS_MAX)
     throw new RefusedError(
@@ -17,6 +17,8 @@ export function checkBreakpoints(body: Record<string, unknown>, messages: WireMe
     );
   if (marked.some(({ type }) => /thinking$/.test(String(type ?? ''))))
     throw new RefusedError(400, 'cache_control: Extra inputs are not permitted on thinking blocks');
+  if (marked.some(({ cache_control: mark }) => !isRecord(mark) || mark.type !== 'ephemeral'))
+    throw new RefusedError(400, "cache_control.type: Input should be 'ephemeral'");
 }
 
 /** A tool result may hold blocks of its own. */

@@ -22,22 +22,22 @@ const isSchema: Check = (value) => typeof value === 'boolean' || isRecord(value)
 const isSchemas: Check = (value) => Array.isArray(value) && value.length > 0 && value.every(isSchema);
 const isSchemaMap: Check = (value) => isRecord(value) && Object.values(value).every(isSchema);
 
+/** Of the flavour that JSON Schema asks for. */
+function isPattern(value: unknown): boolean {
+  try {
+    return typeof value === 'string' && new RegExp(value, 'u') instanceof RegExp;
+  } catch {
+    return false;
+  }
+}
+
 /** The keywords of draft 2020-12. Others are annotations and may hold anything. */
 const KEYWORDS: Record<string, Check> = {
   type: isType,
   enum: Array.isArray,
   required: isStrings,
-  ...table(isString, [
-    '$ref',
-    '$id',
-    '$schema',
-    '$anchor',
-    '$dynamicRef',
-    'title',
-    'description',
-    'pattern',
-    'format',
-  ]),
+  pattern: isPattern,
+  ...table(isString, ['$ref', '$id', '$schema', '$anchor', '$dynamicRef', 'title', 'description', 'format']),
   ...table(isNumber, ['minimum', 'maximum', 'exclusiveMinimum', 'exclusiveMaximum']),
   multipleOf: (value) => typeof value === 'number' && value > 0,
   ...table(isCount, ['minLength', 'maxLength', 'minItems', 'maxItems', 'minContains', 'maxContains']),

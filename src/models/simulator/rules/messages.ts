@@ -26,6 +26,8 @@ function checkMessage({ role, content }: WireMessage, index: number, count: numb
   for (const [at, block] of content.entries()) {
     const place = `messages.${index}.content.${at}`;
     checkRole(block, role, place);
+    if (CHECKS[block.type] === undefined && !OTHER_TYPES.test(block.type))
+      refuse(place, `Input tag '${block.type}' found using 'type' does not match any of the expected tags`);
     CHECKS[block.type]?.(block, place);
   }
   const last = content.at(-1);
@@ -46,7 +48,10 @@ function checkRole({ type }: WireBlock, role: WireMessage['role'], place: string
 
 type Check = (block: WireBlock, place: string) => void;
 
-/** Blocks of other types belong to features that the simulator does not have. */
+/** Blocks of these types belong to features that the simulator does not have, so it takes them unread. */
+const OTHER_TYPES =
+  /^(image|document|search_result|container_upload|compaction|(server|mcp)_tool_use|[a-z_]+_tool_result)$/;
+
 const CHECKS: Record<string, Check> = {
   text(block, place) {
     requireFields(block, place, ['text', 'citations']);
@@ -63,6 +68,8 @@ const CHECKS: Record<string, Check> = {
     requireFields(block, place, ['data']);
     if (typeof block.data !== 'string' || block.data === '')
       refuse(`${place}.redacted_thinking.data`, 'Field required');
+    // The simulator redacts none of its thoughts, so this one is foreign.
+    refuse(place, 'Invalid `data` in `redacted_thinking` block');
   },
   tool_use(block, place) {
     requireFields(block, place, ['id', 'name', 'input', 'caller']);

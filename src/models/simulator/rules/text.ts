@@ -1,8 +1,40 @@
 // Text that JSON can carry and the API does not take.
-import { refuse } from '../refused.ts';
+import { isUtf8 } from 'node:buffer';
+import { isRecord } from '../../tool-input.ts';
+import { RefusedError, refuse } from '../refused.ts';
 
-/** @throws {RefusedError} for half of a surrogate pair in any string or name. The API calls that invalid JSON. */
-export function checkText(body: Record<string, unknown>): void {
+const NOT_JSON = 'The request body is not valid JSON';
+
+/** An escape of a whole surrogate pair, of half a pair, or of anything else. In JSON a backslash stands only in strings. */
+const ESCAPES = /\\(?:u[dD][89abAB]\w\w\\u[dD][c-fC-F]\w\w|(?<half>u[dD][89a-fA-F]\w\w)|.)/gs;
+
+/**
+ * Parses a body and checks its bytes.
+ * @throws {RefusedError} for what is no JSON object in UTF-8, and for half of a surrogate pair in any string or name.
+ */
+export function readJson(bytes: Buffer): Record<string, unknown> {
+  if (!isUtf8(bytes)) throw new RefusedError(400, `${NOT_JSON}: invalid UTF-8`);
+  const text = bytes.toString('utf8');
+  const body = parse(text);
+  if (!isRecord(body)) throw new RefusedError(400, NOT_JSON);
+  checkText(body);
+  // A later field of the same name hides a value from the parsed body.
+  for (const { groups, index } of text.matchAll(ESCAPES))
+    if (groups?.half !== undefined)
+      throw new RefusedError(400, `${NOT_JSON}: lone surrogate in a string (char ${index})`);
+  return body;
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Names the place of the half. The API calls that invalid JSON. */
+function checkText(body: Record<string, unknown>): void {
   const open: [string, unknown][] = [['', body]];
   for (let next = open.pop(); next; next = open.pop()) {
     const [place, value] = next;
@@ -16,6 +48,5 @@ export function checkText(body: Record<string, unknown>): void {
 }
 
 function requireWellFormed(place: string, text: string): void {
-  if (!text.isWellFormed())
-    refuse(place.toWellFormed(), 'The request body is not valid JSON: lone surrogate in a string');
+  if (!text.isWellFormed()) refuse(place.toWellFormed(), `${NOT_JSON}: lone surrogate in a string`);
 }
