@@ -36,12 +36,16 @@ function run(command: (config: Config, options: Record<string, string>) => Promi
   };
 }
 
-const program = new Command('openclaw').description(
-  'Durable API server for long-running Claude conversations',
-);
+/** As for a mistake in the environment. */
+const USAGE_EXIT_CODE = 2;
+
+const program = new Command('openclaw')
+  .description('Durable API server for long-running Claude conversations. Without a command: dev')
+  // Before the commands, which inherit it.
+  .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : USAGE_EXIT_CODE));
 
 program
-  .command('dev', { isDefault: true })
+  .command('dev')
   .description('run everything in one process: Temporal, store, worker, API')
   .action(run((config) => dev(config)));
 
@@ -79,4 +83,8 @@ keys
   .requiredOption('--level <level>', LEVELS.join(', '))
   .action(run((config, { account = '', level = '' }) => createKey(config, account, level)));
 
-await program.parseAsync();
+const commands = program.commands.map((command) => command.name()).join(', ');
+program.showHelpAfterError(`Commands: ${commands}. \`openclaw --help\` describes them.`);
+
+const given = process.argv.slice(2);
+await program.parseAsync(given.length > 0 ? given : ['dev'], { from: 'user' });

@@ -1,23 +1,31 @@
 // `openclaw doctor`: what this machine lacks, and how to get it. Changes nothing.
 import { execFile } from 'node:child_process';
-import { accessSync, constants, existsSync } from 'node:fs';
+import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import type { Config } from '../config.ts';
+import { directoryTrouble } from '../directories.ts';
+import { API_TITLE } from '../http/openapi.ts';
 import { assertPortFree } from '../http/server.ts';
+import { assertReachable } from '../stores/open.ts';
 import { findBinary, TEMPORAL_CLI } from '../temporal/binary.ts';
-import { WORKFLOW_BUNDLE } from './paths.ts';
+import { databaseOf, WORKFLOW_BUNDLE } from './paths.ts';
 
 const run = promisify(execFile);
 const NODE_VERSION_MIN: [number, number] = [20, 20];
 /** `python3 -m pip --version` takes a second on a cold disk. */
 const TOOL_TIMEOUT_MS = 20_000;
 
+/** A server on this machine answers within milliseconds. */
+const ANSWER_TIMEOUT_MS = 3_000;
+
 interface Finding {
   what: string;
   ok: boolean;
   detail: string;
 }
+
+const wordsOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 function checkNode(): Finding {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
@@ -42,11 +50,31 @@ function nearestExisting(path: string): string {
 
 function checkDataDir(config: Config): Finding {
   const path = resolve(config.dataDir);
+  const what = 'Data directory';
   try {
-    accessSync(nearestExisting(path), constants.W_OK);
-    return { what: 'Data directory', ok: true, detail: path };
+    const nearest = nearestExisting(path);
+    accessSync(nearest, constants.W_OK);
+    if (statSync(nearest).isDirectory()) return { what, ok: true, detail: path };
+    return { what, ok: false, detail: `${nearest} is a file: set OPENCLAW_DATA_DIR to a directory` };
+  } catch (error) {
+    const reason = directoryTrouble(error) ?? wordsOf(error);
+    return { what, ok: false, detail: `${path} can't be written: ${reason}. Set OPENCLAW_DATA_DIR` };
+  }
+}
+
+/** Whether the program on this port is an OpenClaw. */
+async function isOpenClaw({ host, port }: Config): Promise<boolean> {
+  const reachable = host === '0.0.0.0' || host === '::' ? 'localhost' : host;
+  const address = `http://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}/openapi.json`;
+  try {
+    const answer = await fetch(address, {
+      redirect: 'error',
+      signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS),
+    });
+    const { info } = (await answer.json()) as { info?: { title?: string } };
+    return info?.title === API_TITLE;
   } catch {
-    return { what: 'Data directory', ok: false, detail: `${path} can't be written: set OPENCLAW_DATA_DIR` };
+    return false;
   }
 }
 
@@ -56,7 +84,20 @@ async function checkPort(config: Config): Promise<Finding> {
     await assertPortFree(config);
     return { what, ok: true, detail: `${config.host}:${config.port} is free` };
   } catch (error) {
-    return { what, ok: false, detail: error instanceof Error ? error.message : String(error) };
+    if (await isOpenClaw(config))
+      return { what, ok: true, detail: `OpenClaw already runs on ${config.host}:${config.port}` };
+    return { what, ok: false, detail: wordsOf(error) };
+  }
+}
+
+async function checkDatabase(config: Config): Promise<Finding> {
+  const what = 'Database';
+  try {
+    await assertReachable(databaseOf(config));
+    const detail = config.databaseUrl === null ? 'SQLite, in the data directory' : 'PostgreSQL answers';
+    return { what, ok: true, detail };
+  } catch (error) {
+    return { what, ok: false, detail: wordsOf(error) };
   }
 }
 
@@ -98,6 +139,7 @@ export async function doctor(config: Config): Promise<number> {
     checkBuild(),
     checkDataDir(config),
     await checkPort(config),
+    await checkDatabase(config),
     await checkTemporal(config),
     checkModel(config),
   ];

@@ -64,8 +64,11 @@ function createOpenApi(routes: readonly Route[], settings: DocumentSettings): Do
   );
 }
 
+/** Programs know by it that an OpenClaw answers. */
+export const API_TITLE = 'OpenClaw API';
+
 const infoOf = ({ version, syncWaitSeconds }: DocumentSettings) => ({
-  title: 'OpenClaw API',
+  title: API_TITLE,
   version,
   license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
   description:

@@ -1,6 +1,8 @@
 // The operator's commands, against a server that runs meanwhile.
 
-import { cpSync, existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { once } from 'node:events';
+import { cpSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { type Simulator, startSimulator } from '../../src/models/simulator.ts';
 import { createApiClient } from '../support/api-client.ts';
@@ -126,10 +128,30 @@ describe('doctor', () => {
   });
 
   it('names what is missing and exits with 1', async () => {
-    const env = { OPENCLAW_DATA_DIR: newDirectory(), PORT: String(server.port) };
+    const foreign = createServer().listen(await freePort(), '127.0.0.1');
+    await once(foreign, 'listening');
+    const { port } = foreign.address() as AddressInfo;
+    const file = join(newDirectory(), 'file');
+    writeFileSync(file, '');
+    const env = {
+      OPENCLAW_DATA_DIR: file,
+      PORT: String(port),
+      DATABASE_URL: 'postgres://a:secret@127.0.0.1:1/b',
+    };
     const { code, stdout } = await openclaw(['doctor'], env);
+    foreign.close();
     expect(code).toBe(1);
-    expect(stdout).toMatch(new RegExp(`^MISSING +Port .*${server.port}`, 'm'));
+    expect(stdout).toMatch(new RegExp(`^MISSING +Port .*${port}`, 'm'));
+    expect(stdout).toMatch(/^MISSING +Data directory .*file is a file: set OPENCLAW_DATA_DIR/m);
+    expect(stdout).toMatch(/^MISSING +Database .*DATABASE_URL/m);
+    expect(stdout).not.toContain('secret@');
+  });
+
+  it.each(['127.0.0.1', 'localhost'])('knows a server that already runs on %s', async (host) => {
+    const env = { OPENCLAW_DATA_DIR: server.dataDir, HOST: host, PORT: String(server.port) };
+    const { code, stdout } = await openclaw(['doctor'], env);
+    expect(stdout).toMatch(new RegExp(`^ok +Port +OpenClaw already runs on ${host}:${server.port}$`, 'm'));
+    expect(code).toBe(0);
   });
 
   it('makes nothing', async () => {
@@ -140,6 +162,34 @@ describe('doctor', () => {
     });
     expect(stderr).toMatch(/holds no data yet/);
   });
+});
+
+describe('a command line with a mistake', () => {
+  const mistakes: [string[], RegExp][] = [
+    [['foo'], /unknown command 'foo'[\s\S]*Commands: dev, api, worker, migrate, doctor, backup, keys/],
+    [['dotcor'], /unknown command 'dotcor'\n\(Did you mean doctor\?\)/],
+    [['--verbose'], /unknown option '--verbose'/],
+    [['dev', 'foo'], /too many arguments for 'dev'/],
+    [['keys', 'list'], /unknown command 'list'/],
+    [['keys', 'create', '--level', 'admin'], /required option '--account <name>' not specified/],
+    [['backup'], /missing required argument 'directory'/],
+  ];
+
+  it.each(mistakes)('%j is told what is wrong, and exits with 2', async (args, words) => {
+    const { code, stdout, stderr } = await openclaw(args, { OPENCLAW_DATA_DIR: newDirectory() });
+    expect([code, stdout]).toEqual([2, '']);
+    expect(stderr).toMatch(words);
+    expect(stderr).not.toMatch(/^\s+at /m);
+  });
+
+  it.each([['--help'], ['help'], ['keys', '--help'], ['help', 'backup']].map((args) => [args]))(
+    '%j is no mistake',
+    async (args) => {
+      const { code, stdout, stderr } = await openclaw(args, {});
+      expect([code, stderr]).toEqual([0, '']);
+      expect(stdout).toContain('Usage: openclaw');
+    },
+  );
 });
 
 describe('ANTHROPIC_BASE_URL', () => {
