@@ -142,8 +142,9 @@ function mergeUsage(state: State, wire: unknown): void {
 }
 
 function largest(known: number, told: unknown): number {
-  const isCount = Number.isInteger(told) && (told as number) <= TOKENS_MAX;
-  return isCount ? Math.max(known, told as number) : known;
+  // A count may be spelled `1e3`, which keeps its digits and is no double.
+  const count = isNumber(told) ? toDouble(told) : Number.NaN;
+  return Number.isInteger(count) && count <= TOKENS_MAX ? Math.max(known, count) : known;
 }
 
 /** What kind of deltas a block takes. */

@@ -57,7 +57,8 @@ function grown(reply: MessageRow, answer: ModelReply, calls: ToolCallRow[]) {
   return {
     text: `${reply.text}${separator}${text}`,
     blocks: stringifyJson([...parseJson<ShownBlock[]>(reply.blocks), ...shownBlocks(answer.blocks, calls)]),
-    model: answer.model,
+    // A gateway may not say which model has answered.
+    model: answer.model === '' ? reply.model : answer.model,
   };
 }
 

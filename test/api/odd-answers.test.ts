@@ -15,6 +15,7 @@ import {
 import { type Block, type Message, refusalOf } from '../support/messages-rules.ts';
 import { createDatabase, findPostgres, startPostgres, type TestPostgres } from '../support/postgres.ts';
 import { startTestSystem, type TestSystem } from '../support/system.ts';
+import { oddStreams } from './odd-streams.ts';
 
 const DATABASES = findPostgres() === undefined ? ['SQLite'] : ['SQLite', 'PostgreSQL'];
 
@@ -98,6 +99,7 @@ describe.each(DATABASES)('on %s', (database) => {
       ['model_context_window_exceeded', 'in the middle of an input', [json('{"key":')]],
       ['MAX_TOKENS', 'in the middle of an input', [json('{')]],
       ['length', 'in the middle of an input', [json('{"key":"a')]],
+      ['content_filter', 'behind a call that is whole', []],
     ])('by %s %s runs no call and is not asked for again', async (stopReason, _where, pieces) => {
       const id = await session();
       always = [
@@ -238,6 +240,28 @@ describe.each(DATABASES)('on %s', (database) => {
       ]);
       await submit(id, paused);
     });
+  });
+
+  it('an answer that does not say which model has given it is one of the model that was asked', async () => {
+    const id = await session();
+    script = [textBlock(0, 'Hello') + messageEnd()];
+    const reply = await system.api.send(id, 'Hello');
+    expect(reply).toMatchObject({ status: 'completed', content: 'Hello' });
+    expect(reply.model).toMatch(/^claude-haiku/);
+  });
+
+  it('answers of any events in any order are stored as they were streamed, and the session goes on', async () => {
+    const id = await session();
+    for (const wire of oddStreams(15)) {
+      script = [wire];
+      const frames: Block[] = [];
+      for await (const { data } of system.api.stream(id, 'Hello')) frames.push(data);
+      const message = frames.at(-1)?.message;
+      const streamed = frames.filter(({ type }) => type === 'content_delta').map((frame) => frame.text);
+      expect(message).toMatchObject({ content: streamed.join(''), error: null });
+      if (message.status === 'requires_action') await submit(id, message);
+    }
+    await expectUsable(id);
   });
 
   it('counts of tokens never shrink', async () => {

@@ -286,6 +286,10 @@ describe('counts of tokens', () => {
     expect(usageOf({ input_tokens: 0 }, { input_tokens: 12 }).inputTokens).toBe(12);
   });
 
+  test.each(['1e3', '1000.0', '1000'])('may be spelled %s', (spelling) => {
+    expect(usageOf(parseJson(`{"input_tokens":${spelling}}`)).inputTokens).toBe(1_000);
+  });
+
   test.each([-1, 1.5, '20', 1e10, Number.NaN, null, {}, [20], true])('that are %j say nothing', (count) => {
     expect(usageOf({ input_tokens: 10 }, { input_tokens: count }).inputTokens).toBe(10);
   });
