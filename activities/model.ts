@@ -1,8 +1,11 @@
 // One model step: opens it in the store, streams the model's answer into the log, ends it.
 import { ApplicationFailure, Context } from '@temporalio/activity';
-import { ModelCallError, type ModelReply } from '../src/models/port.ts';
+import { TemporalFailure } from '@temporalio/common';
+import { ModelCallError, type ModelReply, type ModelUsage } from '../src/models/port.ts';
 import type { ToolCallRow } from '../src/stores/schema.ts';
+import { isStoreAway } from '../src/stores/store.ts';
 import type { Attempt, Begun } from '../src/turns/begin.ts';
+import { errorsMax, type FailedTry } from '../src/turns/fail-step.ts';
 import { pending, pendingCall } from '../src/turns/snapshot.ts';
 import type { PreparedCall } from '../src/turns/tool-calls.ts';
 import type { ModelStepInput, ModelStepResult } from '../workflows/protocol.ts';
@@ -16,6 +19,7 @@ import {
   Superseded,
 } from './model-call.ts';
 import { patiently } from './patient-write.ts';
+import { internalFailure, plainWords } from './plain-failure.ts';
 import { settled } from './results.ts';
 
 /**
@@ -41,6 +45,22 @@ const retry = (failure: ModelCallError): ApplicationFailure =>
     ...(failure.retryAfterMs === null ? {} : { nextRetryDelay: failure.retryAfterMs }),
   });
 
+/** Temporal sets no bound on attempts, because deaths of workers are not counted, so the failure names the real one. */
+function counted(again: ApplicationFailure, { code }: FailedTry, failures: number): ApplicationFailure {
+  again.message = `${again.message} (failed try ${failures} of ${errorsMax(code)})`;
+  return again;
+}
+
+/** After so many attempts of a step that can't even begin, its reply fails; the store counts nothing that it did not begin. */
+const BEGIN_TRIES_MAX = 6;
+
+const NO_TOKENS: ModelUsage = {
+  inputTokens: 0,
+  outputTokens: 0,
+  cacheCreationInputTokens: 0,
+  cacheReadInputTokens: 0,
+};
+
 /** Calls `beat` on a timer until stopped: what begins now is known to live. */
 function keepAlive(beat: () => void): () => void {
   const timer = setInterval(beat, HEARTBEAT_INTERVAL_MS);
@@ -65,17 +85,17 @@ const attemptOf = ({ info }: Context, worker: string): Attempt => ({
 /** An attempt that comes late, cancelled or from a run that is over, must not move the branch: then Temporal is asked. */
 const createBegin = ({ turns, isUnderWay }: Pick<ModelStepDeps, 'turns' | 'isUnderWay'>) =>
   async function begin(input: ModelStepInput, attempt: Attempt): Promise<Begun> {
-    const begun = await turns.begin({ ...input, attempt });
+    const begun = await turns.begin({ ...input, attempt }).catch((error: unknown) => {
+      if (isStoreAway(error) || attempt.attempt < BEGIN_TRIES_MAX) throw error;
+      throw internalFailure(error, { nonRetryable: true });
+    });
     if (begun.kind !== 'behind') return begun;
     const mayBranch = await isUnderWay({ sessionId: input.sessionId, ...attempt });
     return mayBranch ? turns.begin({ ...input, attempt, mayBranch }) : { kind: 'gone' };
   };
 
-export function createModelStep(deps: ModelStepDeps) {
-  const { turns, messages, showPreviews, worker } = deps;
-  const begin = createBegin(deps);
-  const calls = createModelCalls(deps);
-
+/** Both ends of a step: with the model's answer, or with a try that has failed. */
+function createStepEnds({ turns, showPreviews }: Pick<ModelStepDeps, 'turns' | 'showPreviews'>) {
   async function complete(call: ModelCall, done: Spoken): Promise<ModelStepResult> {
     const completed = await turns.complete(call.writer, done.rest, done.answer, done.calls);
     if (!completed) throw new Superseded();
@@ -84,13 +104,35 @@ export function createModelStep(deps: ModelStepDeps) {
     return goesOn ? toolsCalled(call.writer.step, open) : settled(session, reply, showPreviews);
   }
 
-  async function fail(call: ModelCall, failure: ModelCallError): Promise<ModelStepResult> {
-    const outcome = await turns.failStep(call.writer, failure);
+  /** Counts the failed try. A count that the store refuses ends the step: the workflow then ends the reply in plain words. */
+  async function fail(call: ModelCall, failed: FailedTry, again: ApplicationFailure): Promise<never> {
+    const outcome = await turns.failStep(call.writer, failed).catch((error: unknown) => {
+      throw isStoreAway(error) ? error : internalFailure(error, { nonRetryable: true });
+    });
     if (!outcome) throw new Superseded();
     call.isCharged = true;
-    if (!outcome.final) throw retry(failure);
-    return settled(outcome.session, outcome.reply, showPreviews);
+    if (!outcome.final) throw counted(again, failed, outcome.failures);
+    // The reply has failed and says so already. The workflow reads it, and Temporal shows the step as failed.
+    throw ApplicationFailure.nonRetryable(showPreviews ? again.message : 'The reply has failed', again.type);
   }
+
+  /** A failure of the provider, or of ours: the step's text, its end or its request could not be written or read. */
+  function failed(call: ModelCall, error: unknown): () => Promise<ModelStepResult> {
+    if (error instanceof ModelCallError) return () => fail(call, error, retry(error));
+    const message = plainWords(error);
+    const { usage = NO_TOKENS } = call;
+    const failure: FailedTry = { code: 'internal_error', message, retryable: true, usage };
+    return () => fail(call, failure, internalFailure(error, { message }));
+  }
+
+  return { complete, failed };
+}
+
+export function createModelStep(deps: ModelStepDeps) {
+  const { turns, messages, showPreviews, worker } = deps;
+  const begin = createBegin(deps);
+  const calls = createModelCalls(deps);
+  const { complete, failed } = createStepEnds(deps);
 
   /**
    * The reply as it is now, when this attempt lost its right to write. Temporal ignores what a replaced attempt
@@ -114,12 +156,15 @@ export function createModelStep(deps: ModelStepDeps) {
   }
 
   async function attempt(question: Question, call: ModelCall, cancelled: AbortSignal) {
-    const spoken = await calls.speak(question, call, cancelled).catch((error: unknown) => {
-      if (error instanceof ModelCallError) return error;
-      throw error;
-    });
-    const end = () => (spoken instanceof ModelCallError ? fail(call, spoken) : complete(call, spoken));
-    return patiently(cancelled, end);
+    try {
+      const spoken = await calls.speak(question, call, cancelled);
+      return await patiently(cancelled, () => complete(call, spoken));
+    } catch (error) {
+      // A store that is away is waited for by Temporal's tries, which ask no model before it is back.
+      const isOver = error instanceof Superseded || error instanceof TemporalFailure;
+      if (isOver || cancelled.aborted || isStoreAway(error)) throw error;
+      return await patiently(cancelled, failed(call, error));
+    }
   }
 
   async function step(input: ModelStepInput, open: Open, context: Context): Promise<ModelStepResult> {

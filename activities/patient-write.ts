@@ -1,12 +1,10 @@
 // Writes what a model has said through a short absence of the store: to give it up is to pay for another call.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ApiError } from '../src/contracts/errors.ts';
+import { isStoreAway } from '../src/stores/store.ts';
 
 const INTERVAL_MS = 200;
 /** Longer than a database needs to recover from a kill; beyond it the attempt fails, and Temporal's slower tries follow. */
 const PATIENCE_MS = 60_000;
-
-const isAway = (error: unknown): boolean => error instanceof ApiError && error.code === 'unavailable';
 
 /**
  * Repeats `write`, one transaction, while the store is away. One that was kept, and could not say so, is repeated as well:
@@ -22,7 +20,7 @@ export async function patiently<T>(
     try {
       return await write(isRepeated);
     } catch (error) {
-      if (!isAway(error) || cancelled.aborted || Date.now() >= until) throw error;
+      if (!isStoreAway(error) || cancelled.aborted || Date.now() >= until) throw error;
     }
     // Cancelled while it waits, it tries once more and then says why it failed.
     await sleep(INTERVAL_MS, undefined, { signal: cancelled }).catch(() => undefined);

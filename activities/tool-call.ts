@@ -12,6 +12,10 @@ export interface ToolCallDeps {
   registry: ToolRegistry;
 }
 
+/** A tool's own words: the model is told them after the last try. */
+const outOfOrder = (error: unknown): ApplicationFailure =>
+  ApplicationFailure.retryable(error instanceof Error ? error.message : String(error), 'tool_failed');
+
 export const createToolCall = ({ turns, registry }: ToolCallDeps) =>
   async function toolCall(input: ToolCallInput): Promise<void> {
     const context = Context.current();
@@ -23,7 +27,12 @@ export const createToolCall = ({ turns, registry }: ToolCallDeps) =>
       if (!tool)
         throw ApplicationFailure.nonRetryable(`The tool '${call.name}' can't run here`, 'no_such_tool');
       const { cancellationSignal: signal } = context;
-      const { result, isError } = await tool.run(JSON.parse(call.parameters), { signal });
+      const { result, isError } = await tool
+        .run(JSON.parse(call.parameters), { signal })
+        .catch((error: unknown) => {
+          signal.throwIfAborted();
+          throw outOfOrder(error);
+        });
       await turns.settleToolCall(input, { status: isError ? 'failed' : 'completed', result, isError });
     } finally {
       clearInterval(timer);

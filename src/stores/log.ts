@@ -368,13 +368,19 @@ export async function correctModelCall(
   await rows.updateTable('model_calls').set(usage).where('id', '=', id).execute();
 }
 
-export async function countFailedCalls(db: Kysely<Tables>, replyId: string, step: number): Promise<number> {
-  const { count } = await db
+/** How often a step has failed, by the code of the failure. */
+export async function countFailedCalls(
+  db: Kysely<Tables>,
+  replyId: string,
+  step: number,
+): Promise<Map<string | null, number>> {
+  const rows = await db
     .selectFrom('model_calls')
-    .select((eb) => eb.fn.countAll().as('count'))
+    .select((eb) => ['error_code' as const, eb.fn.countAll().as('count')])
     .where('reply_id', '=', replyId)
     .where('step', '=', step)
     .where('outcome', '=', 'failed')
-    .executeTakeFirstOrThrow();
-  return Number(count);
+    .groupBy('error_code')
+    .execute();
+  return new Map(rows.map(({ error_code, count }) => [error_code, Number(count)]));
 }

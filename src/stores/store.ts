@@ -36,3 +36,7 @@ export const storeAway = (cause: unknown): ApiError =>
     retryAfterSeconds: 1,
     cause,
   });
+
+/** Whether a failure says that the store is away for a while. Any other failure of a write comes again with the same write. */
+export const isStoreAway = (error: unknown): boolean =>
+  error instanceof ApiError && error.code === 'unavailable';

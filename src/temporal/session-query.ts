@@ -4,6 +4,7 @@ import { type Client, type WorkflowExecutionDescription, WorkflowNotFoundError }
 import type { Activities } from '../../activities/index.ts';
 import { QUERIES, type SessionStateAnswer, workflowId } from '../../workflows/protocol.ts';
 import { toTimestamp } from '../contracts/common.ts';
+import { MESSAGE_ERROR_CODES } from '../contracts/errors.ts';
 import type { SessionState } from '../contracts/sessions.ts';
 import type { Engine, EngineSession, EngineState } from '../services/engine.ts';
 import type { TemporalConnection } from './connection.ts';
@@ -13,20 +14,21 @@ const STATE_TIMEOUT_MS = 2_000;
 const ASK_AGAIN_MS = 20;
 /** The activity that sends webhooks. */
 const DELIVER: keyof Activities = 'deliver';
-/** Reading of a failure's causes stops here. */
-const CAUSES_MAX = 5;
+/** Types of failures whose message is written for clients. */
+const SHOWN_FAILURES: readonly string[] = [
+  ...MESSAGE_ERROR_CODES,
+  ...['unavailable', 'superseded', 'worker_lost', 'tool_failed', 'no_such_tool'],
+];
 
 type PendingActivity = NonNullable<WorkflowExecutionDescription['raw']['pendingActivities']>[number];
 
-/** The innermost message: the outer ones only say that an activity has failed. */
-function failureWords(failure: PendingActivity['lastFailure']): string | null {
-  let words = failure?.message ?? null;
-  let cause = failure?.cause;
-  for (let depth = 0; cause && depth < CAUSES_MAX; depth += 1) {
-    words = cause.message || words;
-    cause = cause.cause;
-  }
-  return words;
+/** A code and words for clients. Any other failure may hold SQL or contents, and is named by its activity only. */
+function failureWords({ lastFailure, activityId }: PendingActivity): string | null {
+  if (!lastFailure) return null;
+  if (lastFailure.timeoutFailureInfo) return `timeout: ${lastFailure.message}`;
+  const type = lastFailure.applicationFailureInfo?.type ?? '';
+  if (SHOWN_FAILURES.includes(type)) return `${type}: ${lastFailure.message}`;
+  return `internal_error: The server failed here (activity ${activityId})`;
 }
 
 const toMs = ({ seconds, nanos }: NonNullable<PendingActivity['nextAttemptScheduleTime']>): number =>
@@ -41,7 +43,7 @@ function activityView(pending: PendingActivity | undefined): SessionState['activ
   return {
     type: pending.activityType?.name ?? '',
     attempt: pending.attempt ?? 1,
-    last_failure: failureWords(pending.lastFailure),
+    last_failure: failureWords(pending),
     next_retry_at: next?.seconds == null ? null : toTimestamp(toMs(next)),
   };
 }

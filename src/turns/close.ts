@@ -3,8 +3,9 @@ import { type ErrorDetail, messageError } from '../contracts/errors.ts';
 import { stringifyJson } from '../contracts/json.ts';
 import { isTerminal } from '../contracts/messages.ts';
 import type { Catalogue } from '../models/catalogue.ts';
-import { type SessionLog, type SessionTransaction, streamedText } from '../stores/log.ts';
+import { type SessionLog, type SessionTransaction, stepHasStreamed, streamedText } from '../stores/log.ts';
 import { addUsage, type MessagePatch, type MessageRow } from '../stores/schema.ts';
+import { isStoreAway } from '../stores/store.ts';
 import { blocksWith, messageView } from '../views/messages.ts';
 import type { SessionView } from '../views/sessions.ts';
 import { attach, idleDeadline } from './attach.ts';
@@ -12,11 +13,34 @@ import { chargeOpenCall } from './charge.ts';
 import { cancelOpenCalls } from './tool-calls.ts';
 import { placeOf } from './unheard.ts';
 
-export type Closing =
+export type Closing = (
   | { status: 'interrupted' }
   | { status: 'failed'; error: ErrorDetail }
   /** Every step so far is complete, and no further one is wanted. */
-  | { status: 'completed'; stopReason: 'steered' };
+  | { status: 'completed'; stopReason: 'steered' }
+) & {
+  /** Keeps the complete steps only. */
+  isBare?: boolean;
+};
+
+/**
+ * Ends a reply with all that its readers have. When the store refuses that, for whatever the text holds, the reply ends with its
+ * complete steps and plain words: a write that always fails would keep the session for ever.
+ */
+export async function storably<T>(write: (isBare: boolean) => Promise<T>): Promise<T> {
+  try {
+    return await write(false);
+  } catch (error) {
+    if (isStoreAway(error)) throw error;
+    return await write(true);
+  }
+}
+
+/** Withdraws what readers have of the step that is not complete. */
+async function withdrawStep(tx: SessionTransaction, replyId: string): Promise<void> {
+  const step = 1 + (await tx.messages.lastStep(replyId));
+  if (await stepHasStreamed(tx.rows, replyId, step)) tx.append('message.reset', replyId, { step });
+}
 
 const stopReasonOf = (closing: Closing): string | null => {
   if (closing.status === 'completed') return closing.stopReason;
@@ -39,7 +63,8 @@ export async function closeReply(
   reply: MessageRow,
   closing: Closing,
 ): Promise<MessageRow> {
-  const text = await streamedText(tx.rows, reply.id);
+  if (closing.isBare) await withdrawStep(tx, reply.id);
+  const text = closing.isBare ? reply.text : await streamedText(tx.rows, reply.id);
   const errorCode = closing.status === 'failed' ? closing.error.code : null;
   const spent = await chargeOpenCall(tx, { outcome: closing.status, errorCode });
   const patch: MessagePatch = {
@@ -102,6 +127,9 @@ export interface CloseDeps {
   catalogue: Catalogue;
   sessionView: SessionView;
 }
+
+/** In place of a reason that the store refuses. */
+const PLAIN_REASON = 'The reply failed, and its reason could not be stored';
 
 /** Status of the session for each way to end; a deleted one keeps nothing that could show it. */
 const STATUS_OF = {
@@ -169,9 +197,12 @@ export function createClose({ log, catalogue, sessionView }: CloseDeps) {
   }
 
   return {
-    interrupt: (ref: ReplyRef) => close(ref, { status: 'interrupted' }),
+    interrupt: (ref: ReplyRef) => storably((isBare) => close(ref, { status: 'interrupted', isBare })),
     fail: (ref: ReplyRef, reason: string) =>
-      close(ref, { status: 'failed', error: messageError('internal_error', reason) }),
+      storably((isBare) => {
+        const error = messageError('internal_error', isBare ? PLAIN_REASON : reason);
+        return close(ref, { status: 'failed', error, isBare });
+      }),
     endSession,
     /** Ends the session if it is still idle at its deadline. @returns its row after that, if it exists. */
     expire: (sessionId: string, nowMs: number) =>

@@ -1,35 +1,64 @@
 // Ends a try of a model step that has failed, and the reply when no further try can help.
-import { messageError } from '../contracts/errors.ts';
+import { type MessageErrorCode, messageError } from '../contracts/errors.ts';
 import type { Catalogue } from '../models/catalogue.ts';
-import type { ModelCallError } from '../models/port.ts';
-import { countFailedCalls, type SessionLog } from '../stores/log.ts';
+import type { ModelUsage } from '../models/port.ts';
+import { countFailedCalls, type SessionLog, type SessionTransaction } from '../stores/log.ts';
 import { addUsage, type MessageRow, type SessionRow } from '../stores/schema.ts';
 import { charge, openCallOf } from './charge.ts';
-import { closeReply } from './close.ts';
+import { closeReply, storably } from './close.ts';
 import { fenced, type StepWriter } from './step-writer.ts';
 
 /** A provider that failed this often in one step has failed the turn. */
 export const MODEL_ERRORS_MAX = 6;
 
+/** Each try after a failure of ours buys another answer, and what the store refused once it mostly refuses again. */
+const INTERNAL_ERRORS_MAX = 3;
+
+/** How many tries of this kind may fail. */
+export const errorsMax = (code: MessageErrorCode): number =>
+  code === 'internal_error' ? INTERNAL_ERRORS_MAX : MODEL_ERRORS_MAX;
+
+/** Why a try has failed: a `ModelCallError`, or a failure of the server itself. */
+export interface FailedTry {
+  code: MessageErrorCode;
+  /** For the session's user. */
+  message: string;
+  retryable: boolean;
+  usage: ModelUsage;
+}
+
 export type StepFailure =
   | { final: false; failures: number }
   | { final: true; reply: MessageRow; session: SessionRow };
 
+/** In place of a message that the store refuses. */
+const PLAIN_MESSAGE = 'This step of the reply failed, and its reason could not be stored';
+
+async function isLastTry(tx: SessionTransaction, { replyId, step }: StepWriter, failed: FailedTry) {
+  const before = await countFailedCalls(tx.rows, replyId, step);
+  const failures = 1 + [...before.values()].reduce((sum, count) => sum + count, 0);
+  const internal = (before.get('internal_error') ?? 0) + (failed.code === 'internal_error' ? 1 : 0);
+  const isLast = !failed.retryable || failures >= MODEL_ERRORS_MAX || internal >= INTERNAL_ERRORS_MAX;
+  return { isLast, failures: failed.code === 'internal_error' ? internal : failures };
+}
+
 export const createFailStep = ({ log, catalogue }: { log: SessionLog; catalogue: Catalogue }) =>
   /**
-   * Records a failed model call; the reply fails with it when no further try can help.
+   * Records a failed try; the reply fails with it when no further try can help.
    * @returns `final` with the closed reply, or how often the step has failed; undefined for a refused writer.
    */
-  function failStep(writer: StepWriter, failure: ModelCallError): Promise<StepFailure | undefined> {
-    return fenced(log, writer, async (tx, open): Promise<StepFailure> => {
-      const failures = 1 + (await countFailedCalls(tx.rows, writer.replyId, writer.step));
-      const call = openCallOf(catalogue, writer, failure.usage);
-      const end = { outcome: 'failed', errorCode: failure.code } as const;
-      const total = addUsage(open, await charge(tx, call, end));
-      await tx.messages.update(open.id, total);
-      if (failure.retryable && failures < MODEL_ERRORS_MAX) return { final: false, failures };
-      const error = messageError(failure.code, failure.message);
-      const reply = await closeReply(tx, { ...open, ...total }, { status: 'failed', error });
-      return { final: true, reply, session: tx.session };
-    });
+  function failStep(writer: StepWriter, failed: FailedTry): Promise<StepFailure | undefined> {
+    const write = (isBare: boolean) =>
+      fenced(log, writer, async (tx, open): Promise<StepFailure> => {
+        const { isLast, ...count } = await isLastTry(tx, writer, failed);
+        const call = openCallOf(catalogue, writer, failed.usage);
+        const end = { outcome: 'failed', errorCode: failed.code } as const;
+        const total = addUsage(open, await charge(tx, call, end));
+        await tx.messages.update(open.id, total);
+        if (!isLast) return { final: false, ...count };
+        const error = messageError(failed.code, isBare ? PLAIN_MESSAGE : failed.message);
+        const reply = await closeReply(tx, { ...open, ...total }, { status: 'failed', error, isBare });
+        return { final: true, reply, session: tx.session };
+      });
+    return storably(write);
   };

@@ -1,6 +1,8 @@
 // What people see of a session in the Temporal UI (design section 6).
 import type { temporal } from '@temporalio/proto';
+import type { Model } from '../../src/models/port.ts';
 import { startTestEngine, type TestEngine } from '../support/engine.ts';
+import { failureOf } from '../support/store.ts';
 
 let engine: TestEngine;
 afterEach(() => engine.stop());
@@ -126,6 +128,28 @@ test('a conversation never goes through Temporal, but for short previews', async
   expect(everything).toContain('Begin very long');
   expect(everything).not.toContain('the very end');
   expect(everything).not.toContain('system prompt');
+});
+
+test('a reply that failed for good is a failed step, with the real number of tries and no interrupt', async () => {
+  let tries = 0;
+  const stream: Model['stream'] = async () => {
+    tries += 1;
+    throw failureOf({ retryAfterMs: 1 });
+  };
+  engine = await startTestEngine({ model: { stream } });
+  const session = await engine.createSession();
+  expect(await engine.settled(await engine.send(session, 'Hello'))).toMatchObject({ status: 'failed' });
+  await idle(session, 1);
+  expect(tries).toBe(6);
+  const { events } = await engine.handle(session).fetchHistory();
+  const started = events?.map((event) => event.activityTaskStartedEventAttributes).find(Boolean);
+  expect(started?.lastFailure?.message).toMatch(/529 .*\(failed try 5 of 6\)$/);
+  const failed = events?.map((event) => event.activityTaskFailedEventAttributes).find(Boolean);
+  expect(failed?.failure).toMatchObject({ applicationFailureInfo: { type: 'model_overloaded' } });
+  const signals = events?.flatMap(
+    ({ workflowExecutionSignaledEventAttributes: each }) => each?.signalName ?? [],
+  );
+  expect(signals).toEqual(['message']);
 });
 
 test('without previews no word of anyone is in Temporal', async () => {

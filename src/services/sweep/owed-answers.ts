@@ -1,7 +1,6 @@
 // Sessions that owe an answer: a run that Temporal has lost is started again, one that does not know its work is told.
 import type { Logger } from 'pino';
 import type { SessionState } from '../../../workflows/protocol.ts';
-import { isTerminal } from '../../contracts/messages.ts';
 import type { MessageRows } from '../../stores/message-rows.ts';
 import type { MessageRow, SessionRow } from '../../stores/schema.ts';
 import type { Engine } from '../engine.ts';
@@ -28,10 +27,13 @@ export function owedAnswers(deps: OwedAnswersDeps): Look<SessionRow> {
     return messages.firstQueued(session.id);
   }
 
-  /** A workflow that waits for the next try of a reply that is over has not heard of its interrupt. */
+  /**
+   * A workflow that waits for the next try of an interrupted reply has lost the signal. A reply that ended otherwise was ended by
+   * the workflow's own step, whose result is on its way.
+   */
   async function sayInterrupt(session: SessionRow, { running }: SessionState): Promise<void> {
     const reply = running ? await messages.get(running.replyId) : undefined;
-    if (reply && isTerminal(reply.status))
+    if (reply?.status === 'interrupted')
       await engine.interrupt(engineSession(session), { replyId: reply.id });
   }
 
