@@ -11,6 +11,7 @@ const KNOWN_NAMES = new Set([
   'OPENCLAW_API_KEY',
   'OPENCLAW_SYNC_WAIT_SECONDS',
   'OPENCLAW_RATE_LIMIT_PER_MINUTE',
+  'OPENCLAW_MAX_CONNECTIONS',
   'OPENCLAW_MODELS_FILE',
   'OPENCLAW_SECRET_KEY',
   'OPENCLAW_TRUSTED_PROXIES',
@@ -88,6 +89,7 @@ const Variables = z.object({
   OPENCLAW_API_KEY: z.string().min(16, 'must have at least 16 characters').max(256).optional(),
   OPENCLAW_SYNC_WAIT_SECONDS: wholeNumber(1, 3_600).default(240),
   OPENCLAW_RATE_LIMIT_PER_MINUTE: wholeNumber(1, 100_000_000).default(1_000),
+  OPENCLAW_MAX_CONNECTIONS: wholeNumber(16, 1_000_000).optional(),
   OPENCLAW_MODELS_FILE: z.string().optional(),
   OPENCLAW_SECRET_KEY: z.string().min(16, 'must have at least 16 characters').optional(),
   OPENCLAW_TRUSTED_PROXIES: commaList,
@@ -183,6 +185,8 @@ export function readConfig(variables: Environment = process.env) {
     secretKey: parsed.OPENCLAW_SECRET_KEY ?? null,
     syncWaitMs: parsed.OPENCLAW_SYNC_WAIT_SECONDS * 1_000,
     rateLimitPerMinute: parsed.OPENCLAW_RATE_LIMIT_PER_MINUTE,
+    /** Null: as many as the process has descriptors for, up to a default. */
+    maxConnections: parsed.OPENCLAW_MAX_CONNECTIONS ?? null,
     modelsFile: parsed.OPENCLAW_MODELS_FILE ?? null,
     trustedProxies: parsed.OPENCLAW_TRUSTED_PROXIES,
     /** Of web pages that may call this server and read its answers. */

@@ -51,17 +51,21 @@ const never = async () => false;
 /** What can't be asked now is not so yet. */
 const surely = async (ask: () => Promise<boolean>): Promise<boolean> => (await unlessAway(ask())) ?? false;
 
-function* untilAborted(events: SessionEvent[], signal: AbortSignal): Generator<SessionEvent> {
-  for (const event of events) {
-    if (signal.aborted) return;
-    yield event;
-  }
-}
-
 interface Read {
   events: SessionEvent[];
   /** All there was has been read; what has come since has rung. */
   isAtEnd: boolean;
+}
+
+/** Holds no event longer than it takes to pass it on: a reader may wait for hours, and events may be megabytes. */
+function* pass(
+  { events, isAtEnd }: Read,
+  signal: AbortSignal,
+): Generator<SessionEvent, { count: number; isAtEnd: boolean }> {
+  const count = events.length;
+  events.reverse();
+  for (let event = events.pop(); event && !signal.aborted; event = events.pop()) yield event;
+  return { count, isAtEnd };
 }
 
 /** Reads on from the query's cursor: while it is behind, a page each time it is called up, so that others are served between. */
@@ -99,9 +103,8 @@ export function createEventFeed({ log, channel }: { log: SessionLog; channel: Li
     let over = false;
     while (!signal.aborted) {
       const heard = bell.listen();
-      const { events, isAtEnd } = await patiently(read, bell, signal);
-      yield* untilAborted(events, signal);
-      if (events.length > 0) idleTimes.reset();
+      const { count, isAtEnd } = yield* pass(await patiently(read, bell, signal), signal);
+      if (count > 0) idleTimes.reset();
       // Nothing came after it was over: what was written between a look and that question is not missed.
       else if (over) return;
       if (over || !isAtEnd) continue;

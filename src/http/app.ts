@@ -5,11 +5,15 @@ import type { Logger } from 'pino';
 import { ApiError } from '../contracts/errors.ts';
 import type { Services } from '../services/ports.ts';
 import { presentedKey } from './authenticate.ts';
+import { type Capacity, capacityOf } from './capacity.ts';
+import { networkOf } from './client-network.ts';
+import type { Connections } from './connections.ts';
 import { createCors } from './cors.ts';
 import type { Method, Route } from './define-route.ts';
 import { createErrorHandler, noSuchRoute } from './errors.ts';
 import { createKeyWatch, type KeyWatch } from './key-watch.ts';
 import { createOpenCalls, type OpenCalls } from './open-calls.ts';
+import { createOpenShares, type OpenShares } from './open-shares.ts';
 import { type CountCall, type CountTogether, createRateLimit, setRateHeaders } from './rate-limit.ts';
 import { createRequestId } from './request-id.ts';
 import { stateOf } from './request-state.ts';
@@ -26,6 +30,8 @@ interface AppSettings {
   corsOrigins: string[];
   /** Pages on localhost may call with client tokens: for development. */
   allowLocalPages?: boolean;
+  /** Connections in all; null: as many as the process has room for. */
+  maxConnections?: number | null;
   version: string;
   /** Signs cursors; the same in every process that serves one account. */
   cursorSecret: Buffer;
@@ -46,12 +52,15 @@ export function createApp({ services, countTogether, log, settings }: AppDeps): 
   const authenticate: Services['authenticate'] = (presented) => services.authenticate(presented);
   const watch = createKeyWatch(authenticate);
   const count = createRateLimit(settings.rateLimitPerMinute, countTogether);
+  const capacity = capacityOf(settings.maxConnections ?? null);
   return assemble({
     log,
+    capacity,
     trustedProxies: settings.trustedProxies,
     guards: [
       createCors({ listed: settings.corsOrigins, allowLocal: settings.allowLocalPages === true }),
-      identify({ authenticate, watch, count }),
+      refuseAboveCapacity,
+      identify({ authenticate, watch, count, shares: createOpenShares(capacity) }),
       requireHost,
     ],
     routers: [
@@ -65,6 +74,7 @@ export function createApp({ services, countTogether, log, settings }: AppDeps): 
 export const createProbeApp = ({ services, log }: ProbeDeps & Pick<AppDeps, 'log'>): Express =>
   assemble({
     log,
+    capacity: capacityOf(null),
     trustedProxies: [],
     guards: [requireHost],
     routers: [routerOf(probeRoutes({ services }))],
@@ -72,16 +82,18 @@ export const createProbeApp = ({ services, log }: ProbeDeps & Pick<AppDeps, 'log
 
 interface Parts extends Pick<AppSettings, 'trustedProxies'> {
   log: Logger;
+  capacity: Capacity;
   /** Run before the routes, in this order. */
   guards: RequestHandler[];
   routers: Router[];
 }
 
-function assemble({ log, trustedProxies, guards, routers }: Parts): Express {
+function assemble({ log, capacity, trustedProxies, guards, routers }: Parts): Express {
   const app = express();
   configure(app, trustedProxies);
   const openCalls = createOpenCalls();
   app.locals.openCalls = openCalls satisfies OpenCalls;
+  app.locals.capacity = capacity satisfies Capacity;
   app.use(createRequestId(log, openCalls));
   app.use(securityHeaders());
   app.use(...guards);
@@ -126,23 +138,42 @@ const requireHost: RequestHandler = (req, _res, next) => {
   next();
 };
 
+/** How soon a client may come back when every connection is in use. */
+const FULL_RETRY_AFTER_SECONDS = 5;
+
+/** Probes are answered all the same: a full server is alive, and needs no restart. */
+const refuseAboveCapacity: RequestHandler = (req, res, next) => {
+  const { connections } = req.app.locals as { connections?: Connections };
+  if (!connections?.isAboveCapacity(req.socket)) return next();
+  res.set('Connection', 'close');
+  if (!isVersioned(req.path)) return next();
+  throw new ApiError('unavailable', 'All connections of this server are in use; retry later', {
+    retryAfterSeconds: FULL_RETRY_AFTER_SECONDS,
+  });
+};
+
 interface IdentifyDeps {
   authenticate: Services['authenticate'];
   watch: KeyWatch;
   count: CountCall;
+  shares: OpenShares;
 }
 
 /**
  * Finds out who calls and counts the call before anything is decided, so that every answer has the rate headers.
  * A refusal is only noted here: unknown routes go before it.
  */
-function identify({ authenticate, watch, count }: IdentifyDeps): RequestHandler {
+function identify({ authenticate, watch, count, shares }: IdentifyDeps): RequestHandler {
   return async (req, res, next) => {
     if (!isVersioned(req.path)) return next();
     const state = stateOf(res);
     try {
       const key = presentedKey(req);
-      state.caller = await authenticate(key);
+      const caller = await authenticate(key);
+      state.caller = caller;
+      state.holdOpen = () => {
+        if (!res.closed) res.once('close', shares.enter(caller, networkOf(req.ip)));
+      };
       const unwatch = watch.add(key, state.abort);
       // Who has left meanwhile leaves no second time.
       if (res.closed) unwatch();
@@ -150,7 +181,7 @@ function identify({ authenticate, watch, count }: IdentifyDeps): RequestHandler 
     } catch (failure) {
       state.callerFailure = failure;
     }
-    state.rate = await count(state.caller ? `key:${state.caller.keyId}` : `address:${req.ip}`);
+    state.rate = await count(state.caller ? `key:${state.caller.keyId}` : `address:${networkOf(req.ip)}`);
     setRateHeaders(res, state.rate);
     next();
   };

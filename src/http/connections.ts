@@ -1,31 +1,114 @@
-// Knows which connections are answering a request, so that a stopping server lets go of all others at once.
+// Knows every connection: bounds their number, makes room by closing idle ones, and lets go of them when the server stops.
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Capacity } from './capacity.ts';
+import { networkOf } from './client-network.ts';
+
+/** Connections above the capacity that live for as long as it takes to answer 503. More are cut off without an answer. */
+const REFUSED_MAX = 32;
+const REFUSED_MS_MAX = 5_000;
+
+/** A connection that has only just come is about to send its request. */
+const FRESH_MS = 1_000;
 
 export interface Connections {
+  /** Whether this connection came when all others were in use. */
+  isAboveCapacity(socket: Socket): boolean;
   /** Closes what is idle now, and everything else as soon as its answer is out. */
   release(): void;
   /** Cuts off whatever is left. */
   destroy(): void;
 }
 
+/** Sockets on which no request is being answered, the one that is idle longest first. */
+function createIdleSockets() {
+  /** With the time at which each became idle. */
+  const all = new Map<Socket, number>();
+  const byNetwork = new Map<string, Set<Socket>>();
+  // A closed socket forgets its address.
+  const networks = new WeakMap<Socket, string>();
+  return {
+    add(socket: Socket): void {
+      const network = networks.get(socket) ?? networkOf(socket.remoteAddress);
+      networks.set(socket, network);
+      all.set(socket, performance.now());
+      byNetwork.set(network, (byNetwork.get(network) ?? new Set()).add(socket));
+    },
+    delete(socket: Socket): void {
+      const network = networks.get(socket) ?? '';
+      all.delete(socket);
+      const here = byNetwork.get(network);
+      if (here?.delete(socket) && here.size === 0) byNetwork.delete(network);
+    },
+    /** Idle for longer than a request needs to follow its connection. */
+    oldest(): Socket | undefined {
+      const [first] = all;
+      return first && performance.now() - first[1] >= FRESH_MS ? first[0] : undefined;
+    },
+    /** The sockets of the same network. */
+    beside: (socket: Socket): ReadonlySet<Socket> => byNetwork.get(networks.get(socket) ?? '') ?? new Set(),
+  };
+}
+
 /** Node's own `closeIdleConnections` leaves a connection open that never sent a request: clients keep such in stock. */
-export function trackConnections(server: Server): Connections {
+export function trackConnections(server: Server, { connections, idlePerNetwork }: Capacity): Connections {
   const open = new Set<Socket>();
-  const answering = new Set<Socket>();
+  /** How many requests of each are being answered: a client may send the next one before it has its answer. */
+  const answering = new Map<Socket, number>();
+  const refused = new Set<Socket>();
+  const idle = createIdleSockets();
   let isReleasing = false;
-  server.on('connection', (socket) => {
+
+  function forget(socket: Socket): void {
+    open.delete(socket);
+    refused.delete(socket);
+    idle.delete(socket);
+  }
+
+  /** Destroys right away: a peer that reads nothing would keep the descriptor through a polite close. */
+  function evict(socket: Socket | undefined): void {
+    if (!socket) return;
+    forget(socket);
+    socket.destroy();
+  }
+
+  function refuse(socket: Socket): void {
+    if (refused.size >= REFUSED_MAX) {
+      evict(socket);
+      return;
+    }
+    idle.delete(socket);
+    refused.add(socket);
+    const cutOff = setTimeout(() => evict(socket), REFUSED_MS_MAX);
+    socket.once('close', () => clearTimeout(cutOff));
+  }
+
+  function admit(socket: Socket): void {
+    // `upgrade.ts` puts a connection back when it leaves a wish for another protocol aside.
+    if (open.has(socket)) return;
     open.add(socket);
-    socket.once('close', () => open.delete(socket));
-  });
+    socket.once('close', () => forget(socket));
+    idle.add(socket);
+    const [oldestHere] = idle.beside(socket);
+    if (idle.beside(socket).size > idlePerNetwork) evict(oldestHere);
+    if (open.size - refused.size > connections) evict(idle.oldest());
+    if (open.size - refused.size > connections) refuse(socket);
+  }
+
+  server.on('connection', admit);
   server.on('request', ({ socket }, res) => {
-    answering.add(socket);
+    answering.set(socket, (answering.get(socket) ?? 0) + 1);
+    idle.delete(socket);
     res.once('close', () => {
+      const left = (answering.get(socket) ?? 1) - 1;
+      if (left > 0) return void answering.set(socket, left);
       answering.delete(socket);
       if (isReleasing) socket.destroySoon();
+      else if (open.has(socket) && !refused.has(socket)) idle.add(socket);
     });
   });
   return {
+    isAboveCapacity: (socket) => refused.has(socket),
     release() {
       isReleasing = true;
       for (const socket of open) if (!answering.has(socket)) socket.destroySoon();

@@ -17,6 +17,8 @@ export interface RequestState {
   /** Why there is no caller; thrown only when the route needs one. */
   callerFailure: unknown;
   rate: RateWindow | null;
+  /** Counts the call to what its caller holds open, until it is closed. @throws ApiError `rate_limited` */
+  holdOpen(): void;
   /** The web page that sent the request, if one did. */
   page: PageOrigin;
 }
@@ -32,6 +34,7 @@ export function beginState(res: Response, requestId: string, call: AbortControll
     caller: null,
     callerFailure: null,
     rate: null,
+    holdOpen: () => undefined,
     page: 'none',
   };
   res.locals.state = state;

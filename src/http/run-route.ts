@@ -23,12 +23,17 @@ export function runRoute(route: Route): RequestHandler {
     const caller = route.level === 'none' ? null : callerOf(route, state);
     const input = await readInput(route, req);
     if (caller) requireGranted(caller, input.params.sessionId);
+    if (mayStayOpen(route, input)) state.holdOpen();
     const answer = await route.handler({ ...input, caller, signal: state.signal });
     refuseEnded(state.signal);
     if (answer.kind === 'stream') await sendEventStream(req, res, answer, state.signal);
     else sendJson(route, req, res, answer);
   };
 }
+
+/** A stream, or a call that waits for the end of a turn. It is counted before the handler accepts anything. */
+const mayStayOpen = ({ streams, method }: Route, { wantsStream }: { wantsStream: boolean }): boolean =>
+  streams === true && (wantsStream || method === 'post');
 
 /** Whose key has ended while the answer was made gets the refusal instead. */
 function refuseEnded({ reason }: AbortSignal): void {
@@ -95,6 +100,17 @@ function sendJson(route: Route, req: Request, res: Response, answer: JsonAnswer<
   if (etag) res.set('ETag', etag);
   if (etag && matches(req.get('if-none-match'), etag)) res.status(304).end();
   else res.type('json').send(text);
+  cutOffUnread(res);
+}
+
+/** For a client to read an answer: 4 MiB at 75 kB/s, as fast as a request has to arrive. */
+const READING_MS_MAX = 55_000;
+
+/** What a client does not read stays in memory. */
+function cutOffUnread(res: Response): void {
+  if (res.closed) return;
+  const cutOff = setTimeout(() => res.destroy(), READING_MS_MAX);
+  res.once('close', () => clearTimeout(cutOff));
 }
 
 function weakEtag(text: string): string {

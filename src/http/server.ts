@@ -2,6 +2,7 @@
 import { createServer, type Server } from 'node:http';
 import { type AddressInfo, createServer as createTcpServer, type Server as TcpServer } from 'node:net';
 import type { Express } from 'express';
+import { type Capacity, capacityOf } from './capacity.ts';
 import { type Connections, trackConnections } from './connections.ts';
 import type { OpenCalls } from './open-calls.ts';
 import { answerClientError } from './socket-errors.ts';
@@ -40,13 +41,15 @@ interface ListenOptions {
 
 /** @throws Error naming the port and what to do, when it cannot be had. */
 export async function listen(app: Express, { host, port }: ListenOptions): Promise<HttpServer> {
+  const capacity = (app.locals.capacity as Capacity | undefined) ?? capacityOf(null);
   // `requireHostHeader` would answer without our envelope; the app checks it.
   const server = createServer({ ...LIMITS, requireHostHeader: false }, app);
-  const connections = trackConnections(server);
+  const connections = trackConnections(server, capacity);
+  app.locals.connections = connections;
   serveUpgrades(server);
   server.on('clientError', answerClientError);
   // An expectation that we do not know is no reason to refuse, and Node's own refusal has no envelope.
-  server.on('checkExpectation', app);
+  server.on('checkExpectation', (req, res) => server.emit('request', req, res));
   await bind(server, host, port);
   const actual = (server.address() as AddressInfo).port;
   const name = host.includes(':') ? `[${host}]` : host;

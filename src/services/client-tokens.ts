@@ -1,11 +1,12 @@
 // Client tokens: signed, stored nowhere, dead with the key that they came from.
-import { createHmac } from 'node:crypto';
+import { createHash, createHmac } from 'node:crypto';
 import { errors, jwtVerify, SignJWT } from 'jose';
 import type { Kysely } from 'kysely';
 import { z } from 'zod';
 import { CLIENT_SCOPES, type ClientToken } from '../contracts/client-tokens.ts';
 import { toTimestamp } from '../contracts/common.ts';
 import { ApiError } from '../contracts/errors.ts';
+import { randomText } from '../ids.ts';
 import type { AccessStore } from '../stores/access.ts';
 import type { Tables } from '../stores/schema.ts';
 import type { SessionsStore } from '../stores/sessions.ts';
@@ -21,6 +22,11 @@ const TYPE = 'openclaw-client+jwt';
 /** Three parts in base64url; an API key has no dots. */
 const TOKEN_SHAPE = /^eyJ[\w-]+\.[\w-]+\.[\w-]*$/;
 export const looksLikeClientToken = (presented: string): boolean => TOKEN_SHAPE.test(presented);
+
+const TOKEN_ID_LENGTH = 16;
+
+/** Of every token, also those that have no id in them. */
+const idOf = (token: string): string => createHash('sha256').update(token).digest('base64url').slice(0, 22);
 
 const Claims = z.object({
   /** The id of the key that made it. */
@@ -74,7 +80,7 @@ export function createClientTokens(deps: ClientTokensDeps): ClientTokensService 
         accountId: key.account_id,
         keyId: key.id,
         level: key.level,
-        grant: { sessionIds: new Set(sessionIds), scopes: new Set(scopes) },
+        grant: { tokenId: idOf(token), sessionIds: new Set(sessionIds), scopes: new Set(scopes) },
       };
     },
 
@@ -89,6 +95,8 @@ export function createClientTokens(deps: ClientTokensDeps): ClientTokensService 
           const expiresAt = issuedAt + expires_in_seconds;
           const token = await new SignJWT({ sessions: session_ids, scopes })
             .setProtectedHeader({ alg: ALGORITHM, typ: TYPE, kid })
+            // Two tokens made in one second would else be the same text, and share what each may use.
+            .setJti(randomText(TOKEN_ID_LENGTH))
             .setSubject(caller.keyId)
             .setAudience(AUDIENCE)
             .setIssuedAt(issuedAt)

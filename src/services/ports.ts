@@ -41,6 +41,8 @@ export interface Caller {
 
 /** All that a client token may do. */
 export interface ClientGrant {
+  /** Names the token without telling it. */
+  tokenId: string;
   sessionIds: ReadonlySet<string>;
   scopes: ReadonlySet<ClientScope>;
 }

@@ -1,7 +1,7 @@
 // Names a process so that it can be told from a later one with the same pid, and ends it. All of it is synchronous but the
 // ending: a server is written down in the same turn of the event loop that started it, so that a kill -9 finds no gap.
 
-import { execFileSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -19,15 +19,32 @@ export interface ProcessIdentity {
   startTime: string;
 }
 
-/** @returns null when there is no such process, or only its zombie. */
+/** @returns null when there is no such process, or only its zombie. @throws Error when this system can't be asked. */
 export function identifyProcess(pid: number): ProcessIdentity | null {
   const startTime = existsSync('/proc/self/stat') ? startTimeFromProc(pid) : startTimeFromPs(pid);
   return startTime ? { pid, startTime } : null;
 }
 
+/** A process that can't be looked at (this one has no free descriptors) counts as running while its pid is in use. */
 export function isRunning(identity: ProcessIdentity): boolean {
-  return identifyProcess(identity.pid)?.startTime === identity.startTime;
+  try {
+    return identifyProcess(identity.pid)?.startTime === identity.startTime;
+  } catch {
+    return hasPid(identity.pid);
+  }
 }
+
+/** Needs no descriptor. */
+function hasPid(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
+  }
+}
+
+/** What reading /proc fails with when the process is gone, before or while it is read. */
+const GONE = ['ENOENT', 'ESRCH'];
 
 function startTimeFromProc(pid: number): string | null {
   try {
@@ -38,19 +55,22 @@ function startTimeFromProc(pid: number): string | null {
     // A zombie of a thread is no end yet: until the last of its threads has ended the process keeps its ports and files.
     const isGone = (state === 'Z' && threads <= 1) || state === 'X';
     return isGone ? null : (startTime ?? null);
-  } catch {
-    return null;
+  } catch (error) {
+    if (GONE.includes((error as NodeJS.ErrnoException).code ?? '')) return null;
+    throw error;
   }
 }
 
 function startTimeFromPs(pid: number): string | null {
-  try {
-    const args = ['-o', 'stat=,lstart=', '-p', String(pid)];
-    const line = execFileSync('ps', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
-    return !line || line.startsWith('Z') ? null : line.replace(/^\S+\s+/, '');
-  } catch {
-    return null;
-  }
+  const args = ['-o', 'stat=,lstart=', '-p', String(pid)];
+  const { error, status, stdout } = spawnSync('ps', args, {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  if (error) throw error;
+  const line = stdout.trim();
+  // `ps` ends with 1 when there is no such process.
+  return status !== 0 || !line || line.startsWith('Z') ? null : line.replace(/^\S+\s+/, '');
 }
 
 /** Resolves when the process is gone: SIGTERM, then SIGKILL after 3 s. */

@@ -44,6 +44,8 @@ export interface ApiOptions extends CoreOptions {
     corsOrigins: string[];
     /** Pages on localhost may call with client tokens: for development. */
     allowLocalPages?: boolean;
+    /** Connections in all; null: as many as the process has room for. */
+    maxConnections?: number | null;
   };
 }
 

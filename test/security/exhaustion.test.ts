@@ -41,7 +41,14 @@ async function besiege(kind: string, count: number, text: (index: number) => str
 
 /** `{"type":"ping"}`, masked with zeros. */
 const PING_FRAME = Buffer.concat([Buffer.from([0x81, 0x8f, 0, 0, 0, 0]), Buffer.from('{"type":"ping"}')]);
+const PONG_FRAME = Buffer.from([0x8a, 0x80, 0, 0, 0, 0]);
+/** The first piece of a message whose others never come. */
+const FIRST_FRAGMENT = Buffer.concat([
+  Buffer.from([0x01, 0xfe, 0x10, 0x00, 0, 0, 0, 0]),
+  Buffer.alloc(4_096, ' '),
+]);
 const DRIPS: Record<string, string | Buffer> = {
+  'a WebSocket that holds half a message': PONG_FRAME,
   'slow headers': 'X-Drip: 1\r\n',
   'slow body': ' ',
   'slow chunks': '1\r\n \r\n',
@@ -60,6 +67,11 @@ async function besiegeWithSockets(): Promise<void> {
     `Sec-WebSocket-Key: ${Buffer.alloc(16).toString('base64')}\r\nSec-WebSocket-Version: 13\r\n\r\n`;
   await besiege('a WebSocket that reads nothing', DEAF_SOCKETS, () => upgrade(loud), true);
   await besiege('a WebSocket that only sends', DEAF_SOCKETS, () => upgrade(loud), true);
+  await besiege('a WebSocket that holds half a message', DEAF_SOCKETS, () => upgrade(sessionId));
+  for (const { kind, socket } of besiegers)
+    if (kind === 'a WebSocket that holds half a message') socket.write(FIRST_FRAGMENT);
+  const page = `GET /v1/sessions/${loud}/events?limit=100 HTTP/1.1\r\n${headersOf('')}\r\n`;
+  await besiege('reads no answers', DEAF_SOCKETS, () => page.repeat(20), true);
   await besiege('a WebSocket that answers no ping', DEAF_SOCKETS, () => upgrade(sessionId));
   besiegers.at(-1)?.socket.on('data', (chunk) => {
     lastBytes = Buffer.from(chunk);

@@ -1,7 +1,7 @@
 // When a process is gone: not before the last of its threads, for until then it keeps its ports and its files.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import fs, { existsSync, readFileSync } from 'node:fs';
 import { endProcess, identifyProcess, isRunning } from '../../src/temporal/process-identity.ts';
 
 /** A process whose first thread has ended while another one lives. */
@@ -36,4 +36,24 @@ it('a pid that another process has now names nobody', async () => {
   child.kill();
   await once(child, 'exit');
   expect(identifyProcess(child.pid ?? 0)).toBeNull();
+});
+
+it('a process that can not be looked at, for want of descriptors, is not gone', async () => {
+  const child = spawn('sleep', ['60']);
+  const identity = identifyProcess(child.pid ?? 0);
+  if (!identity) throw new Error('taken for gone');
+  // Reading /proc takes a descriptor.
+  const taken: number[] = [];
+  const fail = Object.assign(new Error('EMFILE'), { code: 'EMFILE' });
+  const read = jest.spyOn(fs, 'readFileSync').mockImplementation(() => {
+    taken.push(0);
+    throw fail;
+  });
+  const isThere = isRunning(identity);
+  expect(() => identifyProcess(identity.pid)).toThrow('EMFILE');
+  child.kill();
+  await once(child, 'exit');
+  const isThereStill = isRunning(identity);
+  read.mockRestore();
+  expect([isThere, isThereStill, taken.length]).toEqual([true, false, 3]);
 });

@@ -4,13 +4,11 @@ import type { Request, Response } from 'express';
 import type { StreamAnswer } from '../define-route.ts';
 import { toFrame, toOpeningFrame } from './frame.ts';
 
-/** Proxies close what is silent for a minute (nginx, AWS); four comments fit in it. */
-const COMMENT_EVERY_MS = 15_000;
 /**
- * A client that takes nothing for so long is gone; its events wait in the log, not in our memory. Node waits twice as long
- * when the first time began with some progress, so that its socket is closed within a minute.
+ * Proxies close what is silent for a minute (nginx, AWS); four comments fit in it. A client that has taken nothing since the
+ * comment before is gone, or does not read: it is cut off, as a WebSocket is. Its events wait in the log, not in our memory.
  */
-const STALLED_MS_MAX = 25_000;
+const COMMENT_EVERY_MS = 15_000;
 
 /**
  * A client reads up to 64 KiB at once, and what it has not read by then it gets cut anywhere. Bursts (an answer
@@ -39,9 +37,11 @@ export async function sendEventStream(
     .status(200)
     .flushHeaders();
   if (req.method === 'HEAD') return void res.end();
-  res.setTimeout(STALLED_MS_MAX, () => res.destroy());
-  const comments = setInterval(() => writeComment(res), COMMENT_EVERY_MS);
-  const writeFrame = createFrameWriter(res);
+  const writer = createFrameWriter(res);
+  const { writeFrame } = writer;
+  const looks = setInterval(writer.look, COMMENT_EVERY_MS);
+  // What was sent last may wait for its reader after the stream has ended.
+  res.once('close', () => clearInterval(looks));
   try {
     if (tailSeq !== undefined) await writeFrame(toOpeningFrame(tailSeq));
     for await (const event of untilAborted(events, signal)) {
@@ -53,8 +53,6 @@ export async function sendEventStream(
     // Following ends by an abort when the client is gone or the server stops: nobody made a mistake.
     if (!signal.aborted) throw error;
     res.end();
-  } finally {
-    clearInterval(comments);
   }
 }
 
@@ -87,20 +85,30 @@ async function* untilAborted<T>(items: AsyncIterable<T>, signal: AbortSignal): A
 
 const isOpen = (res: Response): boolean => !res.destroyed && !res.writableEnded;
 
-/** Who has not taken all that was sent gets no comment: each write would make the connection look alive. */
-function writeComment(res: Response): void {
-  if (isOpen(res) && res.writableLength === 0) res.write(': \n\n');
-}
-
-/** One write per event, and a turn of the event loop after it, keep two events out of one packet. */
-function createFrameWriter(res: Response): (frame: string) => Promise<void> {
+function createFrameWriter(res: Response) {
   let sentBytes = 0;
-  return async (frame) => {
-    if (!res.write(frame)) await drained(res);
-    sentBytes += frame.length;
-    if (sentBytes < BURST_BYTES) return nextTurn();
-    sentBytes = 0;
-    await pause(BURST_PAUSE_MS);
+  /** Writes that the client's connection has taken. */
+  let taken = 0;
+  let takenBefore = -1;
+  const write = (text: string): boolean =>
+    res.write(text, () => {
+      taken += 1;
+    });
+  return {
+    /** One write per event, and a turn of the event loop after it, keep two events out of one packet. */
+    async writeFrame(frame: string): Promise<void> {
+      if (!write(frame)) await drained(res);
+      sentBytes += frame.length;
+      if (sentBytes < BURST_BYTES) return nextTurn();
+      sentBytes = 0;
+      await pause(BURST_PAUSE_MS);
+    },
+    /** Keeps the connection open while nothing else is sent, and ends it when nothing of what was sent is taken. */
+    look(): void {
+      if (res.writableLength > 0 && taken === takenBefore) res.destroy();
+      takenBefore = taken;
+      if (isOpen(res) && res.writableLength === 0) write(': \n\n');
+    },
   };
 }
 

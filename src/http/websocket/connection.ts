@@ -100,19 +100,34 @@ function endWith(signal: AbortSignal, socket: WebSocket, end: End): void {
   else signal.addEventListener('abort', ended);
 }
 
+/** The library keeps up to 1 MiB of a message until its last piece comes, and does not say so. */
+function holdsPartOfMessage(socket: WebSocket): boolean {
+  const { _receiver: receiver } = socket as unknown as {
+    _receiver?: { _bufferedBytes: number; _fragments: unknown[] };
+  };
+  return receiver !== undefined && (receiver._bufferedBytes > 0 || receiver._fragments.length > 0);
+}
+
 /** Whom we do not read just now can't show that it is there; but if it took what we send, we would read on. */
 function keepAlive(socket: WebSocket, end: End): void {
   let hasSpoken = true;
-  const spoke = () => {
-    hasSpoken = true;
-  };
+  let hasFinished = true;
   const look = () => {
     if (!hasSpoken && (!socket.isPaused || socket.bufferedAmount > 0))
       return end(CLOSE_CODES.tooSlow, 'You take nothing; connect again with your cursor');
+    if (!hasFinished && !socket.isPaused)
+      return end(CLOSE_CODES.tooSlow, 'The rest of your frame did not come; connect again with your cursor');
     hasSpoken = false;
+    hasFinished = !holdsPartOfMessage(socket);
     socket.ping();
   };
   const looks = setInterval(look, PING_EVERY_MS);
-  socket.on('pong', spoke).on('message', spoke);
+  socket.on('pong', () => {
+    hasSpoken = true;
+  });
+  socket.on('message', () => {
+    hasSpoken = true;
+    hasFinished = true;
+  });
   socket.once('close', () => clearInterval(looks));
 }

@@ -37,6 +37,7 @@ export function openSocket(deps: ConnectionDeps): RequestHandler {
     if (!wantsWebSocket(req)) throw noHandshake();
     const { sessionId = '' } = idsOf(req);
     requireGranted(caller, sessionId);
+    state.holdOpen();
     const first = await followSession(deps.services.events, caller, sessionId, after);
     const socket = completeHandshake(req, res);
     const { requestId, signal } = state;

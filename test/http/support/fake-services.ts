@@ -33,7 +33,7 @@ export const CALLERS: Record<string, Caller> = {
 const EVERY_SESSION = Object.assign(new Set<string>(), { has: () => true });
 CALLERS['a-token'] = {
   ...callerOf('acct_a', 'standard'),
-  grant: { sessionIds: EVERY_SESSION, scopes: new Set(['read', 'send']) },
+  grant: { tokenId: 'token-a', sessionIds: EVERY_SESSION, scopes: new Set(['read', 'send']) },
 };
 
 /** Pages over an array that is sorted already; the position is the index. */

@@ -39,6 +39,7 @@ export interface HarnessOptions {
   countTogether?: CountTogether;
   corsOrigins?: string[];
   allowLocalPages?: boolean;
+  maxConnections?: number;
 }
 
 export async function startHarness(options: HarnessOptions = {}): Promise<Harness> {
@@ -53,6 +54,7 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
       trustedProxies: options.trustedProxies ?? [],
       corsOrigins: options.corsOrigins ?? [],
       allowLocalPages: options.allowLocalPages ?? false,
+      maxConnections: options.maxConnections ?? null,
       version: '0.1.0',
       cursorSecret: Buffer.alloc(32, 7),
       syncWaitSeconds: 240,

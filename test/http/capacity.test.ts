@@ -1,0 +1,178 @@
+// Connections and what is held open on them: each has a bound, and a server that is full lives and serves again.
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { capacityOf } from '../../src/http/capacity.ts';
+import { networkOf } from '../../src/http/client-network.ts';
+import { eventually } from '../support/api-client.ts';
+import { openSocket, refusalOf } from '../support/socket-client.ts';
+import { addSession } from './support/fake-services.ts';
+import { expectError, type Harness, startHarness } from './support/server.ts';
+
+/** Of 32 connections 8 may be idle from one network, 16 open for a key, 4 for a token and 24 for a network. */
+const CONNECTIONS = 32;
+
+let app: Harness;
+let path: string;
+let held: Socket[];
+let abort: AbortController;
+beforeEach(async () => {
+  app = await startHarness({ maxConnections: CONNECTIONS });
+  path = `/v1/sessions/${addSession(app).id}/events`;
+  held = [];
+  abort = new AbortController();
+  // Streams that stay open and say nothing.
+  app.script.events = async function* (signal) {
+    await new Promise((resolve) => signal.addEventListener('abort', resolve));
+  };
+});
+afterEach(async () => {
+  abort.abort();
+  for (const socket of held) socket.destroy();
+  await app.close();
+});
+
+async function hold(text = ''): Promise<Socket> {
+  const socket = connect(app.http.port, '127.0.0.1');
+  held.push(socket);
+  socket.on('error', () => undefined);
+  await once(socket, 'connect');
+  socket.write(text);
+  return socket;
+}
+
+async function follow(key = 'a-admin'): Promise<Response> {
+  return fetch(app.url + path, {
+    headers: { Authorization: `Bearer ${key}`, Accept: 'text/event-stream', Origin: 'https://x' },
+    signal: abort.signal,
+  });
+}
+
+const untilOpen = (count: number) =>
+  eventually(
+    () => new Promise<number>((resolve) => app.http.server.getConnections((_error, open) => resolve(open))),
+    (open) => open === count,
+  );
+
+describe('idle connections', () => {
+  it.each([
+    ['that send nothing', ''],
+    ['that send half a request', 'GET /v1/models HTTP/1.1\r\nHost: x\r\n'],
+  ])('%s: the oldest of a network make room for new ones', async (_title, text) => {
+    for (let count = 0; count < 100; count += 1) await hold(text);
+    await untilOpen(CONNECTIONS / 4);
+    expect((await app.call('GET', '/v1/models')).status).toBe(200);
+    expect(held.at(-1)?.destroyed).toBe(false);
+  });
+
+  it('are not those on which a call is being answered', async () => {
+    const answer = follow();
+    for (let count = 0; count < 100; count += 1) await hold();
+    expect((await answer).status).toBe(200);
+    await untilOpen(CONNECTIONS / 4 + 1);
+  });
+});
+
+describe('streams, WebSockets and waiting calls', () => {
+  it('are refused above the share of their key, which can still call, and are taken again when others end', async () => {
+    const opened = await Promise.all(Array.from({ length: CONNECTIONS / 2 }, () => follow()));
+    expect(opened.map(({ status }) => status)).toEqual(Array(CONNECTIONS / 2).fill(200));
+    const refused = await app.call('GET', path, { headers: { Accept: 'text/event-stream' } });
+    expectError(refused, 429, 'rate_limited');
+    expect(Number(refused.headers.get('retry-after'))).toBeGreaterThanOrEqual(1);
+    const body = { content: 'Hello' };
+    const messages = path.replace('events', 'messages');
+    expectError(await app.call('POST', messages, { body }), 429, 'rate_limited');
+    expect(app.calls.filter(({ name }) => name === 'messages.accept')).toEqual([]);
+    const socketUrl = app.url + path.replace('events', 'ws');
+    expect((await refusalOf(socketUrl, { key: 'a-admin' })).status).toBe(429);
+    expect((await app.call('GET', path)).status).toBe(200);
+    await opened[0]?.body?.cancel();
+    await eventually(follow, ({ status }) => status === 200);
+  });
+
+  it('of WebSockets count as well', async () => {
+    const socketUrl = app.url + path.replace('events', 'ws');
+    const tabs = [];
+    for (let count = 0; count < 4; count += 1) tabs.push(await openSocket(socketUrl, { key: 'a-token' }));
+    expect((await refusalOf(socketUrl, { key: 'a-token' })).body.error.code).toBe('rate_limited');
+    for (const tab of tabs) await tab.close();
+    const last = await eventually(
+      () => openSocket(socketUrl, { key: 'a-token' }).catch(() => null),
+      (tab) => tab !== null,
+    );
+    await last?.close();
+  });
+
+  it('of one token leave the rest to its key', async () => {
+    const statuses = [];
+    for (let count = 0; count < 5; count += 1) statuses.push((await follow('a-token')).status);
+    expect(statuses).toEqual([200, 200, 200, 200, 429]);
+    expect((await follow('a-standard')).status).toBe(200);
+  });
+
+  it('of one network are bounded over all keys', async () => {
+    const all = [];
+    for (const key of ['a-admin', 'a-standard', 'a-read-only'])
+      for (let count = 0; count < CONNECTIONS / 2 - 4; count += 1) all.push((await follow(key)).status);
+    expect(all.filter((status) => status === 200)).toHaveLength((CONNECTIONS * 3) / 4);
+    expect(all.at(-1)).toBe(429);
+    expect((await app.call('GET', '/v1/models')).status).toBe(200);
+  });
+});
+
+it('a full server answers 503 with a reason, its probes as ever, and serves again when there is room', async () => {
+  // Bodies that do not end, so that each connection has a call that is being answered.
+  const slow =
+    'POST /v1/sessions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer a-admin\r\n' +
+    'Content-Type: application/json\r\nContent-Length: 9\r\n\r\n{';
+  const get = (target: string) =>
+    app.raw(
+      `GET ${target} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer a-admin\r\nConnection: close\r\n\r\n`,
+    );
+  const refused = await eventually(
+    () => hold(slow).then(() => get('/v1/models')),
+    (text) => text.startsWith('HTTP/1.1 503 '),
+  );
+  expect(refused).toMatch(/\r\nRetry-After: [1-9]\d*\r\n/);
+  expect(refused).toMatch(/\r\nrequest-id: req_/);
+  expect(JSON.parse(refused.slice(refused.indexOf('\r\n\r\n'))).error.code).toBe('unavailable');
+  expect(await get('/healthz')).toMatch(/^HTTP\/1.1 200 /);
+  for (const socket of held) socket.destroy();
+  await eventually(
+    () => get('/v1/models'),
+    (text) => text.startsWith('HTTP/1.1 200 '),
+  );
+});
+
+describe('capacity', () => {
+  it.each([
+    [256, null, 128],
+    [1_024, null, 768],
+    [65_536, null, 10_000],
+    [Infinity, null, 10_000],
+    [Infinity, 50_000, 50_000],
+    [1_024, 50_000, 768],
+    [1_024, 100, 100],
+    [64, null, 16],
+  ])('with %d descriptors and %p wanted is %d', (descriptors, wanted, connections) => {
+    expect(capacityOf(wanted, descriptors).connections).toBe(connections);
+  });
+});
+
+describe('a network', () => {
+  it.each([
+    ['192.0.2.7', '192.0.2.7'],
+    ['::ffff:192.0.2.7', '192.0.2.7'],
+    ['::FFFF:c000:207', '192.0.2.7'],
+    ['64:ff9b::192.0.2.7', '192.0.2.7'],
+    ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2::/64'],
+    ['2001:0DB8:0001:0002::9', '2001:db8:1:2::/64'],
+    ['2001:db8::1', '2001:db8:0:0::/64'],
+    ['fe80::1%eth0', 'fe80:0:0:0::/64'],
+    ['::1', '0:0:0:0::/64'],
+    ['::', '0:0:0:0::/64'],
+    [undefined, ''],
+  ])('of %s is %s', (address, network) => {
+    expect(networkOf(address)).toBe(network);
+  });
+});
