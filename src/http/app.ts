@@ -12,6 +12,7 @@ import { createCors } from './cors.ts';
 import type { Method, Route } from './define-route.ts';
 import { createErrorHandler, noSuchRoute } from './errors.ts';
 import { createKeyWatch, type KeyWatch } from './key-watch.ts';
+import { notYetRouter } from './not-yet.ts';
 import { createOpenCalls, type OpenCalls } from './open-calls.ts';
 import { createOpenShares, type OpenShares } from './open-shares.ts';
 import { type CountCall, type CountTogether, createRateLimit, setRateHeaders } from './rate-limit.ts';
@@ -64,6 +65,7 @@ export function createApp({ services, countTogether, log, settings }: AppDeps): 
       requireHost,
     ],
     routers: [
+      notYetRouter(),
       routerOf(createRoutes({ services, settings })),
       socketRouter(openSocket({ services, count, log })),
     ],

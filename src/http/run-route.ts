@@ -56,9 +56,9 @@ export function idsOf(req: Request): Record<string, string> {
 
 async function readInput(route: Route, req: Request) {
   refuseUnacceptable(route, req);
-  const query = parseInput(route.query, readQuery(req.url), QUERY);
+  const query = parseInput(route.query, readQuery(req.url), QUERY, route.operationId);
   const received = await readBody(req);
-  const body = parseBody(route.body, received);
+  const body = parseBody(route.body, received, route.operationId);
   const target = `${req.method} ${req.path}`;
   return {
     params: idsOf(req),

@@ -3,7 +3,9 @@ import type { z } from 'zod';
 import { ApiError } from '../contracts/errors.ts';
 import { isNumber, withDoubles } from '../contracts/json.ts';
 import { FOREIGN_FIELDS } from '../contracts/json-value.ts';
+import { notInThisVersion } from '../contracts/not-yet.ts';
 import { bodyPath, type PathFormat, type PathSegment, queryPath } from './field-path.ts';
+import { findNotYet } from './not-yet.ts';
 
 type Issue = z.core.$ZodIssue;
 
@@ -16,18 +18,32 @@ interface InputKind {
 export const BODY: InputKind = { noun: 'field', unknown: 'Unknown field', path: bodyPath };
 export const QUERY: InputKind = { noun: 'parameter', unknown: 'Unknown query parameter', path: queryPath };
 
-/** @throws ApiError `invalid_request` for the first thing that is wrong. */
-export function parseInput<T extends z.ZodType>(schema: T, value: unknown, kind: InputKind): z.output<T> {
+/**
+ * @param operationId Of the call, whose fields of later versions are then named as such.
+ * @throws ApiError `invalid_request` for the first thing that is wrong.
+ */
+export function parseInput<T extends z.ZodType>(
+  schema: T,
+  value: unknown,
+  kind: InputKind,
+  operationId?: string,
+): z.output<T> {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
+  const notYet = findNotYet(operationId, value);
+  if (notYet)
+    throw new ApiError('invalid_request', notInThisVersion(notYet.name), { param: kind.path(notYet.path) });
   const [first] = result.error.issues;
   if (!first) throw result.error;
   throw describe(innermost(first, value), value, kind);
 }
 
 /** A body whose numbers keep their digits where they are the client's own. In our own fields they are plain numbers. */
-export const parseBody = <T extends z.ZodType>(schema: T, received: unknown): z.output<T> =>
-  parseInput(schema, withDoubles(received, FOREIGN_FIELDS), BODY);
+export const parseBody = <T extends z.ZodType>(
+  schema: T,
+  received: unknown,
+  operationId?: string,
+): z.output<T> => parseInput(schema, withDoubles(received, FOREIGN_FIELDS), BODY, operationId);
 
 function describe(issue: Issue, root: unknown, kind: InputKind): ApiError {
   const path = segments(issue);

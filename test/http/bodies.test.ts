@@ -89,7 +89,7 @@ describe('fields', () => {
     [
       { model: 'm', tools: [{ name: 'calculator', config: {} }] },
       'tools[0].config',
-      "Unknown field 'tools[0].config'",
+      "'config' isn't available in this version",
     ],
     [
       { model: 'm', tools: ['calculator', 'calculator'] },
@@ -130,7 +130,7 @@ describe('fields', () => {
     [{ content: ['text'] }, 'content[0]', "The 'content[0]' field must be an object, not a string"],
     [{ content: [{}] }, 'content[0].type', "The 'content[0].type' field is required"],
     [
-      { content: [{ type: 'image' }] },
+      { content: [{ type: 'picture' }] },
       'content[0].type',
       "The 'content[0].type' field must be one of 'text', 'json'",
     ],

@@ -12,6 +12,12 @@ import { guardJson } from '../json-guard.ts';
 import { BODY, parseBody, parseInput } from '../validation.ts';
 import type { ReceivedFrame } from './inbox.ts';
 
+/** The calls whose bodies the frames have. */
+const OPERATIONS: Partial<Record<FrameType, string>> = {
+  message: 'createMessage',
+  tool_result: 'submitToolResults',
+};
+
 /** A frame whose fields fit its type. */
 export type ClientFrame = { [T in FrameType]: { type: T; body: FrameBody<T> } }[FrameType];
 
@@ -43,4 +49,4 @@ export function readEnvelope(value: Record<string, unknown>): Envelope {
 /** @throws ApiError `invalid_request` naming the field. */
 export const readFields = ({ type, fields }: Envelope): ClientFrame =>
   // By the schema of this very type.
-  ({ type, body: parseBody(FRAME_BODIES[type], fields) }) as ClientFrame;
+  ({ type, body: parseBody(FRAME_BODIES[type], fields, OPERATIONS[type]) }) as ClientFrame;

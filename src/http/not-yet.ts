@@ -1,0 +1,52 @@
+// Finds what a refused request asks of later versions, and says so.
+import express, { type Router } from 'express';
+import { ApiError } from '../contracts/errors.ts';
+import { MISSING_FIELDS, MISSING_ROUTES, type MissingField, notInThisVersion } from '../contracts/not-yet.ts';
+import type { PathSegment } from './field-path.ts';
+import { stateOf } from './request-state.ts';
+
+interface Found {
+  path: PathSegment[];
+  /** The field, or the value that is missing. */
+  name: string;
+}
+
+/** Each place in the value that a path such as `tools[].type` leads to. */
+function placesOf(path: string, value: unknown): { path: PathSegment[]; value: unknown }[] {
+  const steps = path.replaceAll('[]', '.[]').split('.').filter(Boolean);
+  let places = [{ path: [] as PathSegment[], value }];
+  for (const step of steps)
+    places = places.flatMap((place) =>
+      childrenOf(place.value, step).map(([key, child]) => ({ path: [...place.path, key], value: child })),
+    );
+  return places;
+}
+
+function childrenOf(value: unknown, step: string): [PathSegment, unknown][] {
+  if (step === '[]') return Array.isArray(value) ? [...value.entries()] : [];
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return [];
+  return Object.hasOwn(value, step) ? [[step, (value as Record<string, unknown>)[step]]] : [];
+}
+
+function findIn(value: unknown, { path, values }: MissingField): Found[] {
+  return placesOf(path, value)
+    .filter((place) => !values || values.includes(place.value as string))
+    .map((place) => ({ path: place.path, name: String(values ? place.value : place.path.at(-1)) }));
+}
+
+/** @returns the first field or value of a later version in an input that was refused. */
+export function findNotYet(operationId: string | undefined, input: unknown): Found | undefined {
+  const missing = MISSING_FIELDS[operationId ?? ''] ?? [];
+  return missing.flatMap((field) => findIn(input, field))[0];
+}
+
+/** Before the other routes: `POST /v1/sessions/import` would be a method that no session has. */
+export function notYetRouter(): Router {
+  const router = express.Router({ caseSensitive: true, strict: true });
+  for (const { name, path, method = 'all' } of MISSING_ROUTES)
+    router[method](path, (_req, res) => {
+      stateOf(res).route = path;
+      throw new ApiError('not_found', notInThisVersion(name));
+    });
+  return router;
+}
