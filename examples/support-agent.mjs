@@ -1,8 +1,10 @@
 // A support agent with a tool of its own: the model asks for a customer's orders, this program looks them up and submits them.
 // Run: OPENCLAW_API_KEY=... node examples/support-agent.mjs 'Where is the order of customer cust_12345?'
+// Without a model key the server's simulator asks for the orders, too, and says that it simulates.
 // Nothing but Node is needed. OPENCLAW_BASE_URL names another server than the one on this machine.
 
 const baseUrl = process.env.OPENCLAW_BASE_URL ?? 'http://127.0.0.1:8080';
+const apiKey = process.env.OPENCLAW_API_KEY;
 const question = process.argv[2] ?? 'Where is the order of customer cust_12345?';
 
 const ORDERS = {
@@ -24,19 +26,38 @@ const getOrders = {
   timeout_seconds: 86_400,
 };
 
+/** One line for a person, instead of a stack trace. */
+function stop(reason) {
+  console.error(reason);
+  process.exit(1);
+}
+
+if (!apiKey) {
+  stop('Set OPENCLAW_API_KEY to an API key: `npm start` writes the first one to .openclaw/admin.key.');
+}
+
 async function call(path, body) {
   const response = await fetch(`${baseUrl}/v1${path}`, {
     method: 'POST',
     headers: {
-      Authorization: `Bearer ${process.env.OPENCLAW_API_KEY}`,
+      Authorization: `Bearer ${apiKey}`,
       'Content-Type': 'application/json',
       // A retry with the same key is answered as the first try was.
       'Idempotency-Key': crypto.randomUUID(),
     },
     body: JSON.stringify(body),
+  }).catch(({ cause, message }) => {
+    const reason = cause?.code ?? message;
+    return stop(
+      `No server answers at ${baseUrl} (${reason}). Start one with \`npm start\`, or set OPENCLAW_BASE_URL.`,
+    );
   });
-  const answer = await response.json();
-  if (!response.ok) throw new Error(`${response.status} ${answer.error.code}: ${answer.error.message}`);
+  const answer = await response.json().catch(() => undefined);
+  if (!response.ok || answer === undefined) {
+    stop(
+      `${baseUrl} answered ${response.status}: ${answer?.error?.message ?? 'no JSON, so it is not OpenClaw'}`,
+    );
+  }
   return answer;
 }
 
@@ -47,7 +68,7 @@ function run({ name, parameters }) {
 }
 
 const session = await call('/sessions', {
-  model: 'claude-sonnet-4-20250514',
+  model: 'claude-sonnet-5-5',
   system_prompt: 'You are a helpful customer service assistant. Look orders up before you answer.',
   tools: [getOrders],
 });

@@ -65,6 +65,7 @@ interface State {
  * `GET /v1/models`, wants a key as the real API does (any will do) and refuses what the real one refuses. An answer says
  * that it is simulated, quotes the user and counts the user's messages. `use tool NAME {json}` in the user's last text
  * calls an offered tool, several such phrases call several at once; afterwards it tells what each tool said.
+ * Plain words that name a tool and all that it requires call it, too, but not with `echoOnly`.
  *
  * Markers in the user's last text:
  *

@@ -138,6 +138,44 @@ describe('an answer', () => {
   });
 });
 
+describe('plain words', () => {
+  const tool = (name: string, properties: Fields = {}, required = Object.keys(properties)) => ({
+    name,
+    input_schema: { type: 'object', properties, required },
+  });
+  const string = { type: 'string' };
+  const callsFor = async (text: string, ...tools: Fields[]) =>
+    (await answer(messageBody(text, { tools }))).body.content.filter(({ type }) => type === 'tool_use');
+
+  test.each<[string, Fields, Fields]>([
+    [
+      'Where is the order of customer cust_12345?',
+      tool('get_customer_orders', { id: string }),
+      { id: 'cust_12345' },
+    ],
+    ['Show the stock, at most 5', tool('listStock', { limit: { type: 'integer' } }), { limit: 5 }],
+    ['Weather in "New York" please', tool('get_weather', { city: string }), { city: 'New York' }],
+    [
+      'What is the express price?',
+      tool('price', { kind: { enum: ['slow', 'express'] } }),
+      { kind: 'express' },
+    ],
+    ['Read the news', tool('read-news'), {}],
+  ])('%s calls the tool', async (text, offered, input) => {
+    expect(await callsFor(text, offered)).toMatchObject([{ name: offered.name, input }]);
+  });
+
+  test.each<[string, Fields]>([
+    ['Hello', tool('get_orders')],
+    ['Where is my order?', tool('get_orders', { id: string })],
+    ['Get it', tool('get')],
+    [`order ${'x'.repeat(600)}`, tool('get_order')],
+    ['Is the order there, a_1?', tool('get_orders', { id: string, flag: { type: 'boolean' } })],
+  ])('%.40s calls none', async (text, offered) => {
+    expect(await callsFor(text, offered)).toEqual([]);
+  });
+});
+
 describe("a refusal has the API's shape", () => {
   const user = (content: unknown) => ({ role: 'user', content });
   const assistant = (content: unknown) => ({ role: 'assistant', content });

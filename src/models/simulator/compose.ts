@@ -4,6 +4,7 @@ import { parseJson } from '../../contracts/json.ts';
 import { type Conversation, lastUserText, textOf } from './conversation.ts';
 import { createId } from './ids.ts';
 import { type Markers, withoutMarkers } from './markers.ts';
+import { plainCalls } from './plain-words.ts';
 import { signatureOf } from './signature.ts';
 import type { WireBlock, WireMessage } from './wire-message.ts';
 
@@ -25,7 +26,8 @@ const FILLER =
 
 export function composeAnswer(conversation: Conversation, markers: Markers, echoOnly: boolean): Answer {
   if (markers.isEmpty) return finish([], 'end_turn', markers);
-  const calls = findToolCalls(conversation, markers.rounds);
+  const marked = findToolCalls(conversation, markers.rounds);
+  const calls = marked.length > 0 || echoOnly ? marked : findPlainCalls(conversation);
   const thinking = markers.isThinking ? [thinkingBlock()] : [];
   if (calls.length > 0)
     return finish([...thinking, ...callWords(conversation, markers.rounds), ...calls], 'tool_use', markers);
@@ -63,7 +65,7 @@ function composeText(conversation: Conversation, echoOnly: boolean): string {
   return `[simulated] ${parts.join('\n')}`;
 }
 
-function describeText({ messages, hasSystem, toolNames }: Conversation): string {
+function describeText({ messages, hasSystem, tools }: Conversation): string {
   const texts = messages.filter((message) => message.role === 'user').map(textOf);
   const said = texts.filter((text) => text !== '').map(withoutMarkers);
   const earlier = said.slice(0, -1).slice(-EARLIER_MESSAGES_MAX);
@@ -77,7 +79,7 @@ function describeText({ messages, hasSystem, toolNames }: Conversation): string 
       `Before, you said: ${earlier.map((text) => `"${shorten(text, EARLIER_CHARS_MAX)}"`).join(', ')}.`,
     );
   if (hasSystem) facts.push('There is a system prompt.');
-  if (toolNames.length > 0) facts.push(`Tools I may use: ${toolNames.join(', ')}.`);
+  if (tools.length > 0) facts.push(`Tools I may use: ${tools.map(({ name }) => name).join(', ')}.`);
   return facts.join(' ');
 }
 
@@ -105,17 +107,24 @@ function callWords({ messages }: Conversation, rounds: number | null): WireBlock
 }
 
 /** Results that just came are talked about; only fresh text can ask for the next calls. */
-function findToolCalls({ messages, toolNames }: Conversation, rounds: number | null): WireBlock[] {
+function findToolCalls({ messages, tools }: Conversation, rounds: number | null): WireBlock[] {
   const last = messages.at(-1);
   const isResult = last?.content.some((block) => block.type === 'tool_result') ?? false;
   const goesOn = roundsDone(messages) < (rounds ?? 1);
   const text = isResult && last && !goesOn ? textOf(last) : lastUserText(messages);
   return [...text.matchAll(/use tool ([A-Za-z0-9_-]{1,64})[ \t]*/g)].flatMap((match) => {
     const name = match[1] ?? '';
-    if (!toolNames.includes(name)) return [];
+    if (!tools.some((tool) => tool.name === name)) return [];
     const input = readJsonObject(text.slice(match.index + match[0].length));
     return [{ type: 'tool_use', id: createId('toolu'), name, input }];
   });
+}
+
+/** Results come without a text, so they ask for nothing more. */
+function findPlainCalls({ messages, tools }: Conversation): WireBlock[] {
+  const last = messages.at(-1);
+  const text = last ? withoutMarkers(textOf(last)) : '';
+  return plainCalls(text, tools).map((call) => ({ type: 'tool_use', id: createId('toolu'), ...call }));
 }
 
 /** @returns the JSON object the text begins with; {} when there is none, as for a tool without parameters. */

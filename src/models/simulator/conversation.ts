@@ -14,7 +14,8 @@ export interface Conversation {
   maxTokens: number;
   isStream: boolean;
   hasSystem: boolean;
-  toolNames: string[];
+  /** As the request defines them. */
+  tools: Record<string, unknown>[];
   messages: WireMessage[];
 }
 
@@ -31,7 +32,7 @@ export function readConversation(body: Record<string, unknown>, apiVersion: stri
     maxTokens: Number(body.max_tokens),
     isStream: body.stream === true,
     hasSystem: body.system !== undefined,
-    toolNames: toolNames(body.tools),
+    tools: Array.isArray(body.tools) ? body.tools.filter(isRecord) : [],
     messages,
   };
 }
@@ -75,8 +76,4 @@ function toBlocks(content: unknown, index: number): WireBlock[] {
     if (isRecord(block) && typeof block.type === 'string') return block as WireBlock;
     throw new RefusedError(400, `messages.${index}.content.${at}.type: Field required`);
   });
-}
-
-function toolNames(tools: unknown): string[] {
-  return Array.isArray(tools) ? tools.map((tool) => String(isRecord(tool) ? tool.name : '')) : [];
 }
