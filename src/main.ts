@@ -7,6 +7,7 @@ import { createKey } from './commands/create-key.ts';
 import { dev } from './commands/dev.ts';
 import { doctor } from './commands/doctor.ts';
 import { migrate } from './commands/migrate.ts';
+import { packageVersion } from './commands/paths.ts';
 import { worker } from './commands/worker.ts';
 import { type Config, ConfigError, readConfig } from './config.ts';
 import { LEVELS } from './contracts/api-keys.ts';
@@ -41,6 +42,7 @@ const USAGE_EXIT_CODE = 2;
 
 const program = new Command('openclaw')
   .description('Durable API server for long-running Claude conversations. Without a command: dev')
+  .version(packageVersion())
   // Before the commands, which inherit it.
   .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : USAGE_EXIT_CODE));
 
@@ -51,7 +53,7 @@ program
 
 program
   .command('api')
-  .description('answer HTTP; needs PostgreSQL, a Temporal server and at least one worker')
+  .description('serve HTTP; needs PostgreSQL, a Temporal server and at least one worker')
   .action(run((config) => api(config)));
 
 program
@@ -61,24 +63,24 @@ program
 
 program
   .command('migrate')
-  .description("bring PostgreSQL to this version's tables, and end")
+  .description('apply database migrations and exit')
   .action(run((config) => migrate(config)));
 
 program
   .command('doctor')
-  .description('say what this machine lacks and how to get it')
+  .description('check this machine and say what is missing')
   .action(run((config) => doctor(config)));
 
 program
   .command('backup')
-  .description('copy the data directory of a server that may be running, as docs/operations.md says')
-  .argument('<directory>', 'where the copy goes; it must not be there yet')
+  .description('copy the data directory, also while the server runs (docs/operations.md)')
+  .argument('<directory>', 'where the copy goes; it must not exist yet')
   .action((directory: string) => run((config) => backup(config, directory))({}));
 
 const keys = program.command('keys').description('API keys');
 keys
   .command('create')
-  .description("print a new key; a new account is made for a name that isn't known")
+  .description('print a new API key; creates the account if it does not exist')
   .requiredOption('--account <name>', 'name of the account')
   .requiredOption('--level <level>', LEVELS.join(', '))
   .action(run((config, { account = '', level = '' }) => createKey(config, account, level)));

@@ -6,6 +6,7 @@ import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { type Simulator, startSimulator } from '../../src/models/simulator.ts';
 import { createApiClient } from '../support/api-client.ts';
+import { PROJECT_DIR } from '../support/built.ts';
 import { freePort } from '../support/ports.ts';
 import { cleanUp, newDirectory, openclaw, type ServerProcess, startServer } from '../support/process.ts';
 
@@ -190,6 +191,11 @@ describe('a command line with a mistake', () => {
       expect(stdout).toContain('Usage: openclaw');
     },
   );
+});
+
+it('--version prints the version', async () => {
+  const { version } = JSON.parse(readFileSync(join(PROJECT_DIR, 'package.json'), 'utf8'));
+  expect(await openclaw(['--version'], {})).toMatchObject({ code: 0, stdout: `${version}\n`, stderr: '' });
 });
 
 describe('ANTHROPIC_BASE_URL', () => {
