@@ -44,6 +44,8 @@ export async function listen(app: Express, { host, port }: ListenOptions): Promi
   const capacity = (app.locals.capacity as Capacity | undefined) ?? capacityOf(null);
   // `requireHostHeader` would answer without our envelope; the app checks it.
   const server = createServer({ ...LIMITS, requireHostHeader: false }, app);
+  // Node would drop what lies behind the 2,000th header without a word; all of them together are bounded in bytes.
+  server.maxHeadersCount = 0;
   const connections = trackConnections(server, capacity);
   app.locals.connections = connections;
   serveUpgrades(server);

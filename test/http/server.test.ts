@@ -47,6 +47,14 @@ describe('requests that are not well-formed HTTP', () => {
     expect(received).toMatch(/^HTTP\/1.1 200 /);
   });
 
+  it('sees a header behind thousands of others', async () => {
+    const received = await app.raw(
+      `GET /v1/models HTTP/1.1\r\nHost: x\r\nConnection: close\r\n${'a:b\r\n'.repeat(2_500)}` +
+        'Authorization: Bearer a-admin\r\n\r\n',
+    );
+    expect(received).toMatch(/^HTTP\/1.1 200 /);
+  });
+
   it('ignores an expectation that it does not know', async () => {
     const received = await app.raw(
       'GET /healthz HTTP/1.1\r\nHost: x\r\nExpect: miracles\r\nConnection: close\r\n\r\n',

@@ -106,7 +106,9 @@ const getSession = ({ services }: RouteDeps) =>
     examples: { response: SESSION },
     async handler({ caller, params, query }) {
       const includeState = query.include === 'state';
-      return json(await services.sessions.get(caller, params.sessionId, { includeState }));
+      const session = await services.sessions.get(caller, params.sessionId, { includeState });
+      // The operator's instructions are not for the people who hold a client token.
+      return json(caller.grant ? { ...session, system_prompt: null } : session);
     },
   });
 

@@ -2,6 +2,7 @@
 import type { RequestHandler } from 'express';
 import { z } from 'zod';
 import { ApiError } from '../../contracts/errors.ts';
+import { SUBPROTOCOL } from '../../contracts/frames.ts';
 import { requireGranted } from '../authenticate.ts';
 import type { Access } from '../define-route.ts';
 import { refuseForeign } from '../origins.ts';
@@ -35,6 +36,7 @@ export function openSocket(deps: ConnectionDeps): RequestHandler {
     refuseForeign(state.page);
     const { after = null, names } = parseInput(SocketQuery, readQuery(req.url), QUERY);
     if (!wantsWebSocket(req)) throw noHandshake();
+    requireProtocol(req.headers['sec-websocket-protocol']);
     const { sessionId = '' } = idsOf(req);
     requireGranted(caller, sessionId);
     state.holdOpen();
@@ -43,6 +45,14 @@ export function openSocket(deps: ConnectionDeps): RequestHandler {
     const { requestId, signal } = state;
     if (socket) await serveConnection(socket, deps, { caller, requestId, first, names, signal });
   };
+}
+
+/** Browsers drop a connection whose answer chooses none of the protocols that they offer, and say nothing of it. */
+function requireProtocol(offered: string | undefined): void {
+  if (offered === undefined || offered.split(',').some((protocol) => protocol.trim() === SUBPROTOCOL)) return;
+  throw new ApiError('invalid_request', `Offer the WebSocket protocol '${SUBPROTOCOL}' beside the others`, {
+    param: 'Sec-WebSocket-Protocol',
+  });
 }
 
 const noHandshake = () =>
