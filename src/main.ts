@@ -25,9 +25,13 @@ function explain(error: unknown): string {
   return lines.join('\n  ');
 }
 
+/** Databases, keys and what child processes write are for their owner only, whatever the shell's umask is. */
+const PRIVATE_UMASK = 0o077;
+
 /** Runs a command with the configuration; what it throws is told without a stack, for it is the operator's to mend. */
 function run(command: (config: Config, options: Record<string, string>) => Promise<number>) {
   return async (options: Record<string, string>): Promise<void> => {
+    process.umask(PRIVATE_UMASK);
     try {
       process.exitCode = await command(readConfig(), options);
     } catch (error) {

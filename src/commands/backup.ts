@@ -1,7 +1,8 @@
 // `openclaw backup`: one moment of a SQLite installation, copied while its server runs.
-import { closeSync, copyFileSync, existsSync, fsyncSync, mkdirSync, openSync } from 'node:fs';
+import { chmodSync, closeSync, copyFileSync, existsSync, fsyncSync, mkdirSync, openSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { Config } from '../config.ts';
+import { PRIVATE_FILE_MODE } from '../stores/private-file.ts';
 import { copySqlite } from '../stores/sqlite.ts';
 import { adminKeyFile, databaseOf, secretKeyFile } from './paths.ts';
 
@@ -22,7 +23,11 @@ export async function backup(config: Config, directory: string): Promise<number>
   mkdirSync(directory, { mode: 0o700 });
   // The secrets come first: whoever finds a database finds what belongs to it.
   const secrets = [secretKeyFile(config.dataDir), adminKeyFile(config.dataDir)].filter(existsSync);
-  for (const secret of secrets) copyFileSync(secret, join(directory, basename(secret)));
+  for (const secret of secrets) {
+    const copy = join(directory, basename(secret));
+    copyFileSync(secret, copy);
+    chmodSync(copy, PRIVATE_FILE_MODE);
+  }
   const copy = join(directory, basename(database));
   copySqlite(database, copy);
   for (const path of [...secrets.map((secret) => join(directory, basename(secret))), copy, directory])

@@ -8,6 +8,7 @@ import { createApiKeys } from '../services/api-keys.ts';
 import { createOnce } from '../services/idempotency.ts';
 import { createAccessStore } from '../stores/access.ts';
 import { isPostgres, migrateDatabase, openStore } from '../stores/open.ts';
+import { assertSecret } from '../stores/secret-check.ts';
 import { databaseOf, secretKeyFile } from './paths.ts';
 
 const ACCOUNT_NAME_LENGTH_MAX = 100;
@@ -40,6 +41,7 @@ export async function createKey(config: Config, account: string, levelName: stri
   const store = openStore(database, log);
   const { db } = store;
   try {
+    await assertSecret(db, secretKey);
     const now = Date.now;
     const apiKeys = createApiKeys({
       access: createAccessStore(store),

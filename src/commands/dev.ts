@@ -13,6 +13,7 @@ import type { TemporalAddress } from '../temporal/connection.ts';
 import { startEmbeddedTemporal } from '../temporal/embedded-server.ts';
 import { createSystem } from '../wiring.ts';
 import { firstKeyOfDirectory } from './first-key.ts';
+import { checkInstallation } from './installation.ts';
 import { runUntilStopped, type Start } from './lifecycle.ts';
 import { readCatalogue, startModel } from './model.ts';
 import {
@@ -73,6 +74,7 @@ async function startAll(parts: Start): Promise<string> {
   const catalogue = readCatalogue(config);
   const directory = openDataDirectory(config.dataDir);
   cleanup.add('the data directory', async () => directory.release());
+  for (const warning of checkInstallation(config)) log.warn(warning);
   // Before the slow parts, so that a taken port and a database that is not there are told at once.
   await assertPortFree(config);
   await assertReachable(databaseOf(config));

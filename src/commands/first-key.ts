@@ -1,6 +1,6 @@
 // How the first admin key comes about: made and kept in a data directory, or given by the operator of a deployment.
-import { writeFileSync } from 'node:fs';
 import { type Config, ConfigError } from '../config.ts';
+import { readOrCreateSecret } from '../data-directory.ts';
 import { isWellFormed, newKey } from '../services/api-key-format.ts';
 import type { ApiKeys } from '../services/api-keys.ts';
 import { adminKeyFile } from './paths.ts';
@@ -30,10 +30,14 @@ async function keyOfBefore(apiKey: string | null, apiKeys: ApiKeys, where: strin
 export async function firstKeyOfDirectory(config: Config, apiKeys: ApiKeys): Promise<FirstKey> {
   const given = givenKey(config);
   if (await apiKeys.hasKeys()) return keyOfBefore(given, apiKeys, 'this data directory');
-  const adminKey = given ?? newKey();
-  // The file comes first: a start that is cut off in between makes another key and writes it here again, but a key
-  // that is in no file would be known to nobody.
-  writeFileSync(adminKeyFile(config.dataDir), `${adminKey}\n`, { mode: 0o600 });
+  // The file comes first, and the start after one that was cut off in between takes the key from it: a key in no file would
+  // be known to nobody.
+  const file = adminKeyFile(config.dataDir);
+  const { value: adminKey } = readOrCreateSecret(file, () => given ?? newKey());
+  if (given !== null && given !== adminKey)
+    throw new ConfigError(
+      `OPENCLAW_API_KEY: ${file} holds another key; delete the file or unset the variable`,
+    );
   await apiKeys.createForAccount(ACCOUNT_NAME, 'admin', adminKey);
   return { adminKey, warning: null };
 }

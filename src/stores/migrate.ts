@@ -10,6 +10,7 @@ import * as dueDeliveries from './migrations/0007-due-deliveries.ts';
 import * as sweep from './migrations/0008-sweep.ts';
 import * as heldSettings from './migrations/0009-held-settings.ts';
 import * as metadataByAccount from './migrations/0010-metadata-by-account.ts';
+import * as installation from './migrations/0011-installation.ts';
 import type { Tables } from './schema.ts';
 
 const MIGRATIONS: Record<string, Migration> = {
@@ -23,6 +24,7 @@ const MIGRATIONS: Record<string, Migration> = {
   '0008-sweep': sweep,
   '0009-held-settings': heldSettings,
   '0010-metadata-by-account': metadataByAccount,
+  '0011-installation': installation,
 };
 
 /** What a later version has done to it and this one does not know. */

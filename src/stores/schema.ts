@@ -270,7 +270,13 @@ export interface IdempotencyKeysTable {
   created_at: number;
 }
 
+export interface InstallationTable {
+  name: string;
+  value: string;
+}
+
 export interface Tables {
+  installation: InstallationTable;
   accounts: AccountsTable;
   api_keys: ApiKeysTable;
   sessions: SessionsTable;

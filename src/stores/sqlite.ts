@@ -4,7 +4,9 @@ import type SQLite from 'better-sqlite3';
 import type { CompiledQuery, DatabaseConnection, Driver, QueryResult } from 'kysely';
 import { Kysely, SqliteDialect } from 'kysely';
 import { openSqliteFile } from '../sqlite-library.ts';
+import { makePrivateFile } from './private-file.ts';
 import type { Tables } from './schema.ts';
+import { explainDamage } from './sqlite-check.ts';
 import { createSyncs, openLogSync, type Syncs } from './sqlite-sync.ts';
 import { createSqliteWriter, type SqliteWriter } from './sqlite-writer.ts';
 import { type Store, storeAway } from './store.ts';
@@ -152,8 +154,14 @@ class SharedDialect extends SqliteDialect {
 export const assertSqliteLoads = (): void => void openSqliteFile(':memory:', {}).close();
 
 function openWriting(file: string): SQLite.Database {
+  makePrivateFile(file);
   const database = openSqliteFile(file, { timeout: BUSY_TIMEOUT_MS });
-  database.pragma('journal_mode = WAL');
+  try {
+    database.pragma('journal_mode = WAL');
+  } catch (error) {
+    database.close();
+    throw explainDamage(file, error);
+  }
   // An acknowledged message survives a power cut, not only a killed process: each commit is synced, by `sqlite-sync`. SQLite itself
   // (`FULL`) would do the same and keep the event loop waiting for the disk; at `NORMAL` it syncs around checkpoints alone.
   database.pragma('synchronous = NORMAL');
@@ -163,9 +171,13 @@ function openWriting(file: string): SQLite.Database {
 
 /** Copies a database that may be in use, as it is at one moment; nobody waits for it. @throws when the copy is there. */
 export function copySqlite(file: string, copy: string): void {
+  // SQLite copies into an empty file as well: nobody else may read the copy at any time.
+  makePrivateFile(copy);
   const database = openSqliteFile(file, { readonly: true, timeout: BUSY_TIMEOUT_MS });
   try {
     database.prepare('vacuum into ?').run(copy);
+  } catch (error) {
+    throw explainDamage(file, error);
   } finally {
     database.close();
   }

@@ -9,6 +9,7 @@ import { createOnce } from '../services/idempotency.ts';
 import { createSignals } from '../services/signals.ts';
 import { createSessionLog } from '../stores/log.ts';
 import { migrateDatabase, openStore } from '../stores/open.ts';
+import { assertSecret } from '../stores/secret-check.ts';
 import { createSessionsStore } from '../stores/sessions.ts';
 import { connectTemporal } from '../temporal/connection.ts';
 import { ensureSearchAttributes } from '../temporal/search-attributes.ts';
@@ -31,6 +32,7 @@ export async function openCore(options: CoreOptions) {
   await migrateDatabase(options.database, logger);
   const store = openStore(options.database, logger);
   const { db } = store;
+  await assertSecret(db, options.secretKey);
   const sessions = createSessionsStore(db);
   const redis = options.redisUrl === null ? null : await connectRedis(options.redisUrl, logger);
   // SQLite is one process's own, so nobody else can write to it.

@@ -1,0 +1,74 @@
+// What a data directory must hold before a server uses it, and who may read its files.
+import { chmodSync, existsSync, lstatSync, readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Config } from '../config.ts';
+import { PRIVATE_FILE_MODE } from '../stores/private-file.ts';
+import { checkSqlite } from '../stores/sqlite-check.ts';
+import { adminKeyFile, databaseOf, secretKeyFile } from './paths.ts';
+
+const FOR_OTHERS = 0o077;
+const PRIVATE_DIRECTORY = 0o700;
+
+const DATABASE_SUFFIXES = ['', '-wal', '-shm', '-journal'];
+
+/** A directory with everything in it. Links are not followed. */
+function* treeOf(path: string): Generator<string> {
+  const entry = lstatSync(path, { throwIfNoEntry: false });
+  if (!entry || entry.isSymbolicLink()) return;
+  yield path;
+  if (entry.isDirectory()) for (const name of readdirSync(path)) yield* treeOf(join(path, name));
+}
+
+/** Files of ours: other files may lie beside them. */
+function* filesOf(dataDir: string): Generator<string> {
+  for (const suffix of DATABASE_SUFFIXES) yield* treeOf(join(dataDir, `openclaw.db${suffix}`));
+  const others = [adminKeyFile(dataDir), secretKeyFile(dataDir)];
+  for (const name of ['lock', 'lock-journal']) others.push(join(dataDir, name));
+  for (const file of others) yield* treeOf(file);
+  yield* treeOf(join(dataDir, 'temporal'));
+}
+
+/** Takes from others what they may do with files that an earlier version or another umask has made. @returns the files that keep their mode. */
+function tighten(dataDir: string): string[] {
+  const left: string[] = [];
+  for (const path of filesOf(dataDir)) {
+    const stats = statSync(path, { throwIfNoEntry: false });
+    if (!stats || (stats.mode & FOR_OTHERS) === 0) continue;
+    try {
+      chmodSync(path, stats.isDirectory() ? PRIVATE_DIRECTORY : PRIVATE_FILE_MODE);
+    } catch {
+      left.push(path);
+    }
+  }
+  return left;
+}
+
+const howToGoOn = (dataDir: string): string =>
+  'Put it back from a backup (docs/operations.md). To start anew, move ' +
+  `${dataDir} away or set OPENCLAW_DATA_DIR to another directory`;
+
+/** `admin.key` is written when the database is there: without it that key would be overwritten, and its data lost. */
+function requireDatabase(config: Config): void {
+  const { dataDir } = config;
+  const [file, key, secret] = [databaseOf(config), adminKeyFile(dataDir), secretKeyFile(dataDir)];
+  const size = statSync(file, { throwIfNoEntry: false })?.size;
+  const isUsed = size ? checkSqlite(file) : false;
+  if (!isUsed && existsSync(key)) {
+    const state = size === undefined ? 'is missing' : 'is empty';
+    throw new Error(`The database ${file} ${state}, but ${key} belongs to one. ${howToGoOn(dataDir)}`);
+  }
+  // The secret is written before the database, and protects what is in it.
+  if (isUsed && config.secretKey === null && !existsSync(secret))
+    throw new Error(`${secret} is missing, but the database ${file} was made with it. ${howToGoOn(dataDir)}`);
+}
+
+/**
+ * Safe only while this process holds the data directory.
+ * @returns what the operator has to know.
+ * @throws {Error} naming the file at fault, the way to restore it and the way to start anew.
+ */
+export function checkInstallation(config: Config): string[] {
+  const left = tighten(config.dataDir);
+  if (config.databaseUrl === null) requireDatabase(config);
+  return left.map((path) => `${path} can be read by others, and its mode can't be changed`);
+}
