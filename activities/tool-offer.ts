@@ -18,12 +18,6 @@ export interface ToolOffer {
   prepare(blocks: ModelBlock[]): PreparedCall[];
 }
 
-const toModelTool = ({ name, description, parameters }: StoredTool): ModelTool => ({
-  name,
-  description: description ?? '',
-  inputSchema: { ...(parameters ?? ANY_OBJECT), type: 'object' },
-});
-
 const isCall = (block: ModelBlock): boolean => block.type === 'tool_use';
 
 /** What the adapter keeps of an input that is no JSON object. */
@@ -41,6 +35,12 @@ export function createToolOffers({ checker, registry }: { checker: SchemaChecker
     return { ...tool, description: builtIn.description, parameters: builtIn.inputSchema };
   }
 
+  const toModelTool = ({ name, description, parameters }: StoredTool): ModelTool => ({
+    name,
+    description: description ?? '',
+    inputSchema: checker.wireOf(parameters ?? ANY_OBJECT).inputSchema,
+  });
+
   function check(block: ModelBlock, tool: StoredTool | undefined, known: string[]): Checked {
     const parameters = (block.input ?? {}) as Record<string, unknown>;
     const refuse = (refusal: string): Checked => ({ parameters, refusal });
@@ -48,7 +48,7 @@ export function createToolOffers({ checker, registry }: { checker: SchemaChecker
       return refuse(`There is no tool '${block.name}'. The tools are: ${known.join(', ') || 'none at all'}.`);
     if (brokenInput(block) !== undefined)
       return refuse('Unreadable input: it is not a JSON object. Call the tool again with a JSON object.');
-    const checked = checker.apply(tool.parameters ?? ANY_OBJECT, parameters);
+    const checked = checker.applyWire(tool.parameters ?? ANY_OBJECT, parameters);
     if (!checked.ok) return refuse(`The input does not fit the tool's schema: ${checked.message}`);
     return { parameters: checked.value, refusal: null };
   }

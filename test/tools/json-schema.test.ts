@@ -290,7 +290,7 @@ describe('a schema that cannot be used is told where and why', () => {
     [true, [], /must be a JSON Schema object/],
     [[], [], /must be a JSON Schema object/],
     [{ type: 'string' }, ['type'], /must be 'object'/],
-    [{ type: ['object'] }, ['type'], /must be 'object'/],
+    [{ type: ['string', 'null'] }, ['type'], /must be 'object'/],
     [properties({ x: { type: 'strnig' } }), ['properties', 'x', 'type'], /must be one of string, integer/],
     [properties({ x: { type: { toString: 1 } } }), ['properties', 'x', 'type'], /must be one of/],
     [properties({ x: 'string' }), ['properties', 'x'], /must be a schema/],

@@ -94,7 +94,7 @@ function fillIn({ schema, node, path }: Pending, linker: Linker): void {
 }
 
 /** JSON Pointers below the root only: nothing is ever fetched. */
-function targetOf(root: Record<string, unknown>, reference: string, path: Path) {
+export function targetOf(root: Record<string, unknown>, reference: string, path: Path) {
   if (reference !== '#' && !reference.startsWith('#/'))
     throw new SchemaFault(path, "must point into this schema, such as '#/$defs/Name'");
   const keys = decoded(reference)

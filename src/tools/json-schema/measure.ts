@@ -11,8 +11,10 @@ const TOO_LARGE = `must be at most ${SCHEMA_BYTES_MAX} bytes as JSON`;
 export function textOf(schema: unknown): { schema: Record<string, unknown>; text: string } {
   if (!isObject(schema))
     throw new SchemaFault([], "must be a JSON Schema object, such as {'type': 'object'}");
-  const type = schema.type;
-  if (Object.hasOwn(schema, 'type') && type !== 'object')
+  const { type } = schema;
+  // `["object", "null"]` is how some generators write an object that may be left out.
+  const admitsObjects = type === 'object' || (Array.isArray(type) && type.includes('object'));
+  if (Object.hasOwn(schema, 'type') && !admitsObjects)
     throw new SchemaFault(['type'], "must be 'object': the input of a tool is an object");
   measure(schema);
   const text = stringifyJson(schema);
