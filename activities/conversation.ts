@@ -1,7 +1,7 @@
 // What the model is shown: the branch up to the message that it is to answer.
 import type { ErrorDetail } from '../src/contracts/errors.ts';
 import { parseJson, stringifyJson } from '../src/contracts/json.ts';
-import { type InputBlock, isTerminal } from '../src/contracts/messages.ts';
+import { type InputBlock, isTerminal, MAX_TOKENS_DEFAULT } from '../src/contracts/messages.ts';
 import type { Catalogue } from '../src/models/catalogue.ts';
 import type { ModelBlock, ModelMessage, ModelRequest, ModelTool } from '../src/models/port.ts';
 import type { MessageRows } from '../src/stores/message-rows.ts';
@@ -9,9 +9,6 @@ import type { MessageRow, SessionRow } from '../src/stores/schema.ts';
 import type { TurnOptions } from '../src/views/sessions.ts';
 import { createBranchCache, type RenderedMessage, type Standing } from './branch-cache.ts';
 import { type Parts, spoken } from './spoken.ts';
-
-/** Long enough for any answer in a conversation; a session or a message may ask for more or less. */
-const MAX_TOKENS_DEFAULT = 32_000;
 
 const userBlock = (block: InputBlock): ModelBlock =>
   block.type === 'json' ? { type: 'text', text: stringifyJson(block.value) } : block;

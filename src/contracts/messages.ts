@@ -33,6 +33,9 @@ export type OnBusy = z.infer<typeof OnBusy>;
 /** Claude's own object; what it allows beyond `type` is checked by the model. */
 export const Thinking = z.looseObject({ type: z.enum(['enabled', 'disabled', 'adaptive']) });
 
+/** Long enough for any answer in a conversation. A session or a message may ask for more or less. */
+export const MAX_TOKENS_DEFAULT = 32_000;
+
 /** What a turn may set for itself; a session has the same fields as its defaults. */
 export const turnOptions = {
   max_tokens: z.int().min(1).nullish(),

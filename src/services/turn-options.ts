@@ -1,5 +1,6 @@
 // What sessions and messages may set for their turns, checked against the catalogue of models.
 import { ApiError } from '../contracts/errors.ts';
+import { MAX_TOKENS_DEFAULT } from '../contracts/messages.ts';
 import type { Catalogue } from '../models/catalogue.ts';
 import type { TurnOptions } from '../views/sessions.ts';
 
@@ -16,6 +17,53 @@ export function checkModel(catalogue: Catalogue, model: string): void {
   throw new ApiError('invalid_request', `Unknown model '${model}'. Known models: ${known}`, {
     param: 'model',
   });
+}
+
+/** The provider's smallest budget of thinking. */
+const THINKING_BUDGET_MIN = 1_024;
+
+const refuse = (param: string, message: string): never => {
+  throw new ApiError('invalid_request', message, { param });
+};
+
+/** The budget of thinking that is on. @throws ApiError for one that the provider refuses by itself. */
+function thinkingBudget({ thinking }: TurnOptions): number | null {
+  if (thinking?.type !== 'enabled') return null;
+  const { budget_tokens: budget } = thinking;
+  if (Number.isInteger(budget) && Number(budget) >= THINKING_BUDGET_MIN) return Number(budget);
+  return refuse(
+    'thinking.budget_tokens',
+    `'thinking.budget_tokens' must be a whole number of at least ${THINKING_BUDGET_MIN}`,
+  );
+}
+
+/**
+ * Refuses pairs of settings that the provider refuses in every request.
+ * @param options What holds for a turn: a message's own settings over those of its session.
+ * @param given The settings of this request. One of them is named in `param`.
+ * @throws ApiError naming both fields.
+ */
+export function checkThinking(
+  catalogue: Catalogue,
+  model: string,
+  options: TurnOptions,
+  given: TurnOptions,
+): void {
+  const { thinking, temperature } = options;
+  const limit = catalogue.find(model)?.maxOutputTokens ?? MAX_TOKENS_DEFAULT;
+  const maxTokens = options.max_tokens ?? Math.min(MAX_TOKENS_DEFAULT, limit);
+  const budget = thinkingBudget(options);
+  if (budget !== null && budget >= maxTokens)
+    refuse(
+      given.max_tokens == null ? 'thinking.budget_tokens' : 'max_tokens',
+      `'max_tokens' (${maxTokens}) must be more than 'thinking.budget_tokens' (${budget})`,
+    );
+  const isOn = thinking != null && thinking.type !== 'disabled';
+  if (isOn && temperature != null && temperature !== 1)
+    refuse(
+      given.temperature == null ? 'thinking' : 'temperature',
+      `'temperature' (${temperature}) must be 1, or left out, together with 'thinking' of type '${thinking.type}'`,
+    );
 }
 
 /** @throws ApiError when the model can't write that much. */

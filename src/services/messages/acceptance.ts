@@ -9,7 +9,7 @@ import { idleDeadline } from '../../turns/attach.ts';
 import { currentReplyId, interruptCurrent } from '../../turns/current.ts';
 import { messageView } from '../../views/messages.ts';
 import { messageSignal } from '../signals.ts';
-import { checkMaxTokens } from '../turn-options.ts';
+import { checkMaxTokens, checkThinking, turnOptionsOf } from '../turn-options.ts';
 import { type NamedReplies, type NewTurn, newRows } from './new-rows.ts';
 
 /** Messages that may wait in one session; a client that sends more is told to slow down. */
@@ -82,6 +82,9 @@ export async function acceptMessage(
   if (tx.session.status !== 'active')
     throw new ApiError('session_ended', 'The session has ended; create a new one');
   checkMaxTokens(catalogue, tx.session.model, turn.max_tokens);
+  const own = turnOptionsOf(turn);
+  const options = { ...JSON.parse(tx.session.turn_options), ...own };
+  if (Object.keys(own).length > 0) checkThinking(catalogue, tx.session.model, options, own);
   const named = await meetCurrentTurn(tx, turn.on_busy ?? tx.session.on_busy, catalogue);
   // Refused, it has interrupted nothing: the transaction is undone.
   await checkQueue(tx);

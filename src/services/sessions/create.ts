@@ -13,7 +13,7 @@ import type { NewTurn } from '../messages/new-rows.ts';
 import type { Caller, Idempotency, Written } from '../ports.ts';
 import type { Signals } from '../signals.ts';
 import { checkTools } from '../tools/definitions.ts';
-import { checkMaxTokens, checkModel } from '../turn-options.ts';
+import { checkMaxTokens, checkModel, checkThinking } from '../turn-options.ts';
 import { newRow } from './new-row.ts';
 import type { ShowSession } from './read.ts';
 
@@ -69,6 +69,7 @@ export function createCreate(deps: CreateDeps) {
   ): Promise<Written<Session>> {
     checkModel(catalogue, body.model);
     checkMaxTokens(catalogue, body.model, body.max_tokens);
+    checkThinking(catalogue, body.model, body, body);
     checkTools(body.tools, checker);
     return once(
       caller,

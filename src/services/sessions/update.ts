@@ -17,7 +17,7 @@ import type { Caller, Idempotency, Written } from '../ports.ts';
 import { type ChangeDeps, changeSession } from '../session-access.ts';
 import type { Signals } from '../signals.ts';
 import { checkTools } from '../tools/definitions.ts';
-import { checkMaxTokens, checkModel, turnOptionsOf } from '../turn-options.ts';
+import { checkMaxTokens, checkModel, checkThinking, turnOptionsOf } from '../turn-options.ts';
 import type { ShowSession } from './read.ts';
 
 /** The fields that the client has set; null is a value. */
@@ -66,6 +66,8 @@ async function applyUpdate(tx: SessionTransaction, body: UpdateSession, catalogu
   if (model !== undefined || body.max_tokens !== undefined)
     checkMaxTokens(catalogue, model ?? tx.session.model, options.max_tokens);
   const { max_tokens, temperature, thinking } = body;
+  if (max_tokens != null || temperature != null || thinking != null)
+    checkThinking(catalogue, model ?? tx.session.model, options, body);
   const changes = [system_prompt, tools, max_tokens, temperature, thinking].some(
     (each) => each !== undefined,
   );
