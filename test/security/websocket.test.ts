@@ -212,17 +212,17 @@ describe('a page', () => {
     expect(await byHeader.ask({ type: 'ping' })).toMatchObject({ type: 'pong' });
   });
 
-  it('whose token is offered without `openclaw.v1` gets no protocol', async () => {
+  it('whose token is offered without `openclaw.v1` is told so: it would drop the connection silently', async () => {
     const received = await exchange(
       port(),
       handshake(`/v1/sessions/${mine}/ws`, [
         ...WELL_FORMED,
         `Sec-WebSocket-Protocol: oclaw-token.${system.adminKey}`,
       ]),
-      (text) => text.includes('\r\n\r\n'),
+      (text) => text.endsWith('}}'),
     );
-    expect(statusesIn(received)).toEqual([101]);
-    expect(received).not.toMatch(/sec-websocket-protocol/i);
+    expect(statusesIn(received)).toEqual([400]);
+    expect(bodyIn(received).error.param).toBe('Sec-WebSocket-Protocol');
   });
 });
 
