@@ -135,7 +135,8 @@ describe('ids of calls, whatever the provider names them', () => {
     const id = await session();
     script = [calls(use('x'), use('x'))];
     await turn(id, 'Do it');
-    const database = new Database(databaseFileIn(system.directory));
+    // The running system may hold the write lock for longer than the default of 5 s on a loaded machine.
+    const database = new Database(databaseFileIn(system.directory), { timeout: 60_000 });
     database.prepare("update tool_calls set provider_id = 'functions.a:0' where session_id = ?").run(id);
     database.close();
     await system.restart();
