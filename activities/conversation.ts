@@ -1,7 +1,12 @@
 // What the model is shown: the branch up to the message that it is to answer.
 import type { ErrorDetail } from '../src/contracts/errors.ts';
 import { parseJson, stringifyJson } from '../src/contracts/json.ts';
-import { type InputBlock, isTerminal, MAX_TOKENS_DEFAULT } from '../src/contracts/messages.ts';
+import {
+  type InputBlock,
+  isTerminal,
+  MAX_TOKENS_DEFAULT,
+  THINKING_BUDGET_MIN,
+} from '../src/contracts/messages.ts';
 import type { Catalogue } from '../src/models/catalogue.ts';
 import type { ModelBlock, ModelMessage, ModelRequest, ModelTool } from '../src/models/port.ts';
 import type { MessageRows } from '../src/stores/message-rows.ts';
@@ -137,6 +142,22 @@ function createLeftOut() {
   };
 }
 
+type Limits = Pick<ModelRequest, 'maxTokens' | 'temperature' | 'thinking'>;
+
+/**
+ * The nearest settings that the provider takes. A change of the session after a message was accepted, a smaller catalogue and
+ * older rows all leave pairs that no request was judged for. `max_tokens` holds; the budget of thinking gives way.
+ */
+function acceptable({ maxTokens, temperature, thinking }: Limits): Limits {
+  if (thinking === null || thinking.type === 'disabled') return { maxTokens, temperature, thinking };
+  const isOn = { maxTokens, temperature: null, thinking };
+  if (thinking.type !== 'enabled') return isOn;
+  const budget = Math.min(Number(thinking.budget_tokens), maxTokens - 1);
+  if (!Number.isInteger(budget) || budget < THINKING_BUDGET_MIN)
+    return { maxTokens, temperature, thinking: null };
+  return { ...isOn, thinking: { ...thinking, budget_tokens: budget } };
+}
+
 export function createConversation({ messages, catalogue }: ConversationDeps) {
   const branchOf = createBranches(messages);
   const leftOut = createLeftOut();
@@ -161,9 +182,11 @@ export function createConversation({ messages, catalogue }: ConversationDeps) {
       model,
       system: session.system_prompt === '' ? null : session.system_prompt,
       tools,
-      maxTokens: Math.min(own.max_tokens ?? defaults.max_tokens ?? MAX_TOKENS_DEFAULT, limit),
-      temperature: temperature ?? null,
-      thinking: own.thinking ?? defaults.thinking ?? null,
+      ...acceptable({
+        maxTokens: Math.min(own.max_tokens ?? defaults.max_tokens ?? MAX_TOKENS_DEFAULT, limit),
+        temperature: temperature ?? null,
+        thinking: own.thinking ?? defaults.thinking ?? null,
+      }),
     };
   }
 

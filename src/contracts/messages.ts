@@ -36,6 +36,9 @@ export const Thinking = z.looseObject({ type: z.enum(['enabled', 'disabled', 'ad
 /** Long enough for any answer in a conversation. A session or a message may ask for more or less. */
 export const MAX_TOKENS_DEFAULT = 32_000;
 
+/** The provider's smallest budget of thinking. */
+export const THINKING_BUDGET_MIN = 1_024;
+
 /** What a turn may set for itself; a session has the same fields as its defaults. */
 export const turnOptions = {
   max_tokens: z.int().min(1).nullish(),

@@ -1,6 +1,6 @@
 // What sessions and messages may set for their turns, checked against the catalogue of models.
 import { ApiError } from '../contracts/errors.ts';
-import { MAX_TOKENS_DEFAULT } from '../contracts/messages.ts';
+import { MAX_TOKENS_DEFAULT, THINKING_BUDGET_MIN } from '../contracts/messages.ts';
 import type { Catalogue } from '../models/catalogue.ts';
 import type { TurnOptions } from '../views/sessions.ts';
 
@@ -19,9 +19,6 @@ export function checkModel(catalogue: Catalogue, model: string): void {
   });
 }
 
-/** The provider's smallest budget of thinking. */
-const THINKING_BUDGET_MIN = 1_024;
-
 const refuse = (param: string, message: string): never => {
   throw new ApiError('invalid_request', message, { param });
 };
@@ -38,7 +35,8 @@ function thinkingBudget({ thinking }: TurnOptions): number | null {
 }
 
 /**
- * Refuses pairs of settings that the provider refuses in every request.
+ * Refuses pairs of settings that the provider refuses in every request. A model that takes no temperature is asked without it,
+ * so its temperature makes no such pair.
  * @param options What holds for a turn: a message's own settings over those of its session.
  * @param given The settings of this request. One of them is named in `param`.
  * @throws ApiError naming both fields.
@@ -50,7 +48,8 @@ export function checkThinking(
   given: TurnOptions,
 ): void {
   const { thinking, temperature } = options;
-  const limit = catalogue.find(model)?.maxOutputTokens ?? MAX_TOKENS_DEFAULT;
+  const entry = catalogue.find(model);
+  const limit = entry?.maxOutputTokens ?? MAX_TOKENS_DEFAULT;
   const maxTokens = options.max_tokens ?? Math.min(MAX_TOKENS_DEFAULT, limit);
   const budget = thinkingBudget(options);
   if (budget !== null && budget >= maxTokens)
@@ -59,7 +58,8 @@ export function checkThinking(
       `'max_tokens' (${maxTokens}) must be more than 'thinking.budget_tokens' (${budget})`,
     );
   const isOn = thinking != null && thinking.type !== 'disabled';
-  if (isOn && temperature != null && temperature !== 1)
+  const isSent = entry?.acceptsTemperature !== false;
+  if (isOn && isSent && temperature != null && temperature !== 1)
     refuse(
       given.temperature == null ? 'thinking' : 'temperature',
       `'temperature' (${temperature}) must be 1, or left out, together with 'thinking' of type '${thinking.type}'`,

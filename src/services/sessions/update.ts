@@ -66,7 +66,7 @@ async function applyUpdate(tx: SessionTransaction, body: UpdateSession, catalogu
   if (model !== undefined || body.max_tokens !== undefined)
     checkMaxTokens(catalogue, model ?? tx.session.model, options.max_tokens);
   const { max_tokens, temperature, thinking } = body;
-  if (max_tokens != null || temperature != null || thinking != null)
+  if ([model, max_tokens, temperature, thinking].some((each) => each !== undefined))
     checkThinking(catalogue, model ?? tx.session.model, options, body);
   const changes = [system_prompt, tools, max_tokens, temperature, thinking].some(
     (each) => each !== undefined,
