@@ -1,5 +1,6 @@
 // One call of a built-in tool: runs it, and gives the call its result in the store.
 import { ApplicationFailure, Context } from '@temporalio/activity';
+import { cleanJson, cleanText } from '../src/models/safe-text.ts';
 import type { ToolRegistry } from '../src/tools/registry.ts';
 import type { Turns } from '../src/turns/index.ts';
 import type { ToolCallInput } from '../workflows/protocol.ts';
@@ -14,7 +15,10 @@ export interface ToolCallDeps {
 
 /** A tool's own words: the model is told them after the last try. */
 const outOfOrder = (error: unknown): ApplicationFailure =>
-  ApplicationFailure.retryable(error instanceof Error ? error.message : String(error), 'tool_failed');
+  ApplicationFailure.retryable(
+    cleanText(error instanceof Error ? error.message : String(error)),
+    'tool_failed',
+  );
 
 export const createToolCall = ({ turns, registry }: ToolCallDeps) =>
   async function toolCall(input: ToolCallInput): Promise<void> {
@@ -33,7 +37,8 @@ export const createToolCall = ({ turns, registry }: ToolCallDeps) =>
           signal.throwIfAborted();
           throw outOfOrder(error);
         });
-      await turns.settleToolCall(input, { status: isError ? 'failed' : 'completed', result, isError });
+      const status = isError ? 'failed' : 'completed';
+      await turns.settleToolCall(input, { status, result: cleanJson(result), isError });
     } finally {
       clearInterval(timer);
     }

@@ -139,3 +139,10 @@ it('keeps its open call when it is taken from the session, and is not offered in
   expect(answer.body.tool_calls[1]).toMatchObject({ name: 'calculator', result: '2' });
   expect((await system.api.send(id, call('1 + 1'))).tool_calls).toEqual([]);
 });
+
+it('gives a result that every store and model take, though the expression cuts a character in half', async () => {
+  const { id } = await session();
+  const half = await system.api.send(id, call('"a\u{1F600}"[1:2]'));
+  expect(half).toMatchObject({ status: 'completed', tool_calls: [{ result: 'a\uFFFD', is_error: false }] });
+  expect((await system.api.send(id, 'And now?')).status).toBe('completed');
+});
