@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { Metadata, Timestamp } from './common.ts';
 import { WEBHOOK_EVENTS } from './events.ts';
+import { Time } from './time.ts';
 
 export const WEBHOOK_EVENTS_MAX = 50;
 export const WEBHOOK_URL_LENGTH_MAX = 2_048;
@@ -93,11 +94,6 @@ export const WebhookWithSecret = Webhook.extend({ secret: z.string().nullable() 
   id: 'WebhookWithSecret',
 });
 export type WebhookWithSecret = z.infer<typeof WebhookWithSecret>;
-
-const Time = z.iso.datetime({
-  offset: true,
-  error: 'must be a time as in RFC 3339, such as 2026-02-20T10:30:00Z',
-});
 
 export const RotateSecret = z
   .strictObject({

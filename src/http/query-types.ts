@@ -2,18 +2,21 @@
 import { z } from 'zod';
 import { PAGE_LIMIT_DEFAULT, PageQuery } from '../contracts/common.ts';
 import { EVENT_NAMES, type EventNames } from '../contracts/events.ts';
+import { parseTimeOrDate, TIME_MESSAGE } from '../contracts/time.ts';
 
-const RFC3339 = z.iso.datetime({ offset: true });
-const DATE = z.iso.date();
+/** A query decodes `+` to a space, so an offset that was not escaped comes as ` 02:00`. */
+const UNESCAPED_OFFSET = / \d\d:\d\d$/;
 
-/** Milliseconds since the epoch; a date alone is its first instant in UTC. */
-export const timeMs = z
+/** Milliseconds since the epoch. */
+export const timeParameter = z
   .string()
-  .refine((text) => RFC3339.safeParse(text).success || DATE.safeParse(text).success, {
-    message: 'must be a time as in RFC 3339, such as 2026-02-20T10:30:00Z',
-    abort: true,
+  .transform((text, { addIssue }) => {
+    const ms = parseTimeOrDate(text);
+    if (ms !== null) return ms;
+    const hint = UNESCAPED_OFFSET.test(text) ? "; write the '+' of an offset as %2B" : '';
+    addIssue(`${TIME_MESSAGE}${hint}`);
+    return z.NEVER;
   })
-  .transform((text) => Date.parse(text))
   .meta({ description: 'RFC 3339 time, or a date: its first instant in UTC', format: 'date-time' });
 
 const patternOf = (values: readonly string[]): string => {

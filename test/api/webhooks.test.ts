@@ -246,7 +246,16 @@ describe('a new secret', () => {
     expect((await rotate(given, key)).body.secret).toBe('second');
     const again = await rotate(given, key);
     expect([again.body.secret, again.headers.get('idempotent-replayed')]).toEqual([null, 'true']);
-    for (const body of [{ activate_at: 'soon' }, { activate_at: '2999-01-01T00:00:00Z' }])
-      expect((await rotate(body)).body.error.param).toBe('activate_at');
+    for (const activate_at of ['soon', '2999-01-01T00:00:00Z', '2026-02-30T00:00:00Z', 5])
+      expect((await rotate({ activate_at })).body.error).toMatchObject({
+        code: 'invalid_request',
+        param: 'activate_at',
+      });
+    const taken = '2016-12-31t23:59:60.25-00:00';
+    expect((await rotate({ activate_at: taken })).status).toBe(200);
+    const range = { from: taken, to: '2017-01-01t05:29:61+05:30' };
+    expect((await api.post(`/v1/webhooks/${id}/replay`, range)).body.error.param).toBe('to');
+    range.to = '2017-01-01t05:30:00.251+05:30';
+    expect((await api.post(`/v1/webhooks/${id}/replay`, range)).body).toEqual({ count: 0 });
   });
 });

@@ -47,6 +47,11 @@ describe('query parameters', () => {
       'created_before',
       "The 'created_before' parameter must be a time as in RFC 3339, such as 2026-02-20T10:30:00Z",
     ],
+    [
+      '?created_after=2026-02-20T10:30:00+02:00',
+      'created_after',
+      "The 'created_after' parameter must be a time as in RFC 3339, such as 2026-02-20T10:30:00Z; write the '+' of an offset as %2B",
+    ],
     ['?metadata=x', 'metadata', "The 'metadata' parameter must be given as metadata[key]=value"],
     ['?metadata[a]=1&metadata[a]=2', 'metadata[a]', "The 'metadata[a]' parameter is given more than once"],
     [

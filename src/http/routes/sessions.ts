@@ -12,7 +12,7 @@ import type { SessionFilter } from '../../services/ports.ts';
 import { defineRoute, json, type Route } from '../define-route.ts';
 import { CREATE_SESSION, SESSION } from '../examples.ts';
 import { written } from '../idempotency.ts';
-import { commaList, pageParameters, timeMs } from '../query-types.ts';
+import { commaList, pageParameters, timeParameter } from '../query-types.ts';
 import type { RouteDeps } from './deps.ts';
 
 const tag = 'Sessions';
@@ -29,10 +29,12 @@ const ListSessionsQuery = z.strictObject({
   ...pageParameters,
   status: commaList(SESSION_STATUSES).optional(),
   model: z.string().min(1).max(200).optional(),
-  created_after: timeMs.optional(),
-  created_before: timeMs.optional(),
+  created_after: timeParameter.optional(),
+  created_before: timeParameter.optional(),
   metadata: metadataFilter.optional().meta({
-    description: 'Exact values, as `metadata[key]=value`; several are combined with AND',
+    description:
+      'Exact values, as `metadata[key]=value`; several are combined with AND. curl takes brackets for a range of ' +
+      'addresses: write `metadata%5Bkey%5D=value`, or give it `-g`',
     param: { style: 'deepObject', explode: true },
   }),
 });

@@ -1,5 +1,6 @@
 // Makes and changes webhooks.
 import { ApiError, notFound } from '../../contracts/errors.ts';
+import { timeMs } from '../../contracts/time.ts';
 import type {
   CreateWebhook,
   RotateSecret,
@@ -76,7 +77,7 @@ const OVERLAP_MS_MAX = 365 * OVERLAP_MS;
 
 function activationOf({ activate_at }: RotateSecret, now: number): number {
   if (activate_at == null) return now + OVERLAP_MS;
-  const at = Date.parse(activate_at);
+  const at = timeMs(activate_at);
   if (at <= now + OVERLAP_MS_MAX) return at;
   throw new ApiError('invalid_request', "The 'activate_at' field must be within a year", {
     param: 'activate_at',

@@ -3,6 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Kysely } from 'kysely';
 import { ApiError, notFound } from '../../contracts/errors.ts';
 import { WEBHOOK_EVENTS, type WebhookEventType } from '../../contracts/events.ts';
+import { timeMs } from '../../contracts/time.ts';
 import type { Delivery, ReplayDeliveries, Replayed, TestWebhook } from '../../contracts/webhooks.ts';
 import type { DeliveryRow, Tables, WebhookRow } from '../../stores/schema.ts';
 import type { Requeued, WebhooksStore } from '../../stores/webhooks.ts';
@@ -46,7 +47,7 @@ function refuseUnqueued(outcome: Requeued): void {
 }
 
 function rangeOf({ from, to }: ReplayDeliveries) {
-  const [fromMs, toMs] = [Date.parse(from), Date.parse(to)];
+  const [fromMs, toMs] = [timeMs(from), timeMs(to)];
   if (fromMs < toMs) return { fromMs, toMs };
   throw new ApiError('invalid_request', "The 'to' field must be later than 'from'", { param: 'to' });
 }
