@@ -174,11 +174,11 @@ function identify({ authenticate, watch, count, shares }: IdentifyDeps): Request
       const caller = await authenticate(key);
       state.caller = caller;
       state.holdOpen = () => {
-        if (!res.closed) res.once('close', shares.enter(caller, networkOf(req.ip)));
+        if (!res.destroyed) res.once('close', shares.enter(caller, networkOf(req.ip)));
       };
       const unwatch = watch.add(key, state.abort);
       // Who has left meanwhile leaves no second time.
-      if (res.closed) unwatch();
+      if (res.destroyed) unwatch();
       else res.once('close', unwatch);
     } catch (failure) {
       state.callerFailure = failure;

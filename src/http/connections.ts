@@ -1,5 +1,5 @@
 // Knows every connection: bounds their number, makes room by closing idle ones, and lets go of them when the server stops.
-import type { Server } from 'node:http';
+import type { Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Capacity } from './capacity.ts';
 import { networkOf } from './client-network.ts';
@@ -50,11 +50,18 @@ function createIdleSockets() {
   };
 }
 
+/** Node emits `close` only for the response that has the socket. Responses queued behind it would never end their calls. */
+function endQueued(res: ServerResponse): void {
+  if (res.socket) return;
+  res.destroy();
+  res.emit('close');
+}
+
 /** Node's own `closeIdleConnections` leaves a connection open that never sent a request: clients keep such in stock. */
 export function trackConnections(server: Server, { connections, idlePerNetwork }: Capacity): Connections {
   const open = new Set<Socket>();
-  /** How many requests of each are being answered: a client may send the next one before it has its answer. */
-  const answering = new Map<Socket, number>();
+  /** The calls in flight on each socket: a client may pipeline requests. */
+  const answering = new Map<Socket, Set<ServerResponse>>();
   const refused = new Set<Socket>();
   const idle = createIdleSockets();
   let isReleasing = false;
@@ -87,7 +94,10 @@ export function trackConnections(server: Server, { connections, idlePerNetwork }
     // `upgrade.ts` puts a connection back when it leaves a wish for another protocol aside.
     if (open.has(socket)) return;
     open.add(socket);
-    socket.once('close', () => forget(socket));
+    socket.once('close', () => {
+      forget(socket);
+      for (const res of answering.get(socket) ?? []) endQueued(res);
+    });
     idle.add(socket);
     const [oldestHere] = idle.beside(socket);
     if (idle.beside(socket).size > idlePerNetwork) evict(oldestHere);
@@ -97,11 +107,12 @@ export function trackConnections(server: Server, { connections, idlePerNetwork }
 
   server.on('connection', admit);
   server.on('request', ({ socket }, res) => {
-    answering.set(socket, (answering.get(socket) ?? 0) + 1);
+    const calls = answering.get(socket) ?? new Set();
+    answering.set(socket, calls.add(res));
     idle.delete(socket);
     res.once('close', () => {
-      const left = (answering.get(socket) ?? 1) - 1;
-      if (left > 0) return void answering.set(socket, left);
+      calls.delete(res);
+      if (calls.size > 0) return;
       answering.delete(socket);
       if (isReleasing) socket.destroySoon();
       else if (open.has(socket) && !refused.has(socket)) idle.add(socket);

@@ -108,7 +108,7 @@ const READING_MS_MAX = 55_000;
 
 /** What a client does not read stays in memory. */
 function cutOffUnread(res: Response): void {
-  if (res.closed) return;
+  if (res.destroyed) return;
   const cutOff = setTimeout(() => res.destroy(), READING_MS_MAX);
   res.once('close', () => clearTimeout(cutOff));
 }
