@@ -1,6 +1,7 @@
 // An event as it leaves: whole, or so much shorter that it fits where it has to.
 import { EVENT_DATA, type EventNames, messageUrl, nameOf, type SessionEvent } from './events.ts';
 import { stringifyJson } from './json.ts';
+import type { Message, ShownMessage } from './messages.ts';
 import { WEBHOOK_BODY_BYTES_MAX } from './webhooks.ts';
 
 export type EventBody = Record<string, unknown>;
@@ -69,6 +70,12 @@ function shortened(event: SessionEvent, body: EventBody, replace: Replace): Even
   if (event.type === 'error.occurred') result.error = shortError(body.error as { message: string });
   return result;
 }
+
+/** A message that an answer has no room for, as a frame shows it. */
+export const shortMessage = (message: Message): ShownMessage => ({
+  ...(replaced(message, withoutLong) as ShownMessage),
+  ...{ truncated: true, url: messageUrl(message.session_id, message.id) },
+});
 
 interface Rendering {
   render: (body: EventBody) => string;

@@ -67,7 +67,6 @@ const RequiresActionData = z.object({
   message: Message.extend({
     content: z.string().nullable(),
     content_blocks: Message.shape.content_blocks.nullable(),
-    tool_calls: z.array(ToolCall.extend({ parameters: ToolCall.shape.parameters.nullable() })),
   }),
   truncated: z.literal(true).optional(),
   url: z.string().optional(),

@@ -104,12 +104,26 @@ export const Message = z
     stop_reason: z.string().nullable(),
     model: z.string().nullable(),
     usage: Usage,
-    tool_calls: z.array(ToolCall),
+    /** Beyond 4 MiB the oldest results are null, and then the oldest parameters. */
+    tool_calls: z.array(ToolCall.extend({ parameters: ToolCall.shape.parameters.nullable() })),
     waiting_for: z.array(z.string()),
     files: z.array(z.string()),
     error: ErrorDetail.nullable(),
     created_at: Timestamp,
     completed_at: Timestamp.nullable(),
+    truncated: z.literal(true).optional().meta({
+      description:
+        'Long fields are null: results and parameters of tool calls beyond 4 MiB. The whole is at `url`',
+    }),
+    url: z.string().optional(),
   })
   .meta({ id: 'Message' });
 export type Message = z.infer<typeof Message>;
+
+/** A message whose long fields may be null; then `truncated` is set, and `url` is where the whole message is. */
+export const ShownMessage = Message.extend({
+  content: Message.shape.content.nullable(),
+  content_blocks: Message.shape.content_blocks.nullable(),
+  tool_calls: Message.shape.tool_calls.nullable(),
+}).meta({ id: 'ShownMessage' });
+export type ShownMessage = z.infer<typeof ShownMessage>;

@@ -1,7 +1,7 @@
 // Sessions: what a client may set, and what it reads back.
 import { z } from 'zod';
 import { Metadata, MetadataPatch, Timestamp, Usage } from './common.ts';
-import { FirstMessage, Message, OnBusy, turnOptions } from './messages.ts';
+import { FirstMessage, Message, OnBusy, ShownMessage, turnOptions } from './messages.ts';
 import { ToolCall, ToolEntries } from './tools.ts';
 
 export const SYSTEM_PROMPT_LENGTH_MAX = 100_000;
@@ -106,9 +106,9 @@ export const Session = SessionSummary.extend({
   system_prompt: z.string().nullable(),
   truncated: z.boolean().meta({
     description:
-      'The answer holds at most 4 MiB: older messages are left out. The list of messages has them all',
+      'The answer holds at most 4 MiB: older messages are left out, and the long fields of the newest are null when it alone is longer. The list of messages has them all',
   }),
-  messages: z.array(Message),
+  messages: z.array(ShownMessage),
   state: SessionState.optional(),
 }).meta({ id: 'Session' });
 export type Session = z.infer<typeof Session>;

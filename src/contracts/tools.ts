@@ -141,6 +141,9 @@ export const ToolCall = z
   .meta({ id: 'ToolCall' });
 export type ToolCall = z.infer<typeof ToolCall>;
 
+/** Where the calls of a session are read whole. */
+export const toolCallsUrl = (sessionId: string): string => `/v1/sessions/${sessionId}/tool-calls`;
+
 export const TOOL_RESULTS_MAX = 100;
 
 const ToolResult = z.strictObject({

@@ -1,5 +1,7 @@
 // Answers are bounded in bytes, whatever was stored: 4 MiB, counted as they are sent, with every escape.
+import type { Model } from '../../src/models/port.ts';
 import type { Answer } from '../support/api-client.ts';
+import { replyOf } from '../support/store.ts';
 import { startTestSystem, type TestSystem } from '../support/system.ts';
 
 const ANSWER_BYTES_MAX = 4 * 1024 * 1024;
@@ -162,4 +164,105 @@ describe('a list of what is long', () => {
     expect(ids).toEqual(names);
     expect(pages).toBeGreaterThan(1);
   });
+});
+
+describe('a message with long results of tools', () => {
+  const RESULTS = 8;
+  const MESSAGE_BYTES_MAX = ANSWER_BYTES_MAX + 64 * 1024;
+  const model: Model = {
+    stream: async ({ messages }) => ({
+      ...replyOf('Done.'),
+      ...(messages.length === 1 && {
+        blocks: Array.from({ length: RESULTS }, (_, n) => ({
+          ...{ type: 'tool_use', id: `toolu_${n}`, name: 'look_up', input: { key: `k${n}` } },
+        })),
+      }),
+    }),
+  };
+  const tools = [{ name: 'look_up', description: 'd', parameters: { type: 'object' } }];
+  const resultOf = (n: number) => `${n}${'x'.repeat(999_999)}`;
+  let path: string;
+  let reply: any;
+  const answers: Answer[] = [];
+  let own: TestSystem;
+  afterAll(() => own.stop());
+  beforeAll(async () => {
+    own = await startTestSystem({ model });
+    const { id } = await own.api.session({ tools });
+    path = `/v1/sessions/${id}`;
+    reply = await own.api.send(id, 'Do it');
+    for (const [n, { id: tool_call_id }] of reply.tool_calls.entries())
+      answers.push(
+        await own.api.post(`${path}/tool-results`, {
+          ...{ tool_call_id, result: resultOf(n), wait: n === RESULTS - 1 },
+        }),
+      );
+  }, TEST_MS_MAX);
+
+  const expectCut = (message: any): void => {
+    expect(message).toMatchObject({ truncated: true, url: `${path}/tool-calls` });
+    expect(Buffer.byteLength(JSON.stringify(message))).toBeLessThanOrEqual(MESSAGE_BYTES_MAX);
+    const shown = message.tool_calls.map(({ result }: { result: string | null }) => result?.[0] ?? null);
+    expect(shown).toEqual([null, null, null, null, '4', '5', '6', '7']);
+    expect(message.tool_calls[0].parameters).toEqual({ key: 'k0' });
+  };
+
+  it('keeps the newest results in its view, in a sync answer and in the event of its end', async () => {
+    expectCut(answers.at(-1)?.body);
+    const { body } = await own.api.get(`${path}/messages/${reply.id}`);
+    expect(body).toMatchObject({ id: reply.id, status: 'completed', content: 'Done.' });
+    expectCut(body);
+    const { data } = (await own.api.get(`${path}/messages?order=desc`)).body;
+    expect(data).toMatchObject([{ id: reply.id }]);
+    expectCut(data[0]);
+    const events = await own.api.events(path.replace('/v1/sessions/', ''));
+    expectCut(events.at(-1)?.message);
+  });
+
+  it('is bounded in the answer to each result', () => {
+    for (const { status, body } of answers.slice(0, -1)) {
+      expect(status).toBe(200);
+      expect(Buffer.byteLength(JSON.stringify(body.message))).toBeLessThanOrEqual(MESSAGE_BYTES_MAX);
+    }
+  });
+
+  it('is whole in the list of calls', async () => {
+    const found: string[] = [];
+    for (let query = '?order=asc&limit=100'; ; ) {
+      const { body } = await own.api.get(`${path}/tool-calls${query}`);
+      found.push(...body.data.map(({ result }: { result: string }) => result));
+      if (!body.has_more) break;
+      query = `?order=asc&limit=100&cursor=${body.next_cursor}`;
+    }
+    expect(found).toEqual(Array.from({ length: RESULTS }, (_, n) => resultOf(n)));
+  });
+
+  it('is shown in its session without its long fields', async () => {
+    const answer = await own.api.get(path);
+    expectBounded(answer);
+    expect(answer.body).toMatchObject({
+      truncated: true,
+      messages: [
+        {
+          ...{ id: reply.id, content: null, content_blocks: null, tool_calls: null },
+          ...{ truncated: true, url: `${path}/messages/${reply.id}` },
+        },
+      ],
+    });
+  });
+});
+
+test('a session shows a newest message that is too long without its long fields', async () => {
+  const id = await busySession();
+  await server.api.send(id, CONTENT, { background: true });
+  const answer = await server.api.get(`/v1/sessions/${id}`);
+  expectBounded(answer);
+  const [message] = answer.body.messages;
+  const path = `/v1/sessions/${id}/messages/${message.id}`;
+  expect(answer.body).toMatchObject({
+    truncated: true,
+    messages: [{ role: 'user', content: null, truncated: true, url: path }],
+  });
+  const { body } = await server.api.get(path);
+  expect(body.content).toBe(CONTENT);
 });

@@ -4,6 +4,7 @@ import type { Message } from '../../contracts/messages.ts';
 import { settledSeq, streamedText } from '../../stores/log.ts';
 import { createMessageOutlines, type MessageOutline } from '../../stores/message-outlines.ts';
 import { createMessageRows } from '../../stores/message-rows.ts';
+import { PAGE_BYTES_MAX } from '../../stores/page-bytes.ts';
 import type { MessageRow, Tables, ToolCallRow } from '../../stores/schema.ts';
 import { messageView, partialView } from '../../views/messages.ts';
 
@@ -44,10 +45,10 @@ export function createMessageReader(db: Kysely<Tables>) {
     return [...branch.reverse(), ...waiting.filter(({ id }) => !joined.has(id))];
   }
 
-  /** How long they are to whoever reads them whole, in their order. */
+  /** How long they are in an answer, in their order. */
   async function sizesOf(messages: readonly MessageOutline[]): Promise<number[]> {
     const ofCalls = await outlines.bytesOfCalls(messages.map(({ id }) => id));
-    return messages.map(({ id, bytes }) => bytes + (ofCalls.get(id) ?? 0));
+    return messages.map(({ id, bytes }) => bytes + Math.min(ofCalls.get(id) ?? 0, PAGE_BYTES_MAX));
   }
 
   /** The whole of them, in their order; without those that were deleted meanwhile. */

@@ -1,4 +1,5 @@
 // Shows sessions: one with its latest messages, its state, or a page of the list.
+import { shortMessage } from '../../contracts/event-body.ts';
 import { stringifyJson } from '../../contracts/json.ts';
 import type { Session, SessionState } from '../../contracts/sessions.ts';
 import { countFitting, PAGE_BYTES_MAX } from '../../stores/page-bytes.ts';
@@ -34,7 +35,8 @@ export function createReads({ sessions, reader, sessionView, engine }: ReadDeps)
     const newestFirst = (await reader.conversation(row.id, MESSAGES_SHOWN)).slice(-MESSAGES_SHOWN).reverse();
     const bytesMax = PAGE_BYTES_MAX - Buffer.byteLength(stringifyJson(shown));
     const fitting = countFitting(await reader.sizesOf(newestFirst), { bytesMax, leastCount: 0 });
-    const messages = await reader.viewAll(newestFirst.slice(0, fitting).reverse());
+    const whole = await reader.viewAll(newestFirst.slice(0, fitting).reverse());
+    const messages = fitting > 0 ? whole : (await reader.viewAll(newestFirst.slice(0, 1))).map(shortMessage);
     return { ...shown, truncated: fitting < newestFirst.length, messages };
   }
 
