@@ -1,10 +1,8 @@
-// Failures of our own code as Temporal and clients see them: a code and the activity's id. The inner text, which may hold SQL
-// or contents, goes to the log and into the details of the failure, which only Temporal's own page shows.
+// Failures of our own code as Temporal and clients see them: a code and the activity's id. The inner text may hold SQL or
+// contents of any length, so it goes to the log alone.
 import { ApplicationFailure, Context, log } from '@temporalio/activity';
 import { TemporalFailure } from '@temporalio/common';
 import { isStoreAway } from '../src/stores/store.ts';
-
-const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 /** Names the activity, so that the operator finds the line of the log. */
 const reference = (): string => {
@@ -29,7 +27,6 @@ export const internalFailure = (
     type: isStoreAway(error) ? 'unavailable' : 'internal_error',
     message,
     nonRetryable,
-    details: [textOf(error)],
   });
 
 /** The activity, whose own failures keep their words and whose inner errors get plain ones. */

@@ -99,7 +99,7 @@ test('a write that fails while the model ends leaves nothing half: the step fail
   };
   await expect(
     stepOf(speaksSlowly('Good ', 'morning'), { appendText }).run(session, id),
-  ).rejects.toMatchObject({ type: 'internal_error', details: ['disk full'] });
+  ).rejects.toMatchObject({ type: 'internal_error', message: expect.not.stringContaining('disk full') });
   expect(await store.messageRow(message.replyId)).toMatchObject({ status: 'in_progress' });
   await stepOf(speaks('Good ', 'day'), { appendText }).run(session, id);
   expect(await store.messageRow(message.replyId)).toMatchObject({ status: 'completed', text: 'Good day' });
@@ -280,7 +280,7 @@ describe('the ledger has a line', () => {
       throw new Error('The store has gone');
     };
     await expect(stepOf(answers, { complete }).run(session, id)).rejects.toMatchObject({
-      ...{ type: 'internal_error', details: ['The store has gone'] },
+      ...{ type: 'internal_error', message: expect.not.stringContaining('The store has gone') },
     });
     for (const _ of ['again', 'and again']) await stepOf(answers).run(session, id);
     expect(calls).toBe(2);
