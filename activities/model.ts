@@ -42,7 +42,8 @@ const retry = (failure: ModelCallError): ApplicationFailure =>
     type: failure.code,
     message: failure.message,
     cause: failure,
-    ...(failure.retryAfterMs === null ? {} : { nextRetryDelay: failure.retryAfterMs }),
+    // Temporal takes a delay of 0 for the end of all tries.
+    ...(failure.retryAfterMs === null ? {} : { nextRetryDelay: Math.max(failure.retryAfterMs, 1) }),
   });
 
 /** Temporal sets no bound on attempts, because deaths of workers are not counted, so the failure names the real one. */

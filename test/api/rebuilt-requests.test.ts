@@ -30,7 +30,10 @@ beforeAll(async () => {
     const message = refusalOf(body.messages);
     const error = message === null ? refuse(body.messages) : { type: 'invalid_request_error', message };
     if (error) {
-      response.writeHead(Number(error.status ?? 400), { 'content-type': 'application/json' });
+      response.writeHead(Number(error.status ?? 400), {
+        'content-type': 'application/json',
+        ...error.headers,
+      });
       return void response.end(JSON.stringify({ type: 'error', error }));
     }
     openStream(response).end(script.shift() ?? whole(textBlock(0, 'Done.')));
@@ -305,6 +308,21 @@ describe('requests that are refused', () => {
     refuse = () => null;
     expect(await turn(id, 'Which number?')).toMatchObject({ status: 'completed' });
     expect(JSON.stringify(asked.at(-1)!.messages)).toContain('Remember seven');
+  });
+
+  it.each([
+    ['at once', { 'retry-after': '0' }],
+    ['at a time that has passed', { 'retry-after': 'Sun, 06 Nov 1994 08:49:37 GMT' }],
+    ['in no milliseconds', { 'retry-after-ms': '0' }],
+  ])('a provider that is to be asked again %s is asked again', async (_name, headers) => {
+    const id = await session();
+    let calls = 0;
+    refuse = () => {
+      calls += 1;
+      return calls === 1 ? { status: 429, type: 'rate_limit_error', message: 'slow down', headers } : null;
+    };
+    expect(await turn(id, 'Hello')).toMatchObject({ status: 'completed' });
+    expect(calls).toBe(2);
   });
 
   it.each([
