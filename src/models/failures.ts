@@ -35,7 +35,7 @@ const TYPE_CHARS_MAX = 100;
 const ACCOUNT_REFUSED = [
   /\bbilling\b|\bpayment\b|\bpurchase (?:more )?credits?\b|\btop up\b|\bout of (?:credits?|funds)\b/,
   /\bcredits?\b.{0,40}\b(?:low|insufficient|exhausted|exceeded|depleted|expired|used up|run out|ran out|negative)\b/,
-  /\b(?:insufficient|not enough|no|low|lack|exceeded)\b.{0,20}\b(?:credits?|funds|balance|quota)\b/,
+  /\b(?:insufficient|not enough|no|low|lack of|exceeded)(?: (?:remaining|available|account|api|your|current|more|free|prepaid))* (?:credits?|funds|balance|quota)\b/,
   /\b(?:usage|spend|spending|cost|budget) (?:limits?|caps?|quotas?)\b/,
   /(?<!thinking )\b(?:budget(?! tokens)|quota|spend|spending)\b.{0,20}\b(?:exceeded|exhausted|reached)\b/,
   /\b(?:exceed(?:s|ed)?|reached)\b.{0,40}(?<!thinking )\b(?:budget(?! tokens)|quota|spend|spending)\b/,
@@ -43,8 +43,13 @@ const ACCOUNT_REFUSED = [
   /\b(?:invalid|expired|missing|incorrect|unknown)\b.{0,10}\bapi key\b/,
 ];
 
-/** A rate limit may speak of quotas, too, and passes by itself. These do not. */
+/** A rate limit may speak of quotas, too, and passes by itself. These do not, unless they say when to ask again. */
 const NO_CREDIT = /\bbilling\b|\bcredit balance\b|\binsufficient (?:quota|credits?|funds|balance)\b/;
+const PASSES = /\bretry\b|\btry again\b|\brate limit\b|\bper (?:second|minute|hour|day)\b/;
+
+/** The refusal names a place in the request, or a thought, so it is about the request. */
+const ABOUT_THE_REQUEST =
+  /^\s*["'`]?(?:messages|tools|system|thinking|max_tokens|input_schema)\b|\bsignature\b/i;
 
 /** Words of a provider in one spelling: `creditBalance_too-LOW` reads `credit balance too low`. */
 const plainWords = (text: string): string =>
@@ -60,7 +65,8 @@ const FOR_THE_OPERATOR =
 /** Proxies answer whole pages; what matters stands at their beginning. */
 const JUDGED_CHARS_MAX = 2_000;
 
-const CONTEXT_TOO_LONG = /prompt is too long|context (?:window|length|limit)|maximum context/i;
+const CONTEXT_TOO_LONG =
+  /(?:prompt|input|request) is too (?:long|large)|context (?:window|length|limit|budget|size)|maximum context|too many (?:input |prompt )?tokens|(?:input|prompt) tokens? (?:count|length|limit)?.{0,40}exceed/i;
 
 /** What a failed call leaves behind besides its error. */
 export interface FailureContext {
@@ -113,8 +119,10 @@ export function endlessReply(cause: Error, context: FailureContext): ModelCallEr
   });
 }
 
-/** Statuses of a refused request. An `error` event inside a stream has none. */
-const REFUSAL_STATUSES: readonly (number | null)[] = [400, 413, 422, null];
+const REFUSAL_STATUSES: readonly number[] = [400, 413, 422];
+
+/** For an `error` event inside a stream, which has no status. */
+const REFUSAL_CODES: readonly ModelErrorCode[] = ['model_invalid_request', 'context_too_long'];
 
 /**
  * Whether the provider refused what the request holds, in whatever words: asking again with less of it costs nothing and may
@@ -123,8 +131,7 @@ const REFUSAL_STATUSES: readonly (number | null)[] = [400, 413, 422, null];
  */
 export const isRequestRefused = (error: unknown): error is ModelCallError =>
   error instanceof ModelCallError &&
-  (error.code === 'model_invalid_request' || error.code === 'context_too_long') &&
-  REFUSAL_STATUSES.includes(error.status);
+  (error.status === null ? REFUSAL_CODES.includes(error.code) : REFUSAL_STATUSES.includes(error.status));
 
 /**
  * @returns milliseconds from `retry-after-ms` or `retry-after` (seconds or HTTP date), 0 to one hour; null when
@@ -160,7 +167,8 @@ function fromAnswer(error: APIError, context: FailureContext): ModelCallError {
   if (status >= 300 && status < 400) return redirected(error, context);
   // Before it is cut: of a key across the cut a half would be left that nothing recognizes.
   const said = readable(wordsOf(error), context.secret);
-  const verdict = obeyHeader(judge(status, type, said), error.headers);
+  const refusal = { status, type, said, passes: error.headers?.has('retry-after') === true };
+  const verdict = obeyHeader(judge(refusal), error.headers);
   const where = error.status === undefined ? 'in the middle of its stream' : String(error.status);
   const request = error.requestID ? ` (request ${error.requestID})` : '';
   const whose = verdict.isAccount ? FOR_THE_OPERATOR : '';
@@ -181,19 +189,29 @@ const wordsOf = ({ apiMessage, message }: { apiMessage: unknown; message: string
 const nameOf = (type: unknown): string | null =>
   typeof type === 'string' ? cleanName(type, TYPE_CHARS_MAX) : null;
 
-function isAccountRefused(status: number, type: string | null, message: string): boolean {
-  if (status === 402 || type === 'billing_error') return true;
-  const words = plainWords(`${type ?? ''} ${message.slice(0, JUDGED_CHARS_MAX)}`);
-  if (status === 429) return NO_CREDIT.test(words);
-  return status < 500 && ACCOUNT_REFUSED.some((pattern) => pattern.test(words));
+interface Refusal {
+  status: number;
+  type: string | null;
+  said: string;
+  /** The provider says when to ask again. */
+  passes: boolean;
 }
 
-function judge(status: number, type: string | null, message: string): Verdict {
-  if (isAccountRefused(status, type, message)) return { ...final('model_authentication'), isAccount: true };
+function isAccountRefused({ status, type, said, passes }: Refusal): boolean {
+  if (status === 402 || type === 'billing_error') return true;
+  const words = plainWords(`${type ?? ''} ${said.slice(0, JUDGED_CHARS_MAX)}`);
+  if (status === 429) return !passes && NO_CREDIT.test(words) && !PASSES.test(words);
+  if (status === 413 || status >= 500 || ABOUT_THE_REQUEST.test(said)) return false;
+  return ACCOUNT_REFUSED.some((pattern) => pattern.test(words));
+}
+
+function judge(refusal: Refusal): Verdict {
+  const { status, type, said } = refusal;
+  if ((status === 400 || status === 413) && CONTEXT_TOO_LONG.test(said)) return final('context_too_long');
+  if (isAccountRefused(refusal)) return { ...final('model_authentication'), isAccount: true };
   if (status === 429 || status === 529 || type === 'overloaded_error') return retry('model_overloaded');
   if (status === 408 || status === 409 || status >= 500) return retry('model_unavailable');
   if (status === 401 || status === 403) return final('model_authentication');
-  if ((status === 400 || status === 413) && CONTEXT_TOO_LONG.test(message)) return final('context_too_long');
   return final('model_invalid_request');
 }
 

@@ -2,6 +2,7 @@
 
 import { createServer } from 'node:net';
 import { createAnthropicModel } from '../../src/models/anthropic.ts';
+import { isRequestRefused } from '../../src/models/failures.ts';
 import {
   API_KEY,
   type Collected,
@@ -90,6 +91,56 @@ describe('an error answer', () => {
   ])('with x-should-retry %s and status %d: retryable %s', async (word, status, retryable) => {
     const { model } = await refuse(status, { 'x-should-retry': word }, errorBody('some_error', 'x'));
     expect((await failureOf(collect(model, requestOf('hello')))).retryable).toBe(retryable);
+  });
+
+  const verdictOf = async (status: number, message: string, headers = {}) => {
+    const { model } = await refuse(status, headers, errorBody('invalid_request_error', message));
+    const error = await failureOf(collect(model, requestOf('hello')));
+    return { code: error.code, retryable: error.retryable, isRequestRefused: isRequestRefused(error) };
+  };
+
+  test.each([
+    [400, 'prompt is too long: 2 tokens > 1, which exceeds your account limit and was blocked'],
+    [400, 'input length exceeds the context budget of 200000 tokens'],
+    [400, 'Input is too long for requested model.'],
+    [400, 'The input token count (1050000) exceeds the maximum number of tokens allowed (1048576).'],
+    [400, 'the request exceeds the available context size. try increasing the context size'],
+  ])('%d "%s" is a context too long', async (status, message) => {
+    expect(await verdictOf(status, message)).toEqual({
+      code: 'context_too_long',
+      retryable: false,
+      isRequestRefused: true,
+    });
+  });
+
+  test.each([
+    [400, 'The thinking signature belongs to another organization and is invalid'],
+    [400, 'thinking block signature was issued for a different workspace or has expired'],
+    [400, 'tools.0.custom.input_schema.properties.account_id: invalid type'],
+    [400, 'no such field: balance'],
+    [413, 'request exceeds quota of 32 MB'],
+  ])('%d "%s" is about the request, not the account', async (status, message) => {
+    expect(await verdictOf(status, message)).toEqual({
+      code: 'model_invalid_request',
+      retryable: false,
+      isRequestRefused: true,
+    });
+  });
+
+  test('about an account may be asked again with less, since its wording proves nothing', async () => {
+    const verdict = await verdictOf(400, 'Your account has no credits');
+    expect(verdict).toEqual({ code: 'model_authentication', retryable: false, isRequestRefused: true });
+  });
+
+  test.each([
+    ['You exceeded your current quota, check your plan and billing details. Please retry in 32s.', {}],
+    ['billing period rate limit', {}],
+    ['check your billing details', { 'retry-after': '3' }],
+  ])('429 "%s" passes by itself', async (message, headers) => {
+    expect(await verdictOf(429, message, headers)).toMatchObject({
+      code: 'model_overloaded',
+      retryable: true,
+    });
   });
 
   test.each([
