@@ -62,6 +62,7 @@ export const MISSING_ROUTES: readonly MissingRoute[] = [
   { name: 'import', path: '/v1/sessions/import', method: 'post' },
   { name: 'regenerate', path: `${SESSION}/messages/:messageId/regenerate` },
   { name: 'decision', path: `${SESSION}/tool-calls/:toolCallId/decision` },
+  { name: 'PATCH /v1/api-keys/:id', path: '/v1/api-keys/:keyId', method: 'patch' },
   { name: 'rotate', path: '/v1/api-keys/:keyId/rotate' },
   ...['account', 'audit-log', 'whoami', 'events', 'batches', 'usage'].map((name) => ({
     name,
