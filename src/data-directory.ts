@@ -12,7 +12,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { makeDirectory } from './directories.ts';
+import { directoryTrouble, makeDirectory } from './directories.ts';
 import { openSqliteFile, SqliteUnusableError } from './sqlite-library.ts';
 
 export interface DataDirectory {
@@ -69,15 +69,20 @@ const isBusy = (error: unknown): boolean => {
  * may open `lock`: closing any other descriptor of a file drops a process's POSIX locks on it.
  */
 function takeLock(directory: string): Lock {
-  const lock = openLock(join(directory, 'lock'));
+  const file = join(directory, 'lock');
+  const lock = openLock(file);
   try {
     lock.exec('PRAGMA locking_mode = EXCLUSIVE');
     lock.exec('BEGIN EXCLUSIVE');
     return lock;
   } catch (error) {
     lock.close();
-    if (!isBusy(error)) throw error;
-    throw new Error(inUseMessage(directory), { cause: error });
+    if (isBusy(error)) throw new Error(inUseMessage(directory), { cause: error });
+    // A full or read-only disk is told as trouble of the directory.
+    if (directoryTrouble(error) !== null) throw error;
+    throw new Error(`The lock file ${file} is damaged. It holds no data: delete it and start again`, {
+      cause: error,
+    });
   }
 }
 
@@ -100,14 +105,24 @@ export function readOrCreateSecret(file: string, make: () => string): { value: s
   return { value: readSecret(file), created: false };
 }
 
-/** @throws {Error} when the file is missing or empty. */
+/** @throws {Error} that names the file when it is missing, can't be read or is empty. */
 export function readSecret(file: string): string {
-  const value = readFileSync(file, 'utf8').replace(/\r?\n$/, '');
+  const value = readText(file).replace(/\r?\n$/, '');
   if (!value)
     throw new Error(
       `${file} is empty. Put the secret back from a backup, or delete the file to get a new one`,
     );
   return value;
+}
+
+/** Node's own words for a directory in the file's place name no file. */
+function readText(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== 'EISDIR') throw cause;
+    throw new Error(`${file} is a directory, but has to be a file`, { cause });
+  }
 }
 
 /** Synced before and after the rename: what a secret has protected must not outlive it in a power cut. */

@@ -49,7 +49,11 @@ export function openSqliteFile(file: string, options: SQLite.Options): SQLite.Da
     const Database = load('better-sqlite3') as typeof SQLite;
     return new Database(file, options);
   } catch (cause) {
-    if (!isOfLoading(cause)) throw cause;
+    if (!isOfLoading(cause)) {
+      // SQLite's own words name no file.
+      if (cause instanceof Error) cause.message = `${cause.message}: ${file}`;
+      throw cause;
+    }
     unusable = new SqliteUnusableError(
       `SQLite can't be used: better-sqlite3 can't be loaded, because ${reasonOf(cause)}. ` +
         'Run `npm rebuild better-sqlite3` with this Node, or start with the Node that ran `npm ci`, or set DATABASE_URL to store in PostgreSQL.',

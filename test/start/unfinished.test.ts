@@ -96,9 +96,15 @@ describe('a data directory that', () => {
       if (name === 'temporal') writeFileSync(join(dataDir, name), '');
       else mkdirSync(join(dataDir, name));
       const stderr = await failsWith({}, dataDir);
-      expect(stderr).toContain(dataDir);
+      expect(stderr).toContain(join(dataDir, name));
     },
   );
+
+  it('has a damaged lock file', async () => {
+    const dataDir = newDirectory();
+    writeFileSync(join(dataDir, 'lock'), 'no database at all'.repeat(100));
+    expect(await failsWith({}, dataDir)).toContain(`The lock file ${join(dataDir, 'lock')} is damaged`);
+  });
 
   it('is a link that leads nowhere', async () => {
     const dataDir = join(newDirectory(), 'link');
