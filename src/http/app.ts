@@ -15,7 +15,13 @@ import { createKeyWatch, type KeyWatch } from './key-watch.ts';
 import { notYetRouter } from './not-yet.ts';
 import { createOpenCalls, type OpenCalls } from './open-calls.ts';
 import { createOpenShares, type OpenShares } from './open-shares.ts';
-import { type CountCall, type CountTogether, createRateLimit, setRateHeaders } from './rate-limit.ts';
+import {
+  type CountCall,
+  type CountTogether,
+  countCaller,
+  createRateLimit,
+  setRateHeaders,
+} from './rate-limit.ts';
 import { createRequestId } from './request-id.ts';
 import { stateOf } from './request-state.ts';
 import { createRoutes } from './routes/index.ts';
@@ -183,7 +189,9 @@ function identify({ authenticate, watch, count, shares }: IdentifyDeps): Request
     } catch (failure) {
       state.callerFailure = failure;
     }
-    state.rate = await count(state.caller ? `key:${state.caller.keyId}` : `address:${networkOf(req.ip)}`);
+    state.rate = state.caller
+      ? await countCaller(count, state.caller)
+      : await count(`address:${networkOf(req.ip)}`);
     setRateHeaders(res, state.rate);
     next();
   };

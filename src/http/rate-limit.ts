@@ -2,9 +2,13 @@
 import type { Response } from 'express';
 import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible';
 import { ApiError } from '../contracts/errors.ts';
+import type { Caller } from '../services/ports.ts';
 
 export const RATE_WINDOW_SECONDS = 60;
 const WINDOW_MS = RATE_WINDOW_SECONDS * 1_000;
+
+/** Of its key's limit, so that one browser can't use up all of it. */
+const TOKEN_SHARE = 1 / 4;
 
 export interface RateWindow {
   limit: number;
@@ -14,7 +18,8 @@ export interface RateWindow {
   exceeded: boolean;
 }
 
-export type CountCall = (bucket: string) => Promise<RateWindow>;
+/** @param share The part of the limit that the bucket may use; all of it by default. */
+export type CountCall = (bucket: string, share?: number) => Promise<RateWindow>;
 
 interface Count {
   /** Calls in this window, with this one. */
@@ -41,9 +46,10 @@ function createOwnCounts(limit: number): (bucket: string) => Promise<Count> {
 const nobody: CountTogether = async () => undefined;
 
 /** What can't be counted together is counted by this process, from nothing: it may let more pass, and refuses nobody wrongly. */
-export function createRateLimit(limit: number, together = nobody): CountCall {
-  const alone = createOwnCounts(limit);
-  return async (bucket) => {
+export function createRateLimit(whole: number, together = nobody): CountCall {
+  const alone = createOwnCounts(whole);
+  return async (bucket, share = 1) => {
+    const limit = Math.max(1, Math.floor(whole * share));
     const { used, windowLeftMs } = (await together(bucket)) ?? (await alone(bucket));
     return {
       limit,
@@ -53,6 +59,21 @@ export function createRateLimit(limit: number, together = nobody): CountCall {
       exceeded: used > limit,
     };
   };
+}
+
+/**
+ * Counts a call with a client token twice: to the token's share and to its key.
+ * @returns the token's window. A key that has fewer calls left bounds it.
+ */
+export async function countCaller(count: CountCall, { keyId, grant }: Caller): Promise<RateWindow> {
+  if (!grant) return count(`key:${keyId}`);
+  const own = await count(`token:${grant.tokenId}`, TOKEN_SHARE);
+  // A refused call of the token takes nothing from its key.
+  if (own.exceeded) return own;
+  const ofKey = await count(`key:${keyId}`);
+  if (ofKey.exceeded) return ofKey;
+  const { remaining, resetSeconds } = ofKey;
+  return remaining < own.remaining ? { ...own, remaining, resetSeconds } : own;
 }
 
 export function setRateHeaders(res: Response, window: RateWindow): void {

@@ -1,4 +1,5 @@
 // Rate limits: fixed windows by key, or by address without a valid one; headers that agree with each other.
+import { addSession } from './support/fake-services.ts';
 import {
   type Answer,
   expectError,
@@ -106,6 +107,41 @@ it('believes the forwarded address of a trusted proxy', async () => {
   expectError(await from('10.0.0.1'), 401, 'missing_api_key');
   expectError(await from('10.0.0.2'), 401, 'missing_api_key');
   expectError(await from('10.0.0.1'), 429, 'rate_limited');
+});
+
+describe('a client token', () => {
+  const call = async (key: string) => {
+    const answer = await app.call('GET', `/v1/sessions/${addSession(app).id}`, { key });
+    return [answer.status, rateOf(answer).limit, rateOf(answer).remaining];
+  };
+
+  it.each(['alone', 'together'])('has a quarter of the limit of its key, counted %s', async (how) => {
+    const counts = new Map<string, number>();
+    const countTogether = async (bucket: string) => {
+      const used = (counts.get(bucket) ?? 0) + 1;
+      counts.set(bucket, used);
+      return { used, windowLeftMs: 30_000 };
+    };
+    await start({ rateLimitPerMinute: 8, ...(how === 'together' && { countTogether }) });
+    const statuses = [];
+    for (let calls = 0; calls < 4; calls++) statuses.push(await call('a-token'));
+    expect(statuses).toEqual([
+      [200, 2, 1],
+      [200, 2, 0],
+      [429, 2, 0],
+      [429, 2, 0],
+    ]);
+    // Two calls of the token were taken, and they count to its key.
+    expect(await call('a-standard')).toEqual([200, 8, 5]);
+  });
+
+  it('has no more than its key has left', async () => {
+    await start({ rateLimitPerMinute: 8 });
+    for (let calls = 0; calls < 6; calls++) await call('a-standard');
+    expect(await call('a-token')).toEqual([200, 2, 1]);
+    await call('a-standard');
+    expect((await call('a-token'))[0]).toBe(429);
+  });
 });
 
 describe('with counts that processes share', () => {

@@ -6,7 +6,7 @@ import type { Caller, Services } from '../../services/ports.ts';
 import { requireGranted, requirePermission } from '../authenticate.ts';
 import type { Access } from '../define-route.ts';
 import { internalError } from '../errors.ts';
-import { type CountCall, refuseExceeded } from '../rate-limit.ts';
+import { type CountCall, countCaller, refuseExceeded } from '../rate-limit.ts';
 import { FRAMES_PER_SECOND_MAX, type ReceivedFrame } from './inbox.ts';
 import type { Outbox } from './outbox.ts';
 import { type ClientFrame, readEnvelope, readFields, readObject, requestIdOf } from './read-frame.ts';
@@ -84,7 +84,7 @@ export function createAnswerFrames(deps: AnswerDeps) {
 
   /** Pings keep connections open, and there may be many: only their number a second is bounded. */
   async function countFrame(type: unknown): Promise<void> {
-    if (type !== 'ping') refuseExceeded(await count(`key:${caller.keyId}`));
+    if (type !== 'ping') refuseExceeded(await countCaller(count, caller));
   }
 
   async function take(value: Record<string, unknown>, requestId: string | null): Promise<void> {
