@@ -28,6 +28,12 @@ export interface LostAttempt extends Attempt {
   sessionId: string;
 }
 
+/**
+ * `gone`: Temporal holds no run. `deleting`: it has accepted to delete the runs. `open`: the latest run is still open.
+ * `refused`: the server has no permission, or Temporal is too old.
+ */
+export type Erasure = 'gone' | 'deleting' | 'open' | 'refused';
+
 export interface Engine {
   /** @throws ApiError `unavailable` when Temporal is known to be away; nothing was accepted then. */
   requireAvailable(): void;
@@ -65,6 +71,8 @@ export interface Engine {
   takeOver(sessionId: string, worker: string): Promise<void>;
   /** Ends the attempts for a session of which Temporal has heard nothing for so long. */
   endSilentAttempts(sessionId: string, silentMs: number): Promise<void>;
+  /** Deletes all runs of a session, with their histories and visibility records. Temporal needs a moment to do so. */
+  erase(sessionId: string, options: { evenOpen: boolean }): Promise<Erasure>;
   /**
    * The page with the session's Current Details; without a run, the page of the workflow. Null when the address of the UI is
    * not known.

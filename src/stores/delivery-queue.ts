@@ -46,6 +46,17 @@ export async function owesDeliveries(db: Kysely<Tables>, sessionId: string): Pro
   return (await ofSession(db, sessionId).select('id').limit(1).executeTakeFirst()) !== undefined;
 }
 
+/** When the session's last delivery ended, in whichever queue. Zero without deliveries, undefined while one is pending. */
+export async function lastDeliveryAt(db: Kysely<Tables>, sessionId: string): Promise<number | undefined> {
+  const all = db.selectFrom('deliveries').where('session_id', '=', sessionId);
+  const pending = await all.select('id').where('status', '=', 'pending').limit(1).executeTakeFirst();
+  if (pending) return undefined;
+  const last = await all
+    .select(({ fn }) => fn.max<number | null>('completed_at').as('at'))
+    .executeTakeFirst();
+  return Number(last?.at ?? 0);
+}
+
 /** What the session sends next to each endpoint: its first in `seq` order, due or not. */
 async function heads(db: Kysely<Tables>, sessionId: string): Promise<DeliveryHead[]> {
   const rows = await ofSession(db, sessionId).select(HEAD).limit(HEADS_READ_MAX).execute();

@@ -11,6 +11,7 @@ import * as sweep from './migrations/0008-sweep.ts';
 import * as heldSettings from './migrations/0009-held-settings.ts';
 import * as metadataByAccount from './migrations/0010-metadata-by-account.ts';
 import * as installation from './migrations/0011-installation.ts';
+import * as erasedSessions from './migrations/0012-erased-sessions.ts';
 import type { Tables } from './schema.ts';
 
 const MIGRATIONS: Record<string, Migration> = {
@@ -25,6 +26,7 @@ const MIGRATIONS: Record<string, Migration> = {
   '0009-held-settings': heldSettings,
   '0010-metadata-by-account': metadataByAccount,
   '0011-installation': installation,
+  '0012-erased-sessions': erasedSessions,
 };
 
 /** What a later version has done to it and this one does not know. */

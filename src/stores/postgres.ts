@@ -95,7 +95,11 @@ export function openPostgres(
     connect: async () => guarded(await pool.connect().catch(explained)),
     end: () => pool.end(),
   };
-  return { kind: 'postgres', db: new Kysely<Tables>({ dialect: new PostgresDialect({ pool: lent }) }) };
+  return {
+    kind: 'postgres',
+    db: new Kysely<Tables>({ dialect: new PostgresDialect({ pool: lent }) }),
+    truncateLog: () => true,
+  };
 }
 
 /** Without the user and the password. */

@@ -83,6 +83,8 @@ export interface SessionsTable extends UsageColumns, LeaseColumns {
   message_count: number;
   /** Set when the contents were removed; the row stays as a tombstone. */
   deleted_at: number | null;
+  /** When nothing of a deleted session was left in the write-ahead log and in Temporal, or the server gave up. */
+  erased_at: number | null;
   /** When the workflow was told that the session has ended. */
   end_signalled_at: number | null;
   /** The sweep looks at the session again after this. */

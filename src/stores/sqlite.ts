@@ -166,6 +166,8 @@ function openWriting(file: string): SQLite.Database {
   // (`FULL`) would do the same and keep the event loop waiting for the disk; at `NORMAL` it syncs around checkpoints alone.
   database.pragma('synchronous = NORMAL');
   database.pragma('foreign_keys = ON');
+  // Deleted contents are overwritten in the file: docs/decisions/0025-deleted-contents-are-erased.md.
+  database.pragma('secure_delete = ON');
   return database;
 }
 
@@ -178,6 +180,20 @@ export function copySqlite(file: string, copy: string): void {
     database.prepare('vacuum into ?').run(copy);
   } catch (error) {
     throw explainDamage(file, error);
+  } finally {
+    database.close();
+  }
+}
+
+/** Uses a connection that does not wait for locks, so that a long reader in another process can't block the event loop. */
+function truncateLog(file: string): boolean {
+  const database = openSqliteFile(file, { timeout: 0 });
+  try {
+    return database.pragma('wal_checkpoint(TRUNCATE)', { simple: true }) === 0;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && String(error.code).startsWith('SQLITE_BUSY'))
+      return false;
+    throw error;
   } finally {
     database.close();
   }
@@ -197,5 +213,9 @@ export function openSqlite(file: string): Store {
     reading.close();
     writing.close();
   });
-  return { kind: 'sqlite', db: new Kysely<Tables>({ dialect: new SharedDialect(writing, driver) }) };
+  return {
+    kind: 'sqlite',
+    db: new Kysely<Tables>({ dialect: new SharedDialect(writing, driver) }),
+    truncateLog: () => truncateLog(file),
+  };
 }

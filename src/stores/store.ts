@@ -6,6 +6,11 @@ import type { Tables } from './schema.ts';
 export interface Store {
   kind: 'sqlite' | 'postgres';
   db: Kysely<Tables>;
+  /**
+   * Empties the write-ahead log, whose pages hold what later transactions deleted. PostgreSQL recycles its log by itself.
+   * @returns false when a transaction or a reader is in the way; try again later.
+   */
+  truncateLog(): boolean;
 }
 
 interface Lockable<Q> {

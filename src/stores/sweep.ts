@@ -46,6 +46,25 @@ const hasOverdueCall = (sessions: ExpressionBuilder<Tables, 'sessions'>, before:
       .where('tool_calls.expires_at', '<', before),
   );
 
+function erasures(store: Store) {
+  /** Deleted sessions whose workflow was told, and whose traces are still to be erased. */
+  const claimUnerased = (now: number, nextCheckAt: number): Promise<SessionRow[]> =>
+    claim(store, now, nextCheckAt, ({ and, eb }) =>
+      and([
+        eb('deleted_at', 'is not', null),
+        eb('erased_at', 'is', null),
+        eb('end_signalled_at', 'is not', null),
+      ]),
+    );
+
+  async function postponeErasure(id: string, checkAt: number, erasedAt: number | null): Promise<void> {
+    const patch = { check_at: checkAt, erased_at: erasedAt };
+    await store.db.updateTable('sessions').set(patch).where('id', '=', id).execute();
+  }
+
+  return { claimUnerased, postponeErasure };
+}
+
 export function createSweepStore(store: Store) {
   const { db } = store;
 
@@ -75,17 +94,17 @@ export function createSweepStore(store: Store) {
 
   /** Those that owe an answer and were not looked at lately. */
   const claimOwing = (now: number, nextCheckAt: number, everything: boolean): Promise<SessionRow[]> =>
-    claim(store, now, nextCheckAt, everything ? owesAnAnswer : owesWork);
+    claimActive(store, now, nextCheckAt, everything ? owesAnAnswer : owesWork);
 
   const unsignalledResults = (before: number) => findUnsignalledResults(db, before);
 
   /** Sessions with a call whose time was over a while ago, and no workflow has noticed. */
   const claimOverdueCalls = (before: number, now: number, nextCheckAt: number): Promise<SessionRow[]> =>
-    claim(store, now, nextCheckAt, (sessions) => hasOverdueCall(sessions, before));
+    claimActive(store, now, nextCheckAt, (sessions) => hasOverdueCall(sessions, before));
 
   /** Sessions whose idle deadline has passed a while ago without their workflow ending them. */
   const claimOverdue = (before: number, now: number, nextCheckAt: number): Promise<SessionRow[]> =>
-    claim(store, now, nextCheckAt, (sessions) => sessions('expires_at', '<', before));
+    claimActive(store, now, nextCheckAt, (sessions) => sessions('expires_at', '<', before));
 
   /** Sessions whose deletion was cut short between its two transactions. */
   const halfDeleted = (before: number): Promise<SessionRow[]> =>
@@ -112,6 +131,7 @@ export function createSweepStore(store: Store) {
     claimOverdueCalls,
     unsignalledResults,
     halfDeleted,
+    ...erasures(store),
   };
 }
 
@@ -214,20 +234,21 @@ async function byIds(db: Kysely<Tables>, ids: string[]): Promise<Map<string, Ses
   return new Map(rows.map((row) => [row.id, row]));
 }
 
-/** Active sessions that have not been looked at lately; they are claimed by moving `check_at`. */
-function claim(
-  store: Store,
-  now: number,
-  nextCheckAt: number,
-  which: (sessions: ExpressionBuilder<Tables, 'sessions'>) => Expression<SqlBool>,
-): Promise<SessionRow[]> {
+type Which = (sessions: ExpressionBuilder<Tables, 'sessions'>) => Expression<SqlBool>;
+
+const claimActive = (store: Store, now: number, nextCheckAt: number, which: Which): Promise<SessionRow[]> =>
+  claim(store, now, nextCheckAt, (sessions) =>
+    sessions.and([sessions('status', '=', 'active'), which(sessions)]),
+  );
+
+/** Sessions that have not been checked lately. Moving `check_at` claims them. */
+function claim(store: Store, now: number, nextCheckAt: number, which: Which): Promise<SessionRow[]> {
   return store.db.transaction().execute(async (rows) => {
     const wanted = rows
       .selectFrom('sessions')
       .selectAll()
-      .where('status', '=', 'active')
-      .where('check_at', '<=', now)
       .where(which)
+      .where('check_at', '<=', now)
       .orderBy('check_at')
       .limit(ROWS_MAX);
     const found = await claimed(store, wanted).execute();

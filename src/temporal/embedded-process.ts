@@ -62,6 +62,8 @@ function serverArguments(plan: ServerPlan): string[] {
     ...['--db-filename', plan.files.databaseFile],
     // A commit is in the file when it returns, not on the platter: it survives kill -9, and the store is what a power cut spares.
     ...['--sqlite-pragma', 'journal_mode=WAL', '--sqlite-pragma', 'synchronous=1'],
+    // Histories of deleted sessions are overwritten in the file.
+    ...['--sqlite-pragma', 'secure_delete=1'],
     // The HTTP API can't be switched off, and any web page could post to it. It answers one Host only, which no name server knows.
     ...['--dynamic-config-value', `frontend.httpAllowedHosts=["${HTTP_API_HOST}"]`],
     // The defaults are made for many shards; with the dev server's one they hold up each task 50 ms and each timer 1 s.

@@ -5,6 +5,7 @@ import { ApiError } from '../contracts/errors.ts';
 import type { Engine } from '../services/engine.ts';
 import type { TemporalConnection } from './connection.ts';
 import { createSessionAttempts } from './session-attempts.ts';
+import { createSessionErasure } from './session-erasure.ts';
 import { createSessionQuery } from './session-query.ts';
 import { createSessionStart } from './session-start.ts';
 import { createSessionTakeover } from './session-takeover.ts';
@@ -45,6 +46,7 @@ export function createSessionGateway(deps: GatewayDeps): Engine {
     ...createSessionAttempts(deps),
     ...createSessionTakeover(deps),
     ...createUnreplayableRun(deps),
+    ...createSessionErasure(deps),
     urlOf(sessionId, runId) {
       if (uiUrl === null) return null;
       const page = `${uiUrl}/namespaces/${namespace}/workflows/${workflowId(sessionId)}`;

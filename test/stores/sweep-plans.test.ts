@@ -99,12 +99,18 @@ const LOOKS: Record<string, Look> = {
   'missed expiries': (db) => sweep(db).claimOverdue(5, 5, 6),
   'missed expiries of calls': (db) => sweep(db).claimOverdueCalls(5, 5, 6),
   'half deleted sessions': (db) => sweep(db).halfDeleted(5),
+  'deleted sessions that are not erased': (db) => sweep(db).claimUnerased(5, 6),
   'stuck deliveries': (db) => queue(db).stuck(5),
   'old keys': (db) => purgeIdempotency(db, 5),
 };
 
 /** Indexes that hold nothing but what is looked for: they may be read from the beginning to the end. */
-const NARROW = ['sessions_end_unsignalled', 'sessions_half_deleted', 'tool_calls_unsignalled'];
+const NARROW = [
+  'sessions_end_unsignalled',
+  'sessions_half_deleted',
+  'sessions_unerased',
+  'tool_calls_unsignalled',
+];
 
 const isWhole = ({ table, index, by }: Step): boolean =>
   // All endpoints are looked at.

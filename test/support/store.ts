@@ -81,6 +81,7 @@ const silentEngine: Engine = {
   failAttempt: async () => false,
   takeOver: quiet,
   endSilentAttempts: quiet,
+  erase: async () => 'gone',
   urlOf: () => null,
 };
 

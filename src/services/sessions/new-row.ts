@@ -39,6 +39,7 @@ export function newRow(accountId: string, body: CreateSession, now: number): Ses
     next_position: 1,
     message_count: 0,
     deleted_at: null,
+    erased_at: null,
     end_signalled_at: null,
     check_at: 0,
     ...NO_LEASE,

@@ -8,6 +8,9 @@ export async function purge(log: SessionLog, sessionId: string): Promise<void> {
     await removeContents(tx.rows, sessionId, tx.now);
     tx.patch({
       deleted_at: tx.now,
+      // The run of a session that had ended before has not heard of the deletion: it is erased after it has.
+      end_signalled_at: null,
+      check_at: tx.now,
       system_prompt: null,
       metadata: '{}',
       tools: '[]',

@@ -11,6 +11,7 @@ import { type LostSignalsDeps, lostEnds, lostMessages, lostResults } from './los
 import { type MissedExpiriesDeps, missedCallExpiries, missedExpiries } from './missed-expiries.ts';
 import { type OwedAnswersDeps, owedAnswers } from './owed-answers.ts';
 import { type StuckDeliveriesDeps, stuckDeliveries } from './stuck-deliveries.ts';
+import { type UnerasedDeps, unerased } from './unerased.ts';
 import { type UnopenedTurnsDeps, unopenedTurns } from './unopened-turns.ts';
 
 const INTERVAL_MS = 5_000;
@@ -27,6 +28,7 @@ type LookDeps = LostAttemptsDeps &
   UnopenedTurnsDeps &
   MissedExpiriesDeps &
   HalfDeletedDeps &
+  UnerasedDeps &
   StuckDeliveriesDeps;
 
 export interface SweepDeps extends Omit<LookDeps, 'rows' | 'messages'> {
@@ -72,6 +74,7 @@ export function createSweep(deps: SweepDeps) {
     helpEach(missedCallExpiries(shared)),
     helpEach(halfDeleted(shared)),
     helpEach(stuckDeliveries(shared)),
+    helpEach(unerased(shared)),
     () => purgeIdempotency(store.db, now()),
   ];
 
