@@ -16,6 +16,7 @@ import {
   TOKENS_MAX,
 } from './reply-limits.ts';
 import { cleanName, createTextCleaner, isDeeperThan, type TextCleaner } from './safe-text.ts';
+import { createStrayInput } from './stray-input.ts';
 import { isRecord } from './tool-input.ts';
 
 export interface ReplyAccumulator {
@@ -58,6 +59,7 @@ interface State {
   chars: number;
   progress: number;
   calls: number;
+  strayInput: ReturnType<typeof createStrayInput>;
   citations: number;
   isComplete: boolean;
 }
@@ -73,6 +75,7 @@ export function createReplyAccumulator(): ReplyAccumulator {
     stopReason: null,
     usage: { inputTokens: 0, outputTokens: 0, cacheCreationInputTokens: 0, cacheReadInputTokens: 0 },
     ...{ chars: 0, progress: 0, calls: 0, citations: 0 },
+    strayInput: createStrayInput(),
     isComplete: false,
   };
   return {
@@ -160,6 +163,20 @@ const KIND_OF_DELTA = new Map<unknown, Kind>([
   ['input_json_delta', 'other'],
 ]);
 
+/** The field that each type of delta holds. A delta without a type is known by its field. */
+const TYPE_OF_FIELD = {
+  text: 'text_delta',
+  citation: 'citations_delta',
+  thinking: 'thinking_delta',
+  signature: 'signature_delta',
+  partial_json: 'input_json_delta',
+};
+
+function typeOfDelta(delta: Fields): unknown {
+  if (delta.type !== undefined && delta.type !== null && delta.type !== '') return delta.type;
+  return Object.entries(TYPE_OF_FIELD).find(([field]) => field in delta)?.[1];
+}
+
 const KINDS: readonly Kind[] = ['text', 'thinking', 'other'];
 
 /** An index names a block, whatever it is: gateways send none, strings, or the same one again. */
@@ -181,6 +198,7 @@ function startBlock(state: State, index: unknown, started: Fields): string {
   if (type === 'tool_use') state.calls += 1;
   if (state.calls > CALLS_MAX) throw new ReplyBoundError(`The reply calls more than ${CALLS_MAX} tools.`);
   const open = openBlock(state, index, block);
+  if (type.endsWith('tool_use')) state.strayInput.start(open);
   if (type === 'thinking') {
     open.thinking = textOf(started.thinking);
     open.signature = textOf(started.signature);
@@ -208,14 +226,15 @@ function openBlock(state: State, index: unknown, started: RawBlock['started']): 
 }
 
 /**
- * A delta belongs to the open block of its own kind at its index. Words and thoughts for which there is none open one;
- * input, citations and signatures mean nothing without their block.
+ * A delta belongs to the open block of its own kind at its index. Without such a block, text and thoughts open one, and an
+ * input is stray. Citations and signatures mean nothing without their block.
  */
 function addDelta(state: State, index: unknown, delta: Fields): string {
-  const kind = KIND_OF_DELTA.get(delta.type);
+  const type = typeOfDelta(delta);
+  const kind = KIND_OF_DELTA.get(type);
   if (kind === undefined) return '';
   const open = state.open.get(keyOf(index, kind));
-  switch (delta.type) {
+  switch (type) {
     case 'text_delta': {
       const text = counted(state, delta.text);
       return text === '' ? '' : speak(state, open ?? openBlock(state, index, { type: 'text' }), text);
@@ -226,15 +245,20 @@ function addDelta(state: State, index: unknown, delta: Fields): string {
       return '';
     }
     case 'signature_delta':
-      if (open) open.signature = counted(state, delta.signature);
+      if (open) open.signature += counted(state, delta.signature);
       return '';
     case 'input_json_delta':
-      if (open) open.json += counted(state, jsonOf(delta.partial_json));
+      addInput(state, open, counted(state, jsonOf(delta.partial_json)));
       return '';
     default:
       if (open) addCitation(state, open, delta.citation);
       return '';
   }
+}
+
+function addInput(state: State, open: OpenBlock | undefined, piece: string): void {
+  if (open) open.json += piece;
+  else state.strayInput.add(piece);
 }
 
 function addCitation(state: State, open: OpenBlock, citation: unknown): void {
@@ -275,6 +299,7 @@ function stopBlock(state: State, index: unknown): string {
 
 function complete(state: State): string {
   state.isComplete = true;
+  state.strayInput.settle();
   state.open.clear();
   return hush(state);
 }

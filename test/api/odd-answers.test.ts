@@ -213,6 +213,28 @@ describe.each(DATABASES)('on %s', (database) => {
       expect(await submit(id, paused)).toMatchObject({ status: 'completed', content: 'Done.' });
     });
 
+    it.each<[string, string]>([
+      ['names no call', event('content_block_delta', { delta: { partial_json: '{"key":"a"}' } })],
+      ['names another block', event('content_block_delta', { index: 7, delta: json('{"key":"a"}') })],
+    ])('is not one whose piece %s beside one call', async (_name, piece) => {
+      const id = await session();
+      script = [MESSAGE_START + start(0, { ...CALL, input: {} }) + piece + messageEnd('tool_use')];
+      const paused = await system.api.send(id, 'Look it up');
+      expect(paused.tool_calls).toMatchObject([{ status: 'awaiting_result', parameters: { key: 'a' } }]);
+      await submit(id, paused);
+    });
+
+    it('is that of each call when a piece may belong to several', async () => {
+      const id = await session();
+      const bare = { ...CALL, input: {} };
+      const piece = event('content_block_delta', { index: 7, delta: json('{"key":"a"}') });
+      script = [MESSAGE_START + start(0, bare) + start(1, bare) + piece + messageEnd('tool_use')];
+      const reply = await system.api.send(id, 'Look it up');
+      expect(reply).toMatchObject({ status: 'completed', content: 'Done.' });
+      const unreadable = { status: 'failed', result: expect.stringMatching(/^Unreadable input/) };
+      expect(reply.tool_calls).toMatchObject([unreadable, unreadable]);
+    });
+
     it('is told three times in a turn, then the reply fails', async () => {
       const id = await session();
       always =

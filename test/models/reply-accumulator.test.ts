@@ -130,6 +130,58 @@ describe('a delta that does not fit its block', () => {
   });
 });
 
+describe('a piece of input that fits no open block', () => {
+  const OTHER = { ...CALL, id: 'toolu_2' };
+  const inputs = (events: unknown[]) =>
+    read(events)
+      .reply.blocks.filter(({ type }) => type === 'tool_use')
+      .map(({ input, invalid_input_json }) => (invalid_input_json === undefined ? input : 'unreadable'));
+
+  test.each<[string, unknown[]]>([
+    ['without an index', [start(0, CALL), json(undefined, '{"a":'), json(undefined, '1}')]],
+    ['for a call without an index', [start(undefined, CALL), json(0, '{"a":1}')]],
+    ['for a call whose index is null', [start(null, CALL), json(0, '{"a":1}')]],
+    ['at another index', [start(1, CALL), json(0, '{"a":1}'), stop(1)]],
+    ['at the index of a text', [start(0, TEXT), text(0, 'x'), start(1, CALL), json(0, '{"a":1}'), stop(1)]],
+    ['after the stop', [start(0, CALL), json(0, '{"a":'), stop(0), json(0, '1}')]],
+    ['before the start', [json(0, '{"a":'), start(0, CALL), json(0, '1}'), stop(0)]],
+  ])('%s belongs to the only call', (_name, events) => {
+    expect(inputs(events)).toEqual([{ a: 1 }]);
+  });
+
+  test.each<[string, unknown, unknown]>([
+    ['no index', undefined, undefined],
+    ['an index that is one too low', 0, 1],
+  ])('belongs to the latest call, one after the other, with %s', (_name, first, second) => {
+    const events = [
+      ...[start(1, CALL), json(first, '{"a":1}'), stop(1)],
+      ...[start(2, OTHER), json(second, '{"b":2}'), stop(2)],
+    ];
+    expect(inputs(events)).toEqual([{ a: 1 }, { b: 2 }]);
+  });
+
+  test.each<[string, unknown[]]>([
+    ['before the first', [json(0, '{"a":1}'), start(0, CALL), start(1, OTHER), json(1, '{"b":2}')]],
+    ['behind all starts', [start(1, CALL), start(2, OTHER), json(0, '{"a":1}'), json(1, '{"b":2}')]],
+    ['behind all stops', [start(0, CALL), stop(0), start(1, OTHER), stop(1), json(0, '{"a":1}')]],
+    [
+      'at the index of the call before',
+      [start(1, CALL), json(0, '{"a":1}'), start(2, OTHER), json(1, '{"b":2}')],
+    ],
+  ])('%s makes several calls unreadable', (_name, events) => {
+    expect(inputs(events)).toEqual(['unreadable', 'unreadable']);
+  });
+});
+
+describe('a signature', () => {
+  test('may come in pieces', () => {
+    const piece = (signature: string) => delta(0, { type: 'signature_delta', signature });
+    expect(read([start(0, THINKING), thinking(0, 'hm'), piece('si'), piece('g')]).reply.blocks).toEqual([
+      { type: 'thinking', thinking: 'hm', signature: 'sig' },
+    ]);
+  });
+});
+
 describe('text', () => {
   test('of interleaved blocks is stored as it was streamed', () => {
     const got = read([

@@ -77,6 +77,24 @@ describe('a stream', () => {
     expect(pieces.join('')).toBe('Grüße 日本');
   });
 
+  test.each<[string, (wire: string) => string]>([
+    ['without their types', (wire) => wire.replaceAll(/"type":"\w+_delta",/g, '')],
+    ['with types that are null', (wire) => wire.replaceAll(/"type":"\w+_delta"/g, '"type":null')],
+    ['without indexes of pieces of input', (wire) => wire.replace('"index":1,"delta"', '"delta"')],
+    ['without an index of the call', (wire) => wire.replace('"index":1,"content_block"', '"content_block"')],
+    ['with an index of its own for the call', (wire) => wire.replace('"index":1,"cont', '"index":2,"cont')],
+    [
+      'with pieces of input at another index',
+      (wire) => wire.replace('"index":1,"delta"', '"index":7,"delta"'),
+    ],
+  ])('whose deltas come %s is read', async (_name, spell) => {
+    const wire = spell(WIRE);
+    expect(wire).not.toBe(WIRE);
+    const { reply, pieces } = await answerTo(wire);
+    expect(reply.blocks).toEqual(BLOCKS);
+    expect(pieces.join('')).toBe('Grüße 日本');
+  });
+
   test('that says tool_use and calls nothing is an answer', async () => {
     const { reply } = await answerTo(MESSAGE_START + textBlock(0, 'Well') + messageEnd('tool_use'));
     expect(reply).toMatchObject({ blocks: [{ type: 'text', text: 'Well' }], stopReason: 'tool_use' });
