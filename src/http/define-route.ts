@@ -32,6 +32,11 @@ export interface Call<Params, Query, Body, CalledBy> {
   lastEventId: string | null;
   /** Aborts when the client is gone or the server stops. */
   signal: AbortSignal;
+  /**
+   * Counts a stream, or a call that waits for the end of a turn, to what its caller holds open. To be called before anything is
+   * accepted. @throws ApiError `rate_limited`
+   */
+  holdOpen(): void;
 }
 
 export interface JsonAnswer<T> {

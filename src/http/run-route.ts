@@ -23,17 +23,13 @@ export function runRoute(route: Route): RequestHandler {
     const caller = route.level === 'none' ? null : callerOf(route, state);
     const input = await readInput(route, req);
     if (caller) requireGranted(caller, input.params.sessionId);
-    if (mayStayOpen(route, input)) state.holdOpen();
-    const answer = await route.handler({ ...input, caller, signal: state.signal });
+    const { signal, holdOpen } = state;
+    const answer = await route.handler({ ...input, caller, signal, holdOpen });
     refuseEnded(state.signal);
     if (answer.kind === 'stream') await sendEventStream(req, res, answer, state.signal);
     else sendJson(route, req, res, answer);
   };
 }
-
-/** A stream, or a call that waits for the end of a turn. It is counted before the handler accepts anything. */
-const mayStayOpen = ({ streams, method }: Route, { wantsStream }: { wantsStream: boolean }): boolean =>
-  streams === true && (wantsStream || method === 'post');
 
 /** Whose key has ended while the answer was made gets the refusal instead. */
 function refuseEnded({ reason }: AbortSignal): void {

@@ -90,6 +90,24 @@ describe('streams, WebSockets and waiting calls', () => {
     await eventually(follow, ({ status }) => status === 200);
   });
 
+  it('are not messages in the background, nor tool results that nobody waits for', async () => {
+    for (let count = 0; count < CONNECTIONS / 2; count += 1) await follow();
+    const send = (body: object, headers = {}) =>
+      app.call('POST', path.replace('events', 'messages'), { body: { content: 'Hello', ...body }, headers });
+    expect((await send({ background: true })).status).toBe(202);
+    expect((await send({}, { Prefer: 'respond-async' })).status).toBe(202);
+    // What waits or streams is refused, whatever it accepts.
+    expect((await send({ stream: true })).status).toBe(429);
+    expect((await send({}, { Accept: 'application/json' })).status).toBe(429);
+    const submit = (body: object) =>
+      app.call('POST', path.replace('events', 'tool-results'), {
+        body: { tool_call_id: 'call_missing', result: 1, ...body },
+      });
+    // It is looked up, so it passed.
+    expect((await submit({})).status).not.toBe(429);
+    for (const how of ['wait', 'stream']) expectError(await submit({ [how]: true }), 429, 'rate_limited');
+  });
+
   it('of WebSockets count as well', async () => {
     const socketUrl = app.url + path.replace('events', 'ws');
     const tabs = [];

@@ -77,10 +77,20 @@ const listEvents = ({ services: { events }, openPage }: RouteDeps) =>
     response: pageOf(Event),
     status: 200,
     errors: ['not_found'],
-    async handler({ caller, params, path, wantsStream, lastEventId, signal, query: { after, ...query } }) {
+    async handler({
+      caller,
+      params,
+      path,
+      wantsStream,
+      lastEventId,
+      signal,
+      holdOpen,
+      query: { after, ...query },
+    }) {
       const filter = { types: query.types ?? null, messageId: query.message_id ?? null };
       const resumed = resumeAfter(lastEventId, after);
       if (wantsStream) {
+        holdOpen();
         refusePaging(query);
         const wanted = { ...resumed, ...filter };
         const { tailSeq, events: followed } = await events.follow(caller, params.sessionId, wanted, signal);

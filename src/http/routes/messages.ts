@@ -8,7 +8,7 @@ import {
   Message,
 } from '../../contracts/messages.ts';
 import type { AcceptedMessage, Caller, MessagesService } from '../../services/ports.ts';
-import { defineRoute, json, type Route, stream } from '../define-route.ts';
+import { defineRoute, type JsonAnswer, json, type Route, stream } from '../define-route.ts';
 import { CREATE_MESSAGE, MESSAGE } from '../examples.ts';
 import { replayHeaders } from '../idempotency.ts';
 import { ListQuery, StreamQuery } from '../query-types.ts';
@@ -39,8 +39,9 @@ const createMessage = ({ services: { messages } }: RouteDeps) =>
     errors: ['not_found', 'session_ended', 'session_busy', 'queue_full', 'unavailable'],
     streams: true,
     examples: { request: CREATE_MESSAGE, response: MESSAGE },
-    async handler({ caller, params, query, body, prefer, idempotency, signal }) {
+    async handler({ caller, params, query, body, prefer, idempotency, signal, holdOpen }) {
       const mode = modeOf(body, prefer);
+      if (mode !== 'background') holdOpen();
       const { value: accepted, replayed } = await messages.accept(
         caller,
         params.sessionId,
@@ -55,14 +56,11 @@ const createMessage = ({ services: { messages } }: RouteDeps) =>
       // A server that stops begins no stream; one that has begun has said where its message is.
       if (mode === 'stream' && !signal.aborted)
         return stream(messages.followReply(accepted, signal), { headers: located, ...query });
-      if (mode === 'sync') {
-        const { message, settled } = await awaitReply(messages, caller, accepted, signal);
-        return settled ? json(message, { headers }) : later(message);
-      }
+      if (mode === 'sync') return endOr(later, await awaitReply(messages, caller, accepted, signal), headers);
       const message = await readReply(messages, caller, accepted);
-      // A first try is only accepted, however soon it is answered; a retry is told what has become of it.
-      const isOver = mode === 'background' && replayed && isTerminal(message.status);
-      return isOver ? json(message, { headers: located }) : later(message);
+      return mode === 'background' && endedBeforeRetry(message, replayed)
+        ? json(message, { headers: located })
+        : later(message);
     },
   });
 
@@ -77,6 +75,18 @@ function modeOf({ stream, background }: CreateMessage, prefer: string): Mode {
   if (stream) return 'stream';
   return background || wantsAsync ? 'background' : 'sync';
 }
+
+/** A first try is answered with 202, however soon its turn ends. A retry is answered with the end of the turn. */
+const endedBeforeRetry = (message: Message, replayed: boolean): boolean =>
+  replayed && isTerminal(message.status);
+
+type LaterAnswer = (message: Message) => JsonAnswer<Message>;
+
+const endOr = (
+  later: LaterAnswer,
+  { message, settled }: { message: Message; settled: boolean },
+  headers: Record<string, string>,
+): JsonAnswer<Message> => (settled ? json(message, { headers }) : later(message));
 
 const readReply = (messages: MessagesService, caller: Caller, { sessionId, replyId }: AcceptedMessage) =>
   messages.get(caller, sessionId, replyId);

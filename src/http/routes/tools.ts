@@ -102,8 +102,9 @@ const submitToolResults = ({ services: { toolCalls, messages } }: RouteDeps) =>
     errors: ['not_found', 'session_ended', 'tool_call_closed', 'unavailable'],
     streams: true,
     examples: { request: SUBMIT_TOOL_RESULT },
-    async handler({ caller, params, query, body, idempotency, signal }) {
+    async handler({ caller, params, query, body, idempotency, signal, holdOpen }) {
       refuseBoth(body);
+      if (body.wait || body.stream) holdOpen();
       const { value, replayed } = await toolCalls.submit(caller, params.sessionId, body, idempotency);
       const headers = replayHeaders(replayed);
       const { reply, ...submitted } = value;
