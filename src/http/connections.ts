@@ -8,7 +8,7 @@ import { networkOf } from './client-network.ts';
 const REFUSED_MAX = 32;
 const REFUSED_MS_MAX = 5_000;
 
-/** A connection that has only just come is about to send its request. */
+/** A connection that has only just come is about to send its request, and closing it would reset a call. */
 const FRESH_MS = 1_000;
 
 export interface Connections {
@@ -40,11 +40,12 @@ function createIdleSockets() {
       const here = byNetwork.get(network);
       if (here?.delete(socket) && here.size === 0) byNetwork.delete(network);
     },
-    /** Idle for longer than a request needs to follow its connection. */
     oldest(): Socket | undefined {
-      const [first] = all;
-      return first && performance.now() - first[1] >= FRESH_MS ? first[0] : undefined;
+      const [first] = all.keys();
+      return first;
     },
+    /** Whether a request may still be on its way. */
+    isFresh: (socket: Socket): boolean => performance.now() - (all.get(socket) ?? 0) < FRESH_MS,
     /** The sockets of the same network. */
     beside: (socket: Socket): ReadonlySet<Socket> => byNetwork.get(networks.get(socket) ?? '') ?? new Set(),
   };
@@ -57,8 +58,16 @@ function endQueued(res: ServerResponse): void {
   res.emit('close');
 }
 
+interface Bounds extends Pick<Capacity, 'connections' | 'idlePerNetwork'> {
+  /** A trusted proxy connects for many clients, so it may keep any number of idle connections. */
+  isProxy(address: string): boolean;
+}
+
 /** Node's own `closeIdleConnections` leaves a connection open that never sent a request: clients keep such in stock. */
-export function trackConnections(server: Server, { connections, idlePerNetwork }: Capacity): Connections {
+export function trackConnections(
+  server: Server,
+  { connections, idlePerNetwork, isProxy }: Bounds,
+): Connections {
   const open = new Set<Socket>();
   /** The calls in flight on each socket: a client may pipeline requests. */
   const answering = new Map<Socket, Set<ServerResponse>>();
@@ -90,6 +99,16 @@ export function trackConnections(server: Server, { connections, idlePerNetwork }
     socket.once('close', () => clearTimeout(cutOff));
   }
 
+  const staleOrNone = (socket: Socket | undefined) => (socket && !idle.isFresh(socket) ? socket : undefined);
+
+  /** The oldest idle connection of a network that has too many. While there is room, a burst of new ones is not too many. */
+  function surplusBeside(socket: Socket): Socket | undefined {
+    const beside = idle.beside(socket);
+    if (beside.size <= idlePerNetwork || isProxy(socket.remoteAddress ?? '')) return undefined;
+    const [oldest] = beside;
+    return open.size - refused.size > connections ? oldest : staleOrNone(oldest);
+  }
+
   function admit(socket: Socket): void {
     // `upgrade.ts` puts a connection back when it leaves a wish for another protocol aside.
     if (open.has(socket)) return;
@@ -99,10 +118,10 @@ export function trackConnections(server: Server, { connections, idlePerNetwork }
       for (const res of answering.get(socket) ?? []) endQueued(res);
     });
     idle.add(socket);
-    const [oldestHere] = idle.beside(socket);
-    if (idle.beside(socket).size > idlePerNetwork) evict(oldestHere);
-    if (open.size - refused.size > connections) evict(idle.oldest());
-    if (open.size - refused.size > connections) refuse(socket);
+    const admitted = () => open.size - refused.size;
+    if (admitted() > connections / 2) evict(surplusBeside(socket));
+    if (admitted() > connections) evict(staleOrNone(idle.oldest()));
+    if (admitted() > connections) refuse(socket);
   }
 
   server.on('connection', admit);

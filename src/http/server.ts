@@ -46,7 +46,7 @@ export async function listen(app: Express, { host, port }: ListenOptions): Promi
   const server = createServer({ ...LIMITS, requireHostHeader: false }, app);
   // Node would drop what lies behind the 2,000th header without a word; all of them together are bounded in bytes.
   server.maxHeadersCount = 0;
-  const connections = trackConnections(server, capacity);
+  const connections = trackConnections(server, { ...capacity, isProxy: proxyTest(app) });
   app.locals.connections = connections;
   serveUpgrades(server);
   server.on('clientError', answerClientError);
@@ -62,6 +62,12 @@ export async function listen(app: Express, { host, port }: ListenOptions): Promi
     server,
     close: () => close(server, connections, app),
   };
+}
+
+/** Express compiles the addresses of `trust proxy` to a function of an address and its place in the chain. */
+function proxyTest(app: Express): (address: string) => boolean {
+  const isTrusted = app.get('trust proxy fn') as (address: string, hop: number) => boolean;
+  return (address) => isTrusted(address, 0);
 }
 
 /**

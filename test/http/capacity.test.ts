@@ -26,13 +26,16 @@ beforeEach(async () => {
   };
 });
 afterEach(async () => {
+  jest.restoreAllMocks();
   abort.abort();
   for (const socket of held) socket.destroy();
   await app.close();
 });
 
-async function hold(text = ''): Promise<Socket> {
-  const socket = connect(app.http.port, '127.0.0.1');
+const hold = (text = ''): Promise<Socket> => holdAt(app.http.port, text);
+
+async function holdAt(port: number, text = ''): Promise<Socket> {
+  const socket = connect(port, '127.0.0.1');
   held.push(socket);
   socket.on('error', () => undefined);
   await once(socket, 'connect');
@@ -59,16 +62,49 @@ describe('idle connections', () => {
     ['that send half a request', 'GET /v1/models HTTP/1.1\r\nHost: x\r\n'],
   ])('%s: the oldest of a network make room for new ones', async (_title, text) => {
     for (let count = 0; count < 100; count += 1) await hold(text);
-    await untilOpen(CONNECTIONS / 4);
+    await untilOpen(CONNECTIONS);
     expect((await app.call('GET', '/v1/models')).status).toBe(200);
     expect(held.at(-1)?.destroyed).toBe(false);
+  });
+
+  it('of one network are closed above its share once half of all are in use and they are idle for a while', async () => {
+    for (let count = 0; count < CONNECTIONS / 2; count += 1) await hold();
+    await untilOpen(CONNECTIONS / 2);
+    const now = performance.now();
+    jest.spyOn(performance, 'now').mockImplementation(() => now + 10_000);
+    for (let count = 0; count < CONNECTIONS / 2; count += 1) await hold();
+    await untilOpen(CONNECTIONS / 2);
+  });
+
+  it('that have only just come are left to send their calls', async () => {
+    const sockets = [];
+    for (let count = 1; count < CONNECTIONS; count += 1) sockets.push(await hold());
+    const answers = sockets.map(async (socket) => {
+      socket.write('GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n');
+      return String(await once(socket, 'data'));
+    });
+    for (const answer of await Promise.all(answers)) expect(answer).toMatch(/^HTTP\/1.1 200 /);
+  });
+
+  it('of a trusted proxy may be any number while there is room', async () => {
+    const behindProxy = await startHarness({ maxConnections: CONNECTIONS, trustedProxies: ['127.0.0.1'] });
+    const now = performance.now();
+    const clock = jest.spyOn(performance, 'now').mockImplementation(() => now);
+    const sockets = [];
+    for (let count = 0; count < CONNECTIONS; count += 1) {
+      clock.mockImplementation(() => now + count * 2_000);
+      sockets.push(await holdAt(behindProxy.http.port));
+    }
+    expect((await behindProxy.call('GET', '/v1/models')).status).toBe(200);
+    expect(sockets.filter(({ destroyed }) => destroyed)).toHaveLength(1);
+    await behindProxy.close();
   });
 
   it('are not those on which a call is being answered', async () => {
     const answer = follow();
     for (let count = 0; count < 100; count += 1) await hold();
     expect((await answer).status).toBe(200);
-    await untilOpen(CONNECTIONS / 4 + 1);
+    await untilOpen(CONNECTIONS);
   });
 });
 
