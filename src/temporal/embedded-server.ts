@@ -102,11 +102,12 @@ export async function startEmbeddedTemporal(options: EmbeddedTemporalOptions): P
   const record = readRecord(plan.files);
   const remembered = place.port ?? record?.ports.ui ?? null;
   const preferred = (options.preferredPort ?? PREFERRED_PORT) + UI_PORT_OFFSET;
+  // Before the UI is opened: an earlier version's server listens on the UI's port itself.
+  await endOtherVersions(options);
+  const leftOver = await adoptOrEnd(plan, record, options);
   const ui = await openEmbeddedUi({ configured: options.uiPort ?? null, remembered, preferred });
   try {
     writeUiPlace(directory, { port: ui.port, backendHost: plan.uiHost });
-    await endOtherVersions(options);
-    const leftOver = await adoptOrEnd(plan, record, options);
     const server = leftOver ?? (await startOnFreePorts(plan, record?.ports ?? null, options));
     ui.serve({ host: plan.uiHost, port: server.ports.uiBackend });
     const details = {

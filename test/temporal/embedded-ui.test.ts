@@ -1,4 +1,5 @@
 // Where the embedded Temporal UI is: at one address for as long as a data directory lives.
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
@@ -12,6 +13,7 @@ import {
   startEmbeddedTemporal,
 } from '../../src/temporal/embedded-server.ts';
 import { choosePorts } from '../../src/temporal/free-ports.ts';
+import { identifyProcess, type ProcessIdentity } from '../../src/temporal/process-identity.ts';
 import { freePort } from '../support/ports.ts';
 import { processesNaming } from '../support/process-list.ts';
 
@@ -68,12 +70,12 @@ async function listen(port: number): Promise<Server> {
 }
 
 /** As an earlier release wrote it down. */
-function writeOldRecord(): void {
+function writeOldRecord(running: ProcessIdentity | null = null): void {
   const files = serverFiles(dataDir, TEMPORAL_CLI.version);
   mkdirSync(files.directory, { recursive: true });
   const ports = { grpc: preferredPort, ui: uiPort };
   writeRecord(files.directory, {
-    process: null,
+    process: running,
     ports,
     fingerprint: 'any',
     databaseFile: files.databaseFile,
@@ -110,6 +112,16 @@ describe('the port of the UI', () => {
     writeOldRecord();
     const server = await start({ preferredPort: await freePort() });
     expect(server.uiUrl).toBe(`http://127.0.0.1:${uiPort}`);
+  });
+
+  test('stays where an earlier release has it, whose killed run left its server there', async () => {
+    const serve = `require('node:net').createServer().listen(${uiPort}, '127.0.0.1', () => console.log('up'))`;
+    const leftOver = spawn(process.execPath, ['-e', serve], { stdio: ['ignore', 'pipe', 'inherit'] });
+    await once(leftOver.stdout, 'data');
+    writeOldRecord(identifyProcess(leftOver.pid ?? 0));
+    const server = await start({ preferredPort: await freePort() });
+    expect(server.uiUrl).toBe(`http://127.0.0.1:${uiPort}`);
+    expect(server.uiMovedFrom).toBeNull();
   });
 
   test('is the one that the operator names, or the start ends', async () => {
