@@ -20,6 +20,8 @@ export interface ApiKeysDeps {
   secretKey: string;
   once: Once;
   now: () => number;
+  /** Called now and then when a key works, which proves the secret key right. */
+  onProven?: () => Promise<void>;
 }
 
 export type ApiKeys = ReturnType<typeof createApiKeys>;
@@ -44,7 +46,7 @@ function refuseUnrevoked(outcome: Revoked): void {
     );
 }
 
-export function createApiKeys({ access, secretKey, once, now }: ApiKeysDeps) {
+export function createApiKeys({ access, secretKey, once, now, onProven }: ApiKeysDeps) {
   const hash = (key: string): string => createHmac('sha256', secretKey).update(key).digest('hex');
 
   const newRow = (accountId: string, name: string, level: Level, key: string): ApiKeyRow => ({
@@ -67,7 +69,7 @@ export function createApiKeys({ access, secretKey, once, now }: ApiKeysDeps) {
       throw new ApiError('expired_api_key', 'This API key has expired');
     // A store that takes no writes, as on a full disk, still answers reads: this is no reason to refuse them.
     if (now() - (row.last_used_at ?? 0) > TOUCH_INTERVAL_MS)
-      await access.touch(row.id, now()).catch(() => undefined);
+      await Promise.all([access.touch(row.id, now()), onProven?.()]).catch(() => undefined);
     return { accountId: row.account_id, keyId: row.id, level: row.level };
   }
 

@@ -9,24 +9,31 @@ const NAME = 'secret_check';
 const checkValue = (secretKey: string): string =>
   createHmac('sha256', secretKey).update('openclaw: check of the secret').digest('hex');
 
+const storedValue = (db: Kysely<Tables>) =>
+  db.selectFrom('installation').select('value').where('name', '=', NAME).executeTakeFirst();
+
+/** Remembers a secret that has proved right, unless one is remembered. */
+export async function keepSecret(db: Kysely<Tables>, secretKey: string): Promise<void> {
+  await db
+    .insertInto('installation')
+    .values({ name: NAME, value: checkValue(secretKey) })
+    .onConflict((conflict) => conflict.doNothing())
+    .execute();
+}
+
 /**
- * The first start stores the value; so does the first one after an upgrade. Of several that start at once, one does.
+ * A new database remembers the secret of its first start. After an upgrade from a version without this check, the secret is
+ * remembered when it has proved right: when it makes an API key work. Of several first starts at once, one wins.
  * @throws {Error} in words for the operator, when this is another secret.
  */
 export async function assertSecret(db: Kysely<Tables>, secretKey: string): Promise<void> {
-  const value = checkValue(secretKey);
-  const stored = () =>
-    db.selectFrom('installation').select('value').where('name', '=', NAME).executeTakeFirst();
-  let found = await stored();
-  if (!found) {
-    await db
-      .insertInto('installation')
-      .values({ name: NAME, value })
-      .onConflict((conflict) => conflict.doNothing())
-      .execute();
-    found = await stored();
-  }
-  if (found?.value === value) return;
+  const known = await storedValue(db);
+  const isInUse = async () =>
+    (await db.selectFrom('api_keys').select('id').limit(1).executeTakeFirst()) !== undefined;
+  if (!known && (await isInUse())) return;
+  if (!known) await keepSecret(db, secretKey);
+  const found = known ?? (await storedValue(db));
+  if (found?.value === checkValue(secretKey)) return;
   throw new Error(
     'The secret is not the one that this database was made with: OPENCLAW_SECRET_KEY, or secret.key in the data directory, ' +
       'is cut off, changed or of another installation. No API key would work. Put the secret back from a backup ' +

@@ -15,6 +15,7 @@ import { createTools } from '../services/tools/index.ts';
 import { createDeliveries } from '../services/webhooks/deliveries.ts';
 import { createWebhooks } from '../services/webhooks/index.ts';
 import { createAccessStore } from '../stores/access.ts';
+import { keepSecret } from '../stores/secret-check.ts';
 import { createWebhooksStore } from '../stores/webhooks.ts';
 import type { Core } from './core.ts';
 import type { ApiOptions } from './options.ts';
@@ -24,7 +25,10 @@ export function createApi(core: Core, options: ApiOptions, health: HealthService
   const { syncWaitMs } = settings;
   const messages = createMessages({ ...core, syncWaitMs });
   const access = createAccessStore(core.store);
-  const apiKeys = createApiKeys({ ...core, access, secretKey });
+  const apiKeys = createApiKeys({
+    ...{ ...core, access, secretKey },
+    onProven: () => keepSecret(core.db, secretKey),
+  });
   const clientTokens = createClientTokens({ ...core, access, secretKey });
   const webhooks = createWebhooksStore(core.store);
   const reader = createMessageReader(core.db);

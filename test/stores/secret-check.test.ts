@@ -1,5 +1,5 @@
 // A database knows the secret that it was made with, also when several processes start at once.
-import { assertSecret } from '../../src/stores/secret-check.ts';
+import { assertSecret, keepSecret } from '../../src/stores/secret-check.ts';
 import { openTestStore, type TestStore } from '../support/store.ts';
 
 let store: TestStore;
@@ -32,4 +32,13 @@ test('of processes that start at once with different secrets one secret wins', a
     ['a', 'b', 'c', 'd'].map((letter) => assertSecret(store.db, letter.repeat(32))),
   );
   expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+});
+
+test('a database of an earlier version takes any secret, until one has made a key work', async () => {
+  await store.services.apiKeys.create(store.caller, { name: 'k', level: 'admin' }, null);
+  await assertSecret(store.db, 'wrong'.repeat(8));
+  await assertSecret(store.db, SECRET);
+  await keepSecret(store.db, SECRET);
+  await assertSecret(store.db, SECRET);
+  await expect(assertSecret(store.db, 'wrong'.repeat(8))).rejects.toThrow(/not the one/);
 });
