@@ -14,13 +14,24 @@ export const wantsWebSocket = ({ method, headers }: IncomingMessage): boolean =>
 
 export function serveUpgrades(server: Server): void {
   server.on('upgrade', (req: IncomingMessage, socket: Socket, head: Buffer) => {
-    // Node listens no longer, and an error that nobody hears ends the process.
-    socket.on('error', () => socket.destroy());
-    // Behind a request that is still being answered: two answers would run into each other.
-    if (answerOn(socket)) socket.destroy();
-    else if (wantsWebSocket(req)) answer(server, req, socket, head);
-    else continueWithout(server, req, socket, head);
+    // Node listens no longer, and an error that nobody hears ends the process. A connection that is put back comes here again.
+    if (!socket.listeners('error').includes(destroyOnError)) socket.on('error', destroyOnError);
+    if (!wantsWebSocket(req)) inTurn(socket, () => continueWithout(server, req, socket, head));
+    // Behind a request that is still being answered: no client opens a WebSocket that way.
+    else if (answerOn(socket)) socket.destroy();
+    else answer(server, req, socket, head);
   });
+}
+
+function destroyOnError(this: Socket): void {
+  this.destroy();
+}
+
+/** Waits for the answers to earlier requests of the connection: two answers would run into each other. */
+function inTurn(socket: Socket, act: () => void): void {
+  const earlier = answerOn(socket);
+  if (earlier) earlier.once('close', () => inTurn(socket, act));
+  else if (!socket.destroyed) act();
 }
 
 /** An answer over this connection is its last, unless the connection becomes a WebSocket. */
