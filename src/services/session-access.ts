@@ -3,6 +3,7 @@ import { notFound } from '../contracts/errors.ts';
 import type { SessionLog, SessionTransaction } from '../stores/log.ts';
 import type { SessionRow } from '../stores/schema.ts';
 import type { SessionsStore } from '../stores/sessions.ts';
+import { storably } from '../turns/close.ts';
 import type { Engine } from './engine.ts';
 import type { Caller } from './ports.ts';
 
@@ -37,14 +38,17 @@ export interface ChangeDeps {
   engine: Engine;
 }
 
-/** Runs a change of the caller's session that its workflow has to hear of. */
+/**
+ * Runs a change of the caller's session that its workflow has to hear of. When the store refuses it, the change runs once more
+ * with `isBare`: a change that closes the open reply then leaves out the text of its incomplete step.
+ */
 export async function changeSession<T>(
   { sessions, log, engine }: ChangeDeps,
   caller: Caller,
   sessionId: string,
-  work: (tx: SessionTransaction) => Promise<T>,
+  work: (tx: SessionTransaction, isBare: boolean) => Promise<T>,
 ): Promise<T> {
   await visibleSession(sessions, caller, sessionId);
   engine.requireAvailable();
-  return writeSession(log, sessionId, work);
+  return storably((isBare) => writeSession(log, sessionId, (tx) => work(tx, isBare)));
 }

@@ -1,5 +1,5 @@
 // Ends replies: by interruption, by failure, and with their session.
-import { type ErrorDetail, messageError } from '../contracts/errors.ts';
+import { ApiError, type ErrorDetail, messageError } from '../contracts/errors.ts';
 import { stringifyJson } from '../contracts/json.ts';
 import { isTerminal } from '../contracts/messages.ts';
 import type { Catalogue } from '../models/catalogue.ts';
@@ -31,7 +31,7 @@ export async function storably<T>(write: (isBare: boolean) => Promise<T>): Promi
   try {
     return await write(false);
   } catch (error) {
-    if (isStoreAway(error)) throw error;
+    if (isStoreAway(error) || error instanceof ApiError) throw error;
     return await write(true);
   }
 }
@@ -120,6 +120,8 @@ export type Closed = { kind: 'closed'; reply: MessageRow } | { kind: 'instead'; 
 
 export interface EndReason {
   reason: 'completed' | 'expired' | 'archived' | 'deleted';
+  /** Keeps only the complete steps of the open reply. */
+  isBare?: boolean;
 }
 
 export interface CloseDeps {
@@ -180,10 +182,10 @@ export function createClose({ log, catalogue, sessionView }: CloseDeps) {
   }
 
   /** Ends an active session inside the caller's transaction: the open reply is interrupted, queued ones fail. */
-  async function endSession(tx: SessionTransaction, { reason }: EndReason): Promise<void> {
+  async function endSession(tx: SessionTransaction, { reason, isBare }: EndReason): Promise<void> {
     const open =
       tx.session.open_reply_id === null ? undefined : await tx.messages.get(tx.session.open_reply_id);
-    if (open) await closeReply(tx, open, { status: 'interrupted' });
+    if (open) await closeReply(tx, open, { status: 'interrupted', isBare });
     await failQueued(tx);
     tx.patch({
       status: STATUS_OF[reason],

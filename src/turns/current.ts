@@ -20,12 +20,13 @@ export async function currentReplyId(tx: SessionTransaction): Promise<string | n
 export async function interruptCurrent(
   tx: SessionTransaction,
   catalogue: Catalogue,
+  isBare = false,
 ): Promise<MessageRow | undefined> {
   const replyId = await currentReplyId(tx);
   const reply = replyId === null ? undefined : await tx.messages.get(replyId);
   const user = reply && (await tx.messages.userOf(reply.id));
   if (!reply || !user) return undefined;
-  if (reply.status !== 'queued') return closeReply(tx, reply, { status: 'interrupted' });
+  if (reply.status !== 'queued') return closeReply(tx, reply, { status: 'interrupted', isBare });
   const turn = { user, reply, head: tx.session.head };
   return closeUnbegun(tx, catalogue, turn, { status: 'interrupted' });
 }

@@ -2,7 +2,7 @@
 import { messageError } from '../contracts/errors.ts';
 import type { SessionLog, SessionTransaction } from '../stores/log.ts';
 import type { MessageRow, SessionRow, ToolCallRow } from '../stores/schema.ts';
-import { closeReply, type ReplyRef } from './close.ts';
+import { closeReply, type ReplyRef, storably } from './close.ts';
 import { announceCalls, settleCall } from './tool-calls.ts';
 
 export interface ExpiredCalls {
@@ -20,7 +20,12 @@ async function timeOut(tx: SessionTransaction, call: ToolCallRow): Promise<void>
   await settleCall(tx, call, { status: 'timed_out', result, isError: true });
 }
 
-async function expire(tx: SessionTransaction, reply: MessageRow, nowMs: number): Promise<ExpiredCalls> {
+async function expire(
+  tx: SessionTransaction,
+  reply: MessageRow,
+  nowMs: number,
+  isBare: boolean,
+): Promise<ExpiredCalls> {
   const open = await tx.messages.openToolCalls(reply.id);
   const due = open.filter(({ expires_at }) => expires_at !== null && expires_at <= nowMs);
   for (const call of due) await timeOut(tx, call);
@@ -28,7 +33,7 @@ async function expire(tx: SessionTransaction, reply: MessageRow, nowMs: number):
   if (fatal) {
     const words = `The tool '${fatal.name}' had no result within ${secondsOf(fatal)} seconds`;
     const error = messageError('tool_timed_out', words);
-    const failed = await closeReply(tx, reply, { status: 'failed', error });
+    const failed = await closeReply(tx, reply, { status: 'failed', error, isBare });
     return { session: tx.session, reply: failed, open: [] };
   }
   const announced = due.length > 0 ? await announceCalls(tx, reply) : reply;
@@ -39,8 +44,10 @@ export const createExpireCalls =
   ({ log }: { log: SessionLog }) =>
   /** @param nowMs The workflow's clock, so that its timer and the rows can't disagree. @returns undefined when all is gone. */
   (ref: ReplyRef, nowMs: number): Promise<ExpiredCalls | undefined> =>
-    log.write(ref.sessionId, async (tx) => {
-      const reply = await tx.messages.get(ref.replyId);
-      // One that has ended has no open calls.
-      return reply && expire(tx, reply, nowMs);
-    });
+    storably((isBare) =>
+      log.write(ref.sessionId, async (tx) => {
+        const reply = await tx.messages.get(ref.replyId);
+        // One that has ended has no open calls.
+        return reply && expire(tx, reply, nowMs, isBare);
+      }),
+    );

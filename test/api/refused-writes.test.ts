@@ -11,11 +11,14 @@ const MARK = 'UNSTORABLE';
 
 let calls = 0;
 let blocksOf: () => ModelBlock[] = () => [];
+/** The answer is over when this is. */
+let held: Promise<void> = Promise.resolve();
 const model: Model = {
   async stream(_request, { onText }) {
     calls += 1;
     const blocks = blocksOf();
     for (const { type, text } of blocks) if (type === 'text') onText(String(text));
+    await held;
     return { ...replyOf('', { inputTokens: 5, outputTokens: 2 }), blocks };
   },
 };
@@ -189,4 +192,38 @@ it('an interrupt ends a reply whose text the store refuses', async () => {
   );
   await system.api.post(`/v1/sessions/${id}/interrupt`);
   await expectUsable(id);
+});
+
+describe('a reply whose text the store refuses is over when a client', () => {
+  it.each<[string, (id: string) => Promise<{ status: number }>, number]>([
+    ['completes its session', (id) => system.api.post(`/v1/sessions/${id}/complete`), 200],
+    ['archives its session', (id) => system.api.post(`/v1/sessions/${id}/archive`), 200],
+    ['deletes its session', (id) => system.api.delete(`/v1/sessions/${id}`), 200],
+    ['interrupts it', (id) => system.api.post(`/v1/sessions/${id}/interrupt`), 200],
+    [
+      'sends a message that interrupts it',
+      (id) =>
+        system.api.post(`/v1/sessions/${id}/messages`, {
+          ...{ content: 'Stop', on_busy: 'interrupt', background: true },
+        }),
+      202,
+    ],
+  ])('%s', async (_name, end, expected) => {
+    const id = await session();
+    await refuseIn('messages', 'text', 'update');
+    let release = () => {};
+    held = new Promise((resolve) => (release = resolve));
+    blocksOf = () => [text(MARK)];
+    await system.api.send(id, 'Hello', { background: true });
+    await eventually(
+      () => system.api.events(id),
+      (events) => events.some(({ type }) => type === 'message.delta'),
+    );
+    blocksOf = () => [text('Fine.')];
+    try {
+      expect((await end(id)).status).toBe(expected);
+    } finally {
+      release();
+    }
+  });
 });

@@ -25,9 +25,9 @@ export function createAccept(deps: AcceptCallDeps) {
     keep: Keep,
   ): Promise<AcceptedMessage> {
     const id = newId('msg');
-    const { session, accepted } = await changeSession(deps, caller, sessionId, async (tx) => {
+    const { session, accepted } = await changeSession(deps, caller, sessionId, async (tx, isBare) => {
       await keep(tx.rows, id);
-      return { accepted: await acceptMessage(tx, { ...body, id }, deps), session: tx.session };
+      return { accepted: await acceptMessage(tx, { ...body, id }, { ...deps, isBare }), session: tx.session };
     });
     signals.messageLater(session, accepted.signal);
     return { sessionId, userMessageId: id, replyId: accepted.replyId, afterSeq: accepted.seq };

@@ -28,6 +28,8 @@ export interface Accepted {
 export interface AcceptDeps {
   catalogue: Catalogue;
   showPreviews: boolean;
+  /** An interrupted reply keeps its complete steps only. */
+  isBare?: boolean;
 }
 
 const NONE: NamedReplies = { interrupts_reply_id: null, steers_reply_id: null };
@@ -40,7 +42,7 @@ const NONE: NamedReplies = { interrupts_reply_id: null, steers_reply_id: null };
 async function meetCurrentTurn(
   tx: SessionTransaction,
   onBusy: OnBusy,
-  catalogue: Catalogue,
+  { catalogue, isBare }: AcceptDeps,
 ): Promise<NamedReplies> {
   switch (onBusy) {
     case 'queue':
@@ -49,7 +51,7 @@ async function meetCurrentTurn(
       if ((await currentReplyId(tx)) === null) return NONE;
       throw new ApiError('session_busy', 'The session is answering another message');
     case 'interrupt':
-      return { ...NONE, interrupts_reply_id: (await interruptCurrent(tx, catalogue))?.id ?? null };
+      return { ...NONE, interrupts_reply_id: (await interruptCurrent(tx, catalogue, isBare))?.id ?? null };
     case 'steer':
       return { ...NONE, steers_reply_id: await currentReplyId(tx) };
   }
@@ -77,15 +79,16 @@ function patchSession(tx: SessionTransaction): void {
 export async function acceptMessage(
   tx: SessionTransaction,
   turn: NewTurn,
-  { catalogue, showPreviews }: AcceptDeps,
+  deps: AcceptDeps,
 ): Promise<Accepted> {
   if (tx.session.status !== 'active')
     throw new ApiError('session_ended', 'The session has ended; create a new one');
+  const { catalogue, showPreviews } = deps;
   checkMaxTokens(catalogue, tx.session.model, turn.max_tokens);
   const own = turnOptionsOf(turn);
   const options = { ...JSON.parse(tx.session.turn_options), ...own };
   if (Object.keys(own).length > 0) checkThinking(catalogue, tx.session.model, options, own);
-  const named = await meetCurrentTurn(tx, turn.on_busy ?? tx.session.on_busy, catalogue);
+  const named = await meetCurrentTurn(tx, turn.on_busy ?? tx.session.on_busy, deps);
   // Refused, it has interrupted nothing: the transaction is undone.
   await checkQueue(tx);
   const { user, reply } = newRows(tx, turn, named);

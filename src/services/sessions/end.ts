@@ -26,13 +26,21 @@ export interface EndDeps extends ChangeDeps {
 
 type Reason = 'completed' | 'archived';
 
+interface Ending {
+  reason: Reason;
+  isBare: boolean;
+}
+
 export function createEnds(deps: EndDeps) {
   const { log, turns, sessionView, show, signals, once, channel, logger } = deps;
 
   /** @returns the session when it has ended now. One that had ended before can still go to the archive. */
-  async function endOnce(tx: SessionTransaction, reason: Reason): Promise<SessionRow | undefined> {
+  async function endOnce(
+    tx: SessionTransaction,
+    { reason, isBare }: Ending,
+  ): Promise<SessionRow | undefined> {
     if (tx.session.status === 'active') {
-      await turns.endSession(tx, { reason });
+      await turns.endSession(tx, { reason, isBare });
       return tx.session;
     }
     if (reason === 'archived' && tx.session.status === 'completed') {
@@ -43,9 +51,9 @@ export function createEnds(deps: EndDeps) {
   }
 
   async function end(caller: Caller, id: string, reason: Reason, keep: Keep): Promise<Session> {
-    const ended = await changeSession(deps, caller, id, async (tx) => {
+    const ended = await changeSession(deps, caller, id, async (tx, isBare) => {
       await keep(tx.rows, id);
-      return endOnce(tx, reason);
+      return endOnce(tx, { reason, isBare });
     });
     if (ended) signals.endLater(ended, reason);
     return show(caller, id);
@@ -63,9 +71,9 @@ export function createEnds(deps: EndDeps) {
 
   /** Two transactions; should the second fail or get lost, the sweep runs it. */
   async function remove(caller: Caller, id: string, keep: Keep): Promise<Deleted> {
-    const session = await changeSession(deps, caller, id, async (tx) => {
+    const session = await changeSession(deps, caller, id, async (tx, isBare) => {
       await keep(tx.rows, id);
-      if (tx.session.status === 'active') await turns.endSession(tx, { reason: 'deleted' });
+      if (tx.session.status === 'active') await turns.endSession(tx, { reason: 'deleted', isBare });
       else {
         tx.patch({ updated_at: tx.now });
         // That it has ended was told; that it is gone was not.

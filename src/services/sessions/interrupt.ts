@@ -23,10 +23,10 @@ export function createInterrupt(deps: InterruptDeps) {
   const { sessions, catalogue, reader, signals, once } = deps;
 
   async function stop(caller: Caller, sessionId: string, keep: Keep): Promise<Interrupted> {
-    const { session, reply } = await changeSession(deps, caller, sessionId, async (tx) => {
+    const { session, reply } = await changeSession(deps, caller, sessionId, async (tx, isBare) => {
       if (tx.session.status !== 'active') throw new ApiError('session_ended', 'The session has ended');
       await keep(tx.rows, (await currentReplyId(tx)) ?? NOTHING);
-      return { reply: await interruptCurrent(tx, catalogue), session: tx.session };
+      return { reply: await interruptCurrent(tx, catalogue, isBare), session: tx.session };
     });
     if (!reply) return { interrupted: true, message: null };
     signals.interruptLater(session, { replyId: reply.id });
