@@ -3,7 +3,7 @@
 
 import { APIError } from '@anthropic-ai/sdk';
 import { createParser, type EventSourceMessage } from 'eventsource-parser';
-import { parseJson, stringifyJson, withDoubles } from '../contracts/json.ts';
+import { parseJson, stringifyJson } from '../contracts/json.ts';
 import { EVENT_BYTES_MAX, tooLong } from './bounded-answers.ts';
 import { isRecord } from './tool-input.ts';
 
@@ -21,9 +21,6 @@ const KNOWN_EVENTS = new Set<string | undefined>([
   'message_delta',
   'message_stop',
 ]);
-
-/** Their numbers keep their digits. Those of other fields, such as `usage`, are plain, however a gateway writes them. */
-const MODEL_FIELDS = ['content_block', 'content', 'delta'];
 
 /**
  * Looks at the beginning of the body and not at its `content-type`, which gateways get wrong.
@@ -101,7 +98,7 @@ function readEvent({ event, data }: Pick<EventSourceMessage, 'event' | 'data'>, 
   if (event === 'error' || type === 'error' || (type === undefined && isRecord(value) && value.error)) {
     throw toldError(value ?? data, headers);
   }
-  return isRecord(value) ? { ...withDoubles(value, MODEL_FIELDS), type } : value;
+  return isRecord(value) ? { ...value, type } : value;
 }
 
 function parsedEvent(event: string | undefined, data: string): unknown {

@@ -95,6 +95,12 @@ describe('a stream', () => {
     expect(pieces.join('')).toBe('Grüße 日本');
   });
 
+  test.each(['message', 'usage', 'metadata'])('with a deeply nested %s is read', async (field) => {
+    const deep = `"${field}":${'{"a":'.repeat(20_000)}1${'}'.repeat(20_000)}`;
+    const odd = `event: message_delta\ndata: {"type":"message_delta","delta":{},${deep}}\n\n`;
+    expect((await answerTo(WIRE.replace(event('ping'), odd))).reply.blocks).toEqual(BLOCKS);
+  });
+
   test('that says tool_use and calls nothing is an answer', async () => {
     const { reply } = await answerTo(MESSAGE_START + textBlock(0, 'Well') + messageEnd('tool_use'));
     expect(reply).toMatchObject({ blocks: [{ type: 'text', text: 'Well' }], stopReason: 'tool_use' });
