@@ -76,6 +76,10 @@ function idsOfProviderTools(blocks: ModelBlock[]): Set<unknown> {
   );
 }
 
+/** The API refuses citations of other providers. The stored block keeps its citations for clients. */
+const withoutCitations = (block: ModelBlock): ModelBlock =>
+  block.type === 'text' ? { type: 'text', text: block.text } : block;
+
 /** The API refuses a message that ends with a thought. */
 const withoutLastThoughts = (blocks: ModelBlock[]): ModelBlock[] =>
   blocks.slice(0, blocks.findLastIndex((block) => !isThinking(block)) + 1);
@@ -96,7 +100,8 @@ function stepBlocks({ blocks, calls }: Step, isOwnTurn: boolean): ModelBlock[] {
   const providerIds = idsOfProviderTools(blocks);
   const rows = calls.values();
   const shown = blocks.flatMap((block): ModelBlock[] => {
-    if (block.type !== 'tool_use') return isShown(block, providerIds, isOwnTurn) ? [block] : [];
+    if (block.type !== 'tool_use')
+      return isShown(block, providerIds, isOwnTurn) ? [withoutCitations(block)] : [];
     const call = rows.next().value;
     return call ? [toolUse(block, call)] : [];
   });

@@ -264,6 +264,15 @@ describe.each(DATABASES)('on %s', (database) => {
     });
   });
 
+  it('citations of any gateway are shown to clients, and not sent to the provider again', async () => {
+    const id = await session();
+    const cited = { type: 'text', text: 'Cited.', citations: [{ type: 'url_citation', title: 'x' }] };
+    script = [calls(cited, CALL)];
+    const paused = await system.api.send(id, 'Look it up');
+    expect(paused.content_blocks[0]).toEqual(cited);
+    await submit(id, paused);
+  });
+
   it('an answer that does not say which model has given it is one of the model that was asked', async () => {
     const id = await session();
     script = [textBlock(0, 'Hello') + messageEnd()];

@@ -9,7 +9,12 @@ const isBlank = (value: unknown): boolean => String(value ?? '').trim() === '';
 
 /** What is wrong with a block of each type; null when nothing is. */
 const FAULTS: Record<string, (block: Block) => string | null> = {
-  text: ({ text }) => (isBlank(text) ? 'blank text' : null),
+  text({ text, citations }) {
+    if (isBlank(text)) return 'blank text';
+    const isKnown = ({ type }: Block) =>
+      /^(char|page|content_block|(web_)?search_result)_location$/.test(type);
+    return (citations ?? []).every(isKnown) ? null : 'text.citations: the type of a citation is not known';
+  },
   thinking: ({ signature }) => (signature ? null : 'thinking.signature: Field required'),
   tool_result: ({ content }) => (isBlank(content) ? 'content cannot be empty if `is_error` is true' : null),
   tool_use({ id, name, input }) {
