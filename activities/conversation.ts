@@ -11,6 +11,7 @@ import type { Catalogue } from '../src/models/catalogue.ts';
 import type { ModelBlock, ModelMessage, ModelRequest, ModelTool } from '../src/models/port.ts';
 import type { MessageRows } from '../src/stores/message-rows.ts';
 import type { MessageRow, SessionRow } from '../src/stores/schema.ts';
+import { kindOfStop } from '../src/turns/stop-reason.ts';
 import type { TurnOptions } from '../src/views/sessions.ts';
 import { createBranchCache, type RenderedMessage, type Standing } from './branch-cache.ts';
 import { type Parts, spoken } from './spoken.ts';
@@ -26,16 +27,13 @@ function render(row: MessageRow, parts: Parts): ModelMessage[] {
   return [{ role: 'user', content }];
 }
 
-/** A stop reason of Claude's, after which it refuses every conversation that still holds the turn. */
-const REFUSED = 'refusal';
-
 /**
- * How a reply stands in the conversation. `refused`: its question can't be shown again. `suspect`: the provider refused the
+ * How a reply stands in the conversation. `refused`: the provider refuses each request that still holds the turn. `suspect`: the provider refused the
  * request, for what was asked or for a setting; no wording tells which, so the turn is shown until that is refused again.
  */
 function standingOf({ role, stop_reason, error }: MessageRow): Standing {
   if (role === 'user') return 'good';
-  if (stop_reason === REFUSED) return 'refused';
+  if (kindOfStop(stop_reason) === 'refused') return 'refused';
   const code = error === null ? null : (JSON.parse(error) as ErrorDetail).code;
   if (code === 'context_too_long') return 'refused';
   return code === 'model_invalid_request' ? 'suspect' : 'good';

@@ -19,7 +19,7 @@ import { idleDeadline } from './attach.ts';
 import { charge, openCallOf } from './charge.ts';
 import { closeReply } from './close.ts';
 import { fenced, type StepWriter } from './step-writer.ts';
-import { mayCall } from './stop-reason.ts';
+import { kindOfStop } from './stop-reason.ts';
 import { announceCalls, makeCalls, type PreparedCall } from './tool-calls.ts';
 
 type ShownBlock = Record<string, unknown>;
@@ -131,7 +131,9 @@ export const createCompleteStep = ({ log, catalogue }: { log: SessionLog; catalo
     given: ModelReply,
     prepared: PreparedCall[] = [],
   ): Promise<CompletedStep | undefined> {
-    const answer = mayCall(given.stopReason) ? given : withoutCalls(given);
+    // A call that looks whole may lack what was to come beside it.
+    const mayCall = kindOfStop(given.stopReason) === 'other';
+    const answer = mayCall ? given : withoutCalls(given);
     return fenced(log, writer, async (tx, open) => {
       appendDeltas(tx, writer, rest);
       tx.append('message.content_ended', open.id, { step: writer.step });
@@ -140,7 +142,7 @@ export const createCompleteStep = ({ log, catalogue }: { log: SessionLog; catalo
       const total = addUsage(open, usage);
       if (await isTooOftenUnreadable(tx, open, answer)) return fail(tx, { ...open, ...total });
       await tx.messages.insertStep(stepRow(writer, answer, tx.now));
-      const calls = await makeCalls(tx, writer, mayCall(answer.stopReason) ? prepared : []);
+      const calls = await makeCalls(tx, writer, mayCall ? prepared : []);
       const patch = { ...grown(open, answer, calls), ...total };
       await tx.messages.update(open.id, patch);
       const reply = { ...open, ...patch };

@@ -1,12 +1,18 @@
-// What a stop reason means for the calls of its answer.
+// What a stop reason means for the calls of its answer and for the later conversation.
 
-/**
- * The answer was cut off (`max_tokens`, `model_context_window_exceeded`, `length`) or refused (`refusal`, `content_filter`): a
- * call that looks whole may lack what was to come beside it. By parts of words, because each gateway has its own.
- */
-const NO_CALLS =
-  /max|length|limit|exceed|trunc|incomplete|refus|filter|safety|guardrail|block|prohibit|moderat/i;
+/** The provider or a filter refused the answer. Matched by parts of words, because each gateway has its own reasons. */
+const REFUSED =
+  /refus|filter|safety|guardrail|blocked|blocklist|^block|prohibit|moderat|sensitive|declin|denied|recitation|spii|policy|violat/i;
 
-/** True for unknown reasons and without any: many gateways say `end_turn`, or nothing, after calls that are whole. */
-export const mayCall = (stopReason: string | null): boolean =>
-  stopReason === null || !NO_CALLS.test(stopReason);
+/** The answer ended early, or the provider failed while it wrote. */
+const CUT =
+  /max|length|limit|exceed|trunc|incomplete|context_window|malformed|invalid|error|fail|cancel|abort|interrupt|time_?d?_?out|too_many|insufficient/i;
+
+/** `other` includes unknown reasons and none: many gateways send `end_turn`, or nothing, after whole calls. */
+export type KindOfStop = 'cut' | 'refused' | 'other';
+
+export function kindOfStop(reason: string | null): KindOfStop {
+  if (reason === null) return 'other';
+  if (REFUSED.test(reason)) return 'refused';
+  return CUT.test(reason) ? 'cut' : 'other';
+}

@@ -130,11 +130,12 @@ describe.each(DATABASES)('on %s', (database) => {
   });
 
   describe('an answer that is refused', () => {
-    const refusal = [MESSAGE_START, textBlock(0, 'I '), block(1, CALL, []), messageEnd('refusal')].join('');
+    const refusal = (reason = 'refusal') =>
+      MESSAGE_START + textBlock(0, 'I ') + block(1, CALL, []) + messageEnd(reason);
 
     it('runs no call, though it is whole', async () => {
       const id = await session();
-      always = refusal;
+      always = refusal();
       const reply = await system.api.send(id, 'Look it up');
       expect(reply).toMatchObject({
         status: 'completed',
@@ -147,18 +148,18 @@ describe.each(DATABASES)('on %s', (database) => {
       await expectUsable(id);
     });
 
-    it('after steps that ran tools leaves the session usable', async () => {
+    it.each(['refusal', 'SPII'])('as %s after steps keeps a usable session', async (reason) => {
       const id = await session();
-      script = [calls(CALL), refusal];
+      script = [calls(CALL), refusal(reason)];
       const reply = await submit(id, await system.api.send(id, 'Look it up'));
-      expect(reply).toMatchObject({ status: 'completed', stop_reason: 'refusal' });
+      expect(reply).toMatchObject({ status: 'completed', stop_reason: reason });
       expect(reply.tool_calls).toHaveLength(1);
       await expectUsable(id);
       expect(JSON.stringify(asked.at(-1))).not.toContain('Look it up');
     });
   });
 
-  it.each([undefined, null, 'end_turn', 'tool_calls', 'pause_turn', 'went_home'])(
+  it.each([undefined, null, 'end_turn', 'tool_calls', 'pause_turn', 'tool_use_block', 'went_home'])(
     'calls that are whole are offered after the stop reason %s',
     async (stopReason) => {
       const id = await session();
