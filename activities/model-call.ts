@@ -136,7 +136,7 @@ export function createModelCalls(deps: ModelCallDeps) {
         call.usage = usage;
       };
       try {
-        const { tools, prepare } = offer(open.session);
+        const { tools, prepare } = await offer(open.session);
         const asked = await conversation({ ...open, head, model: call.writer.model, tools });
         call.usage = NOTHING_TOLD;
         const onText = separated(open.reply, deltas.push);
@@ -145,7 +145,7 @@ export function createModelCalls(deps: ModelCallDeps) {
         const rest = await deltas.rest();
         // A write that failed has lost its text: an answer without it would not be what its readers were sent.
         superseded.signal.throwIfAborted();
-        return { answer, rest, calls: prepare(answer.blocks) };
+        return { answer, rest, calls: await prepare(answer.blocks) };
       } catch (error) {
         await deltas.rest();
         throw superseded.signal.aborted ? superseded.signal.reason : error;

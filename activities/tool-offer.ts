@@ -15,7 +15,7 @@ const ANY_OBJECT = { type: 'object', properties: {} };
 export interface ToolOffer {
   tools: ModelTool[];
   /** The calls of an answer, in its order. */
-  prepare(blocks: ModelBlock[]): PreparedCall[];
+  prepare(blocks: ModelBlock[]): Promise<PreparedCall[]>;
 }
 
 const isCall = (block: ModelBlock): boolean => block.type === 'tool_use';
@@ -42,40 +42,55 @@ export function createToolOffers({ checker, registry }: { checker: SchemaChecker
   });
 
   function check(block: ModelBlock, tool: StoredTool | undefined, known: string[]): Checked {
-    const parameters = (block.input ?? {}) as Record<string, unknown>;
-    const refuse = (refusal: string): Checked => ({ parameters, refusal });
+    const input = (block.input ?? {}) as Record<string, unknown>;
+    const refuse = (refusal: string, parameters = input): Checked => ({ parameters, refusal });
     if (!tool)
       return refuse(`There is no tool '${block.name}'. The tools are: ${known.join(', ') || 'none at all'}.`);
     if (brokenInput(block) !== undefined)
       return refuse('Unreadable input: it is not a JSON object. Call the tool again with a JSON object.');
-    const checked = checker.applyWire(tool.parameters ?? ANY_OBJECT, parameters);
-    if (!checked.ok) return refuse(`The input does not fit the tool's schema: ${checked.message}`);
+    const checked = checker.applyWire(tool.parameters ?? ANY_OBJECT, input);
+    if (!checked.ok)
+      return refuse(`The input does not fit the tool's schema: ${checked.message}`, checked.value);
     return { parameters: checked.value, refusal: null };
   }
 
-  return function offer(session: SessionRow): ToolOffer {
-    const tools = toolsOf(session).flatMap((tool) => offered(tool) ?? []);
+  function prepared(block: ModelBlock, index: number, tools: StoredTool[]): PreparedCall {
     const known = tools.map(({ name }) => name);
+    const tool = tools.find(({ name }) => name === block.name);
+    const checked = check(block, tool, known);
+    const refusal =
+      index < CALLS_PER_STEP_MAX
+        ? checked.refusal
+        : `At most ${CALLS_PER_STEP_MAX} tools can be called at once. Call it again later.`;
     return {
-      tools: tools.map(toModelTool),
-      prepare: (blocks) =>
-        blocks.filter(isCall).map((block, index) => {
-          const tool = tools.find(({ name }) => name === block.name);
-          const checked = check(block, tool, known);
-          const refusal =
-            index < CALLS_PER_STEP_MAX
-              ? checked.refusal
-              : `At most ${CALLS_PER_STEP_MAX} tools can be called at once. Call it again later.`;
-          return {
-            providerId: String(block.id),
-            name: String(block.name),
-            type: tool && !isCustomTool(tool as ToolEntry) ? 'builtin' : 'custom',
-            parameters: checked.parameters,
-            refusal,
-            timeoutSeconds: tool?.timeout_seconds ?? null,
-            onTimeout: tool?.on_timeout ?? 'error',
-          };
-        }),
+      providerId: String(block.id),
+      name: String(block.name),
+      type: tool && !isCustomTool(tool as ToolEntry) ? 'builtin' : 'custom',
+      parameters: checked.parameters,
+      refusal,
+      timeoutSeconds: tool?.timeout_seconds ?? null,
+      onTimeout: tool?.on_timeout ?? 'error',
+    };
+  }
+
+  /** Each item in its turn, so that other work runs in between. */
+  async function paced<Item, Made>(
+    items: Item[],
+    make: (item: Item, index: number) => Made,
+  ): Promise<Made[]> {
+    const made: Made[] = [];
+    for (const [index, item] of items.entries()) {
+      await checker.pace();
+      made.push(make(item, index));
+    }
+    return made;
+  }
+
+  return async function offer(session: SessionRow): Promise<ToolOffer> {
+    const tools = toolsOf(session).flatMap((tool) => offered(tool) ?? []);
+    return {
+      tools: await paced(tools, toModelTool),
+      prepare: (blocks) => paced(blocks.filter(isCall), (block, index) => prepared(block, index, tools)),
     };
   };
 }

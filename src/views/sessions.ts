@@ -21,6 +21,9 @@ export interface TurnOptions {
   thinking?: ({ type: string } & Record<string, unknown>) | null;
 }
 
+/** Lists and events repeat warnings, so they stay short. */
+const PATTERN_WARNINGS_MAX = 16;
+
 export function createSessionView({ catalogue, tools }: SessionViewDeps) {
   function modelWarnings(model: string): string[] {
     const entry = catalogue.find(model);
@@ -35,6 +38,17 @@ export function createSessionView({ catalogue, tools }: SessionViewDeps) {
       .map(({ name }) => tools.find(name))
       .filter((tool) => tool !== undefined && !tool.available)
       .map((tool) => `Tool '${tool?.name}' can't run and is not offered to the model: ${tool?.reason}.`);
+  }
+
+  function patternWarnings(entries: StoredTool[]): string[] {
+    const loose = entries.filter(({ unchecked_patterns }) => unchecked_patterns !== undefined);
+    const named = loose.slice(0, PATTERN_WARNINGS_MAX).map(({ name, unchecked_patterns }) => {
+      const more = (unchecked_patterns?.count ?? 1) - 1;
+      const others = more > 0 ? ` and ${more} more` : '';
+      return `Tool '${name}' has a pattern with look-around, which is not checked: '${unchecked_patterns?.first}'${others}.`;
+    });
+    const unnamed = loose.length - named.length;
+    return unnamed > 0 ? [...named, `${unnamed} more tools have patterns that are not checked.`] : named;
   }
 
   function optionWarnings(model: string, { temperature }: TurnOptions): string[] {
@@ -71,6 +85,7 @@ export function createSessionView({ catalogue, tools }: SessionViewDeps) {
         ...modelWarnings(row.model),
         ...optionWarnings(row.model, options),
         ...toolWarnings(entries),
+        ...patternWarnings(entries),
       ],
     };
   };

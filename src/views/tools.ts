@@ -12,14 +12,11 @@ export interface StoredTool {
   parameters?: Record<string, unknown>;
   timeout_seconds?: number | null;
   on_timeout?: OnTimeout;
+  /** Its patterns with look-around, which inputs are not held to. */
+  unchecked_patterns?: { first: string; count: number };
   /** Milliseconds. */
   created_at: number;
 }
-
-export const storedTool = (entry: ToolEntry, now: number): StoredTool => ({
-  ...(typeof entry === 'string' ? { name: entry } : entry),
-  created_at: now,
-});
 
 /** Rows of the first version hold names and no times: those tools are as old as their session. */
 export const toolsOf = (row: Pick<SessionRow, 'tools' | 'created_at'>): StoredTool[] =>

@@ -303,13 +303,12 @@ describe('a schema that cannot be used is told where and why', () => {
     [properties({ x: { items: [1] } }), ['properties', 'x', 'items', 0], /must be a schema/],
     [properties({ x: { anyOf: [] } }), ['properties', 'x', 'anyOf'], /at least one schema/],
     [{ $defs: { A: { items: { type: 1 } } } }, ['$defs', 'A', 'items', 'type'], /must be one of/],
-    [properties({ x: { pattern: '(?=a)b' } }), ['properties', 'x', 'pattern'], /linear time/],
     [properties({ x: { pattern: '(a)\\1' } }), ['properties', 'x', 'pattern'], /linear time/],
     [properties({ x: { pattern: '(' } }), ['properties', 'x', 'pattern'], /linear time/],
     [properties({ x: { pattern: '(abc)\\Q\\E{1000}' } }), ['properties', 'x', 'pattern'], /must not quote/],
     [
-      properties({ x: { patternProperties: { '(?<!a)b': {} } } }),
-      ['properties', 'x', 'patternProperties', '(?<!a)b'],
+      properties({ x: { patternProperties: { '(b)\\1': {} } } }),
+      ['properties', 'x', 'patternProperties', '(b)\\1'],
       /linear time/,
     ],
     [

@@ -12,7 +12,7 @@ import { type AcceptDeps, acceptMessage } from '../messages/acceptance.ts';
 import type { NewTurn } from '../messages/new-rows.ts';
 import type { Caller, Idempotency, Written } from '../ports.ts';
 import type { Signals } from '../signals.ts';
-import { checkTools } from '../tools/definitions.ts';
+import { checkTools, type ToolDefinition } from '../tools/definitions.ts';
 import { checkMaxTokens, checkModel, checkThinking } from '../turn-options.ts';
 import { newRow } from './new-row.ts';
 import type { ShowSession } from './read.ts';
@@ -34,11 +34,16 @@ export interface CreateDeps extends AcceptDeps {
   now: () => number;
 }
 
+interface Checked {
+  body: CreateSession;
+  tools: ToolDefinition[];
+}
+
 export function createCreate(deps: CreateDeps) {
   const { log, sessionView, show, engine, signals, once, catalogue, checker, now } = deps;
 
-  const store = (caller: Caller, body: CreateSession, keep: Keep) =>
-    log.create(newRow(caller.accountId, body, now()), async (tx) => {
+  const store = (caller: Caller, { body, tools }: Checked, keep: Keep) =>
+    log.create(newRow(caller.accountId, body, tools, now()), async (tx) => {
       await keep(tx.rows, tx.session.id);
       await indexMetadata(tx.rows, tx.session, body.metadata ?? {});
       tx.append('session.created', null, { session: sessionView(tx.session) });
@@ -47,9 +52,9 @@ export function createCreate(deps: CreateDeps) {
       return { session: tx.session, accepted };
     });
 
-  async function make(caller: Caller, body: CreateSession, keep: Keep): Promise<Session> {
+  async function make(caller: Caller, checked: Checked, keep: Keep): Promise<Session> {
     engine.requireAvailable();
-    const { session, accepted } = await store(caller, body, keep);
+    const { session, accepted } = await store(caller, checked, keep);
     if (accepted) signals.messageLater(session, accepted.signal);
     else signals.startLater(session);
     return show(caller, session.id);
@@ -70,11 +75,11 @@ export function createCreate(deps: CreateDeps) {
     checkModel(catalogue, body.model);
     checkMaxTokens(catalogue, body.model, body.max_tokens);
     checkThinking(catalogue, body.model, body, body);
-    checkTools(body.tools, checker);
+    const tools = await checkTools(body.tools ?? [], checker);
     return once(
       caller,
       idempotency,
-      (keep) => make(caller, body, keep),
+      (keep) => make(caller, { body, tools }, keep),
       (id) => again(caller, id),
     );
   };

@@ -4,13 +4,13 @@ import type { CreateSession } from '../../contracts/sessions.ts';
 import { newId } from '../../ids.ts';
 import { NO_LEASE, NO_USAGE, type SessionRow } from '../../stores/schema.ts';
 import { idleDeadline } from '../../turns/attach.ts';
-import { storedTool } from '../../views/tools.ts';
+import type { ToolDefinition } from '../tools/definitions.ts';
 import { turnOptionsOf } from '../turn-options.ts';
 
-const settingsOf = (body: CreateSession, now: number) => ({
+const settingsOf = (body: CreateSession, tools: ToolDefinition[], now: number) => ({
   model: body.model,
   system_prompt: body.system_prompt ?? null,
-  tools: stringifyJson((body.tools ?? []).map((entry) => storedTool(entry, now))),
+  tools: stringifyJson(tools.map((tool) => ({ ...tool, created_at: now }))),
   metadata: JSON.stringify(body.metadata ?? {}),
   turn_options: JSON.stringify(turnOptionsOf(body)),
   turn_settings: null,
@@ -18,8 +18,13 @@ const settingsOf = (body: CreateSession, now: number) => ({
   expires_after_seconds: body.expires_after_seconds ?? null,
 });
 
-export function newRow(accountId: string, body: CreateSession, now: number): SessionRow {
-  const settings = settingsOf(body, now);
+export function newRow(
+  accountId: string,
+  body: CreateSession,
+  tools: ToolDefinition[],
+  now: number,
+): SessionRow {
+  const settings = settingsOf(body, tools, now);
   return {
     ...settings,
     id: newId('sess'),

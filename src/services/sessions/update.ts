@@ -11,12 +11,11 @@ import type { SchemaChecker } from '../../tools/json-schema/checker.ts';
 import { idleDeadline } from '../../turns/attach.ts';
 import { holdSettings } from '../../turns/settings.ts';
 import type { SessionView, TurnOptions } from '../../views/sessions.ts';
-import { storedTool } from '../../views/tools.ts';
 import type { Keep, Once } from '../idempotency.ts';
 import type { Caller, Idempotency, Written } from '../ports.ts';
 import { type ChangeDeps, changeSession } from '../session-access.ts';
 import type { Signals } from '../signals.ts';
-import { checkTools } from '../tools/definitions.ts';
+import { checkTools, type ToolDefinition } from '../tools/definitions.ts';
 import { checkMaxTokens, checkModel, checkThinking, turnOptionsOf } from '../turn-options.ts';
 import type { ShowSession } from './read.ts';
 
@@ -57,9 +56,13 @@ function expiryOf(session: SessionRow, { expires_after_seconds }: UpdateSession,
   return { expires_after_seconds, expires_at: idle ? idleDeadline(expires_after_seconds, now) : null };
 }
 
-async function applyUpdate(tx: SessionTransaction, body: UpdateSession, catalogue: Catalogue): Promise<void> {
+/** What a request asks for, with its tools checked. */
+type Update = UpdateSession & { definitions: ToolDefinition[] | undefined };
+
+async function applyUpdate(tx: SessionTransaction, body: Update, catalogue: Catalogue): Promise<void> {
   const { model, system_prompt, on_busy } = body;
-  const tools = body.tools && stringifyJson(body.tools.map((entry) => storedTool(entry, tx.now)));
+  const tools =
+    body.definitions && stringifyJson(body.definitions.map((tool) => ({ ...tool, created_at: tx.now })));
   await patchMetadata(tx, body);
   const options = mergeOptions(tx.session, body);
   // Only what this request sets is checked: a catalogue that has shrunk must not refuse new metadata.
@@ -97,13 +100,14 @@ export interface UpdateDeps extends ChangeDeps {
 export function createUpdate(deps: UpdateDeps) {
   const { catalogue, checker, sessionView, show, signals, once } = deps;
 
-  async function apply(caller: Caller, id: string, body: UpdateSession, keep: Keep): Promise<Session> {
+  async function apply(caller: Caller, id: string, update: Update, keep: Keep): Promise<Session> {
+    const { definitions, ...body } = update;
     const fields = Object.keys(body);
     const session = await changeSession(deps, caller, id, async (tx) => {
       await keep(tx.rows, id);
       if (fields.length === 0) return undefined;
       checkEnded(tx.session, fields);
-      await applyUpdate(tx, body, catalogue);
+      await applyUpdate(tx, update, catalogue);
       tx.append('session.updated', null, { session: sessionView(tx.session) });
       return tx.session;
     });
@@ -119,11 +123,11 @@ export function createUpdate(deps: UpdateDeps) {
     idempotency: Idempotency | null,
   ): Promise<Written<Session>> {
     if (body.model !== undefined) checkModel(catalogue, body.model);
-    checkTools(body.tools, checker);
+    const definitions = body.tools && (await checkTools(body.tools, checker));
     return once(
       caller,
       idempotency,
-      (keep) => apply(caller, id, body, keep),
+      (keep) => apply(caller, id, { ...body, definitions }, keep),
       () => show(caller, id),
     );
   };

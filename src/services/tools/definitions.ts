@@ -1,25 +1,66 @@
 // What a session may define as a tool beyond what the shapes of its fields say: a schema that can be checked in linear time.
 import { ApiError } from '../../contracts/errors.ts';
-import { type CustomTool, isCustomTool, type ToolEntry } from '../../contracts/tools.ts';
+import { isCustomTool, type ToolEntry } from '../../contracts/tools.ts';
 import type { SchemaChecker } from '../../tools/json-schema/checker.ts';
+import { WORK_PER_REQUEST_MAX } from '../../tools/json-schema/limits.ts';
+import type { StoredTool } from '../../views/tools.ts';
+
+/** A tool that can be stored. */
+export type ToolDefinition = Omit<StoredTool, 'created_at'>;
+
+/** Longer paths are cut in warnings. */
+const PATH_CHARS_MAX = 200;
 
 const pathOf = (path: readonly (string | number)[]): string =>
-  path.map((part) => (typeof part === 'number' ? `[${part}]` : `.${part}`)).join('');
+  `parameters${path.map((part) => (typeof part === 'number' ? `[${part}]` : `.${part}`)).join('')}`;
 
-function checkParameters({ parameters }: CustomTool, prefix: string, checker: SchemaChecker): void {
-  const fault = checker.faultOf(parameters);
-  if (!fault) return;
-  const param = `${prefix}parameters${pathOf(fault.path)}`;
-  throw new ApiError('invalid_request', `The '${param}' field ${fault.message}`, { param });
+/** The first pattern with look-around and the number of all, for the session's warnings. */
+const uncheckedOf = (paths: (string | number)[][]): Pick<ToolDefinition, 'unchecked_patterns'> =>
+  paths[0] === undefined
+    ? {}
+    : {
+        unchecked_patterns: {
+          first: pathOf(paths[0]).slice(0, PATH_CHARS_MAX).toWellFormed(),
+          count: paths.length,
+        },
+      };
+
+/** The tools of one request share one budget of work. */
+function createToolCheck(checker: SchemaChecker) {
+  let workLeft = WORK_PER_REQUEST_MAX;
+
+  return function checked(entry: ToolEntry, prefix: string): ToolDefinition {
+    if (!isCustomTool(entry)) return { name: typeof entry === 'string' ? entry : entry.name };
+    const refuse = (field: string, message: string): never => {
+      const param = prefix + field;
+      throw new ApiError('invalid_request', `The '${param}' field ${message}`, { param });
+    };
+    const found = checker.inspect(entry.parameters);
+    if (found.fault) return refuse(pathOf(found.fault.path), found.fault.message);
+    workLeft -= found.work;
+    if (workLeft < 0)
+      refuse(
+        'parameters',
+        `makes the schemas of this request too large together: more than ${WORK_PER_REQUEST_MAX} schemas and parts of ` +
+          'patterns. Send fewer tools at once, or simpler schemas',
+      );
+    return { ...entry, ...uncheckedOf(found.unchecked) };
+  };
 }
 
-/** @param prefix Where the entry stands in the request's body, such as `tools[0].`. @throws ApiError naming the field. */
-export function checkTool(entry: ToolEntry, prefix: string, checker: SchemaChecker): void {
-  if (isCustomTool(entry)) checkParameters(entry, prefix, checker);
+/** @throws ApiError naming the field. */
+export async function checkTool(entry: ToolEntry, checker: SchemaChecker): Promise<ToolDefinition> {
+  await checker.pace();
+  return createToolCheck(checker)(entry, '');
 }
 
-export function checkTools(entries: ToolEntry[] | undefined, checker: SchemaChecker): void {
-  entries?.forEach((entry, index) => {
-    checkTool(entry, `tools[${index}].`, checker);
-  });
+/** @throws ApiError naming the field of the entry, such as `tools[0].parameters`. */
+export async function checkTools(entries: ToolEntry[], checker: SchemaChecker): Promise<ToolDefinition[]> {
+  const checked = createToolCheck(checker);
+  const definitions: ToolDefinition[] = [];
+  for (const [index, entry] of entries.entries()) {
+    await checker.pace();
+    definitions.push(checked(entry, `tools[${index}].`));
+  }
+  return definitions;
 }

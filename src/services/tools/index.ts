@@ -8,7 +8,7 @@ import type { SchemaChecker } from '../../tools/json-schema/checker.ts';
 import type { ToolRegistry } from '../../tools/registry.ts';
 import { changeHeldTools } from '../../turns/settings.ts';
 import type { SessionView } from '../../views/sessions.ts';
-import { createToolView, type StoredTool, storedTool, toolsOf } from '../../views/tools.ts';
+import { createToolView, type StoredTool, toolsOf } from '../../views/tools.ts';
 import type { Once } from '../idempotency.ts';
 import type { Caller, Idempotency, PageRequest, ToolsService, Written } from '../ports.ts';
 import { type ChangeDeps, changeSession, visibleSession } from '../session-access.ts';
@@ -93,13 +93,13 @@ export function createTools(deps: ToolsDeps): ToolsService {
     return fittingSlice(rest, page.limit, { positionOf, view });
   }
 
-  function add(
+  async function add(
     caller: Caller,
     sessionId: string,
     entry: CreateTool,
     key: Idempotency | null,
   ): Promise<Written<{ tool: Tool; replaced: boolean }>> {
-    checkTool(entry, '', checker);
+    const definition = await checkTool(entry, checker);
     return once(
       caller,
       key,
@@ -108,7 +108,7 @@ export function createTools(deps: ToolsDeps): ToolsService {
           requireActive(tx);
           const before = placeFor(toolsOf(tx.session), entry);
           await keep(tx.rows, before ? entry.name : NEW_MARK + entry.name);
-          const tool = storedTool(entry, before?.created_at ?? tx.now);
+          const tool = { ...definition, created_at: before?.created_at ?? tx.now };
           replace(tx, (tools) => withTool(tools, tool));
           return { replaced: before !== undefined };
         });

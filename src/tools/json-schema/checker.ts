@@ -9,62 +9,89 @@ import { withDefaults } from './defaults.ts';
 import { isObject } from './json.ts';
 import { BYTES_PER_CHARACTER, FAULTS_MAX } from './limits.ts';
 import { textOf } from './measure.ts';
-import { SchemaFault } from './place.ts';
+import { createPace } from './pace.ts';
+import { type Path, SchemaFault } from './place.ts';
 import { startRun, TooComplexError } from './run.ts';
 import { sentenceOf } from './words.ts';
 
 /** The schema itself, and as the model is shown it. */
 const COPIES = 2;
 
-type Applied = { ok: true; value: Record<string, unknown> } | { ok: false; message: string };
+type Input = Record<string, unknown>;
+
+type Applied = { ok: true; value: Input } | { ok: false; message: string };
+
+/** Where a schema is wrong and why, or what a tool with it costs and which of its patterns are not checked. */
+type Inspected =
+  | { fault: { path: Path; message: string } }
+  | { fault: null; unchecked: Path[]; work: number };
 
 const TOO_COMPLEX =
   'the input is too complex to be checked against the parameters of this tool: send less at once, or less deeply nested';
 
-/** A schema that can be used: to check inputs with, and as the model is shown it. */
-interface Usable extends CompiledSchema {
-  wire: WireSchema;
-}
-
 /** For a tool that an older version took although its schema can't be shown: its inputs are checked all the same. */
 const ANY_INPUT: WireSchema = { inputSchema: { type: 'object', properties: {} }, fromWire: (input) => input };
+
+/** A schema and its JSON, which is its key in the caches. */
+type Keyed = ReturnType<typeof textOf>;
 
 export type SchemaChecker = ReturnType<typeof createSchemaChecker>;
 
 export function createSchemaChecker() {
-  const cache = createCache<Usable>();
+  const schemas = createCache<CompiledSchema>();
+  // Each step needs the wire of every tool, but compiled schemas of the called ones only.
+  const wires = createCache<WireSchema>();
 
-  function compiled(given: unknown): Usable {
-    const { schema, text } = textOf(given);
-    const known = cache.get(text);
+  function compiled({ schema, text }: Keyed): CompiledSchema {
+    const known = schemas.get(text);
     if (known) return known;
     const made = compileSchema(schema);
     if (!defaultsEnd(made))
       throw new SchemaFault([], 'has defaults that are too many, or that contain themselves');
-    const usable = { ...made, wire: toWireSchema(schema) };
-    cache.set(text, usable, text.length * BYTES_PER_CHARACTER * COPIES + made.bytes);
-    return usable;
+    schemas.set(text, made, text.length * BYTES_PER_CHARACTER + made.bytes);
+    return made;
   }
 
-  const apply = (schema: Record<string, unknown>, input: Record<string, unknown>): Applied =>
-    answered(() => applied(compiled(schema), input));
+  function wired(keyed: Keyed): WireSchema {
+    const { schema, text } = keyed;
+    const known = wires.get(text);
+    if (known) return known;
+    compiled(keyed);
+    const made = toWireSchema(schema);
+    wires.set(text, made, text.length * BYTES_PER_CHARACTER * COPIES);
+    return made;
+  }
+
+  const apply = (schema: Input, input: Input): Applied =>
+    answered(() => applied(compiled(textOf(schema)), input));
+
+  /** Whether a schema can be a tool's `parameters`. */
+  function inspect(schema: unknown): Inspected {
+    try {
+      const keyed = textOf(schema);
+      const { unchecked, work } = compiled(keyed);
+      wired(keyed);
+      return { fault: null, unchecked, work };
+    } catch (error) {
+      if (error instanceof SchemaFault)
+        return { fault: { path: error.path, message: sentenceOf([error.message]) } };
+      throw error;
+    }
+  }
 
   return {
+    /** To be awaited before each schema of many. */
+    pace: createPace(),
+
+    inspect,
+
     /** Why a schema cannot be a tool's `parameters`, as the path to what is wrong in it and words, or null. */
-    faultOf(schema: unknown): { path: (string | number)[]; message: string } | null {
-      try {
-        compiled(schema);
-        return null;
-      } catch (error) {
-        if (error instanceof SchemaFault) return { path: error.path, message: sentenceOf([error.message]) };
-        throw error;
-      }
-    },
+    faultOf: (schema: unknown) => inspect(schema).fault,
 
     /** The schema as requests carry it. */
-    wireOf(schema: Record<string, unknown>): WireSchema {
+    wireOf(schema: Input): WireSchema {
       try {
-        return compiled(schema).wire;
+        return wired(textOf(schema));
       } catch (error) {
         if (error instanceof SchemaFault) return ANY_INPUT;
         throw error;
@@ -77,9 +104,16 @@ export function createSchemaChecker() {
      */
     apply,
 
-    /** The same for an input with the names that the model was shown. */
-    applyWire: (schema: Record<string, unknown>, input: Record<string, unknown>): Applied =>
-      answered(() => applied(compiled(schema), compiled(schema).wire.fromWire(input))),
+    /** The same for an input with the names that the model was shown. One that does not fit has the tool's own names, too. */
+    applyWire(schema: Input, input: Input): Applied & { value: Input } {
+      let value = input;
+      const answer = answered(() => {
+        const keyed = textOf(schema);
+        value = wired(keyed).fromWire(input);
+        return applied(compiled(keyed), value);
+      });
+      return { value, ...answer };
+    },
   };
 }
 

@@ -10,7 +10,7 @@ import {
 } from './keywords-objects.ts';
 import { enumKeywords, numberKeywords, stringKeywords, typeKeyword } from './keywords-values.ts';
 import { SCHEMAS_MAX } from './limits.ts';
-import { createPatterns } from './patterns.ts';
+import { createPatterns, type Pattern } from './patterns.ts';
 import { createPlace, type Linker, type Path, type Place, SchemaFault } from './place.ts';
 import { report } from './run.ts';
 import { emptyNode, type SchemaNode } from './schema-node.ts';
@@ -21,6 +21,10 @@ export interface CompiledSchema {
   hasDefaults: boolean;
   /** What it and the automata of its patterns may hold in memory. */
   bytes: number;
+  /** Where its patterns with look-around stand. */
+  unchecked: Path[];
+  /** The work of compiling it, see `WORK_PER_REQUEST_MAX`. */
+  work: number;
 }
 
 /** Cheap and telling ones first: the first faults are the ones that are told. Other keywords, `format` too, say nothing. */
@@ -59,6 +63,13 @@ export function compileSchema(schema: Record<string, unknown>): CompiledSchema {
   const patterns = createPatterns();
   const nodes = new Map<object, SchemaNode>();
   const all: Pending[] = [];
+  const unchecked: Path[] = [];
+
+  function pattern(source: string, path: Path): Pattern {
+    const made = patterns.pattern(source);
+    if (!made.isChecked) unchecked.push(path);
+    return made;
+  }
 
   function link(subschema: unknown, path: Path): SchemaNode {
     if (!isObject(subschema) && typeof subschema !== 'boolean')
@@ -78,10 +89,16 @@ export function compileSchema(schema: Record<string, unknown>): CompiledSchema {
   };
   const root = link(schema, []);
   // `all` grows while it is walked.
-  for (const pending of all) fillIn(pending, { link, resolve, pattern: patterns.pattern });
+  for (const pending of all) fillIn(pending, { link, resolve, pattern });
   inherit(all);
   const hasDefaults = all.some(({ node }) => node.fallback !== null);
-  return { root, hasDefaults, bytes: all.length * BYTES_PER_SCHEMA + patterns.bytes() };
+  return {
+    root,
+    hasDefaults,
+    bytes: all.length * BYTES_PER_SCHEMA + patterns.bytes(),
+    unchecked,
+    work: all.length + patterns.cost(),
+  };
 }
 
 function fillIn({ schema, node, path }: Pending, linker: Linker): void {

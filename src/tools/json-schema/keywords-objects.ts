@@ -3,7 +3,7 @@ import { check, checkAt, faultsIn } from './check.ts';
 import { isObject, sizeOf } from './json.ts';
 import type { Place } from './place.ts';
 import { isFull, type Run, report, reportAt, spend } from './run.ts';
-import { propertySchemas } from './schema-node.ts';
+import { emptyNode, propertySchemas } from './schema-node.ts';
 import { counted, listOf, shown } from './words.ts';
 
 export function propertyKeywords(place: Place): void {
@@ -12,7 +12,9 @@ export function propertyKeywords(place: Place): void {
     node.properties.set(name, place.subschema('properties', name));
   for (const source of place.names('patternProperties')) {
     const pattern = place.pattern(source, 'patternProperties', source);
-    node.patternProperties.push({ pattern, node: place.subschema('patternProperties', source) });
+    const schema = place.subschema('patternProperties', source);
+    // A name that nobody can judge may have any value.
+    node.patternProperties.push({ pattern, node: pattern.isChecked ? schema : emptyNode() });
   }
   // `false` gets words that name what is allowed instead; a model has often only misspelt a name.
   const closed = place.value('additionalProperties') === false;

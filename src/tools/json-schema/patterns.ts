@@ -4,6 +4,8 @@ import { PATTERN_BYTES_MAX, PATTERN_COST_MAX } from './limits.ts';
 import { type Run, spend } from './run.ts';
 
 export interface Pattern {
+  /** False for look-around: every text passes, and the session's warnings name the pattern. */
+  isChecked: boolean;
   matches(text: string, run: Run): boolean;
 }
 
@@ -43,6 +45,25 @@ const wordsOf = (error: unknown): string => (error instanceof Error ? error.mess
 /** RE2's quoting, which JavaScript does not have: `(...)\Q\E{1000}` would hide from `costOf` what is repeated. */
 const QUOTING = /(?<!\\)(?:\\\\)*\\[QE]/;
 
+/** Skips escapes and classes, where `(?=` has another meaning. Anchored and lazy, so it takes linear time. */
+const LOOK_AROUND = /^(?:\\.|\[(?:\\.|[^\]\\])*\]|[^\\[])*?\(\?<?[=!]/su;
+
+/** Python's spellings, which Pydantic and others put into schemas. */
+const inJavaScript = (source: string): string =>
+  source.replace(/^\(\?[a-zA-Z]+\)/, '').replaceAll('(?P<', '(?<');
+
+/** Whether JavaScript reads it; `u` is how JSON Schema does. Nothing runs it. */
+export function isRegExp(source: string, flags = 'u'): boolean {
+  try {
+    return new RegExp(source, flags) instanceof RegExp;
+  } catch {
+    return false;
+  }
+}
+
+/** Pydantic writes decimals with look-ahead, for which no engine is linear. */
+const UNCHECKED: Pattern = { isChecked: false, matches: () => true };
+
 function compiled(source: string): RE2Set {
   if (QUOTING.test(source)) throw new PatternError('must not quote with \\Q and \\E');
   try {
@@ -52,7 +73,7 @@ function compiled(source: string): RE2Set {
     return set;
   } catch (error) {
     throw new PatternError(
-      `cannot be matched in linear time, for example because of lookahead or a back reference (${wordsOf(error)})`,
+      `cannot be matched in linear time, for example because of a back reference (${wordsOf(error)})`,
       { cause: error },
     );
   }
@@ -66,11 +87,13 @@ export function createPatterns() {
   function pattern(source: string): Pattern {
     const known = patterns.get(source);
     if (known) return known;
+    if (LOOK_AROUND.test(source) && isRegExp(inJavaScript(source), '')) return UNCHECKED;
     costLeft -= costOf(source);
     if (costLeft < 0) throw new PatternError('makes the patterns of this schema too large together');
     const set = compiled(source);
     const instructions = set.prog.numInst();
     const made: Pattern = {
+      isChecked: true,
       matches(text, run) {
         spend(run, 1 + Math.ceil((text.length * instructions) / INSTRUCTIONS_PER_STEP));
         return set.match(text).length > 0;
@@ -83,5 +106,5 @@ export function createPatterns() {
   /** What they may hold in memory at most. */
   const bytes = (): number =>
     patterns.size * PATTERN_BYTES_MAX + (PATTERN_COST_MAX - costLeft) * BYTES_PER_COST;
-  return { pattern, bytes };
+  return { pattern, bytes, cost: (): number => PATTERN_COST_MAX - costLeft };
 }

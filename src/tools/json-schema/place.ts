@@ -22,7 +22,7 @@ export interface Linker {
   link(schema: unknown, path: Path): SchemaNode;
   /** The node that a `$ref` names. */
   resolve(reference: string, path: Path): SchemaNode;
-  pattern(source: string): Pattern;
+  pattern(source: string, path: Path): Pattern;
 }
 
 export interface Place {
@@ -92,7 +92,7 @@ export function createPlace(linker: Linker, schema: JsonObject, node: SchemaNode
     pattern(source, ...keys) {
       if (typeof source !== 'string') return fault('must be a regular expression', ...keys);
       try {
-        return linker.pattern(source);
+        return linker.pattern(source, at(...keys));
       } catch (error) {
         if (error instanceof PatternError) return fault(error.message, ...keys);
         throw error;

@@ -5,6 +5,9 @@ import { namesIn, schemasBelow } from './keywords.ts';
 const WIRE_NAME = /^[a-zA-Z0-9_.-]{1,64}$/;
 const WIRE_NAME_CHARS_MAX = 64;
 
+/** Leaves room for `_` and the number of any name in a schema of 64 KiB. */
+const STEM_CHARS_MAX = WIRE_NAME_CHARS_MAX - '_65536'.length;
+
 /** From a name to its name on the wire, for those that differ. One name has the same at every place of a schema. */
 export type Names = ReadonlyMap<string, string>;
 
@@ -20,25 +23,32 @@ function declaredNames(root: JsonObject): Set<string> {
   return names;
 }
 
-/** The name itself, or with a number if it is taken. */
-export function unique(name: string, isTaken: (name: string) => boolean): string {
-  if (!isTaken(name)) return name;
-  for (let number = 2; ; number += 1) {
-    const numbered = `${name.slice(0, WIRE_NAME_CHARS_MAX - 1 - String(number).length)}_${number}`;
-    if (!isTaken(numbered)) return numbered;
-  }
+/** Gives out each name once: the name itself, or with a number if it is taken. Numbers go on, so many names take linear time. */
+export function createUniqueNames(reserved: ReadonlySet<string>): (name: string) => string {
+  const taken = new Set(reserved);
+  const numbers = new Map<string, number>();
+
+  return function unique(name) {
+    let free = name;
+    const stem = name.slice(0, STEM_CHARS_MAX);
+    while (taken.has(free)) {
+      const number = (numbers.get(stem) ?? 1) + 1;
+      numbers.set(stem, number);
+      free = `${stem}_${number}`;
+    }
+    taken.add(free);
+    return free;
+  };
 }
 
 export function namesOf(root: JsonObject): Names {
   const declared = declaredNames(root);
   const names = new Map<string, string>();
-  const taken = new Set<string>();
+  const unique = createUniqueNames(declared);
   for (const name of declared) {
     if (WIRE_NAME.test(name)) continue;
     const allowed = name.replace(/[^a-zA-Z0-9_.-]/gu, '_').slice(0, WIRE_NAME_CHARS_MAX) || '_';
-    const wire = unique(allowed, (each) => declared.has(each) || taken.has(each));
-    taken.add(wire);
-    names.set(name, wire);
+    names.set(name, unique(allowed));
   }
   return names;
 }

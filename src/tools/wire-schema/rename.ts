@@ -11,7 +11,6 @@ import {
   type Schema,
   singleAt,
 } from './keywords.ts';
-import type { Names } from './names.ts';
 
 /** Finds what a `$ref` names. */
 export type Resolve = (reference: string) => Schema | undefined;
@@ -23,7 +22,8 @@ interface Place {
 }
 
 export interface Renaming {
-  names: Names;
+  /** The new name of each name that changes, in the direction below. */
+  names: ReadonlyMap<string, string>;
   resolve: Resolve;
   direction: 'to wire' | 'from wire';
 }
@@ -78,11 +78,10 @@ export function renamed(
   run: Run,
 ): unknown {
   const { names, resolve, direction } = renaming;
-  const back = new Map([...names].map(([name, wire]) => [wire, name]));
 
   const nameAt = (key: string, { declared }: Place): string => {
     if (direction === 'to wire') return declared.has(key) ? (names.get(key) ?? key) : key;
-    const name = back.get(key);
+    const name = names.get(key);
     return name !== undefined && declared.has(name) ? name : key;
   };
 

@@ -1,6 +1,7 @@
 // A schema below the root, as the Messages API takes it: draft 2020-12, without keywords that it does not have.
-import { isNumber } from '../../contracts/json.ts';
+import { isNumber, stringifyJson } from '../../contracts/json.ts';
 import { isObject, type JsonObject, own, put } from '../json-schema/json.ts';
+import { isRegExp } from '../json-schema/patterns.ts';
 import {
   dependentNames,
   dependentSchemas,
@@ -20,7 +21,7 @@ export interface Translation {
   /** A value that a schema holds, with the names of the wire. */
   value(value: unknown, schema: JsonObject): unknown;
   /** @throws {SchemaFault} when too much is written. */
-  spend(): void;
+  spend(characters: number): void;
 }
 
 const isText = (value: unknown): boolean => typeof value === 'string';
@@ -31,7 +32,8 @@ const PLAIN: Record<string, (value: unknown) => boolean> = {
   title: isText,
   description: isText,
   format: isText,
-  pattern: isText,
+  // Spellings such as Python's `(?i)` are no patterns of JSON Schema. The checker knows them.
+  pattern: (value) => typeof value === 'string' && isRegExp(value),
   contentEncoding: isText,
   contentMediaType: isText,
   deprecated: isFlag,
@@ -128,9 +130,13 @@ function objectKeywords(schema: JsonObject, translation: Translation, out: JsonO
     objectOf(dependent.map(([name, each]) => [wire(name), each])),
     dependent.length > 0,
   );
-  const patterns = mapAt(schema, 'patternProperties').map(below);
+  const patterns = mapAt(schema, 'patternProperties')
+    .filter(([source]) => isRegExp(source))
+    .map(below);
   set(out, 'patternProperties', objectOf(patterns), patterns.length > 0);
-  set(out, 'additionalProperties', translated(schema, 'additionalProperties', translation));
+  // Without one of the patterns it would refuse what the pattern allows.
+  if (mapAt(schema, 'patternProperties').length === patterns.length)
+    set(out, 'additionalProperties', translated(schema, 'additionalProperties', translation));
   // It would refuse the names of the wire.
   if (!properties.some(([name]) => names.has(name)))
     set(out, 'propertyNames', translated(schema, 'propertyNames', translation));
@@ -186,9 +192,9 @@ function nullable(out: JsonObject): JsonObject {
 /** @param schema One that `compileSchema` has found no fault with. */
 export function translate(schema: Schema, translation: Translation): Schema {
   if (!isObject(schema)) return schema;
-  translation.spend();
   const out = plainKeywords(schema);
   valueKeywords(schema, translation, out);
+  translation.spend(stringifyJson(out).length);
   objectKeywords(schema, translation, out);
   arrayKeywords(schema, translation, out);
   combiningKeywords(schema, translation, out);

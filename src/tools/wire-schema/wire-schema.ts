@@ -3,11 +3,11 @@
 // holds the input to the tool's own schema, so the translation may say less than that.
 import { targetOf } from '../json-schema/compile.ts';
 import { isObject, type JsonObject, put } from '../json-schema/json.ts';
-import { SCHEMAS_MAX } from '../json-schema/limits.ts';
+import { SCHEMA_BYTES_MAX, SCHEMAS_MAX } from '../json-schema/limits.ts';
 import { SchemaFault } from '../json-schema/place.ts';
 import { startRun, TooComplexError } from '../json-schema/run.ts';
 import type { Schema } from './keywords.ts';
-import { type Names, namesOf, unique } from './names.ts';
+import { createUniqueNames, type Names, namesOf } from './names.ts';
 import { type Resolve, renamed } from './rename.ts';
 import { createMerger, fieldsOf, type Merged } from './root.ts';
 import { type Translation, translate } from './translate.ts';
@@ -18,8 +18,9 @@ export interface WireSchema {
   fromWire(input: JsonObject): JsonObject;
 }
 
-/** A combination at the root repeats schemas, so there may be some more of them than in the schema itself. */
+/** A combination at the root repeats schemas, so the wire may hold some more than the schema itself. */
 const WIRE_SCHEMAS_MAX = 2 * SCHEMAS_MAX;
+const WIRE_CHARACTERS_MAX = 2 * SCHEMA_BYTES_MAX;
 
 const tooComplex = (): SchemaFault =>
   new SchemaFault([], 'is too complex to be shown to the model: use fewer combinations of schemas');
@@ -27,7 +28,7 @@ const tooComplex = (): SchemaFault =>
 /** The schemas that references name, each under `$defs`: places of the schema itself move. */
 function createReferences() {
   const names = new Map<string, string>();
-  const taken = new Set<string>();
+  const unique = createUniqueNames(new Set());
   return {
     names,
     nameOf(reference: string): string {
@@ -36,9 +37,8 @@ function createReferences() {
       const last = reference.split('/').at(-1) ?? '';
       const plain = last.replace(/[^a-zA-Z0-9_.-]/g, '_').slice(0, 60);
       const base = plain === '' || reference === '#' ? 'root' : plain;
-      const name = unique(base, (each) => taken.has(each));
+      const name = unique(base);
       names.set(reference, name);
-      taken.add(name);
       return name;
     },
   };
@@ -77,15 +77,17 @@ function singleObject(root: JsonObject, merged: Merged, names: Names): JsonObjec
 function translated(root: JsonObject, names: Names, resolve: Resolve): JsonObject {
   const references = createReferences();
   const run = startRun(1);
-  let left = WIRE_SCHEMAS_MAX;
+  let schemasLeft = WIRE_SCHEMAS_MAX;
+  let charactersLeft = WIRE_CHARACTERS_MAX;
   const translation: Translation = {
     names,
     reference: (reference) => `#/$defs/${references.nameOf(reference)}`,
     value: (value, schema) =>
       names.size === 0 ? value : renamed(value, [schema], { names, resolve, direction: 'to wire' }, run),
-    spend() {
-      left -= 1;
-      if (left < 0) throw tooComplex();
+    spend(characters) {
+      schemasLeft -= 1;
+      charactersLeft -= characters;
+      if (schemasLeft < 0 || charactersLeft < 0) throw tooComplex();
     },
   };
   const merged = createMerger(resolve)(root);
@@ -104,6 +106,7 @@ function translated(root: JsonObject, names: Names, resolve: Resolve): JsonObjec
  */
 export function toWireSchema(root: JsonObject): WireSchema {
   const names = namesOf(root);
+  const ownNames = new Map([...names].map(([name, wire]) => [wire, name]));
   const resolve: Resolve = (reference) => {
     const { schema } = targetOf(root, reference, []);
     return isObject(schema) || typeof schema === 'boolean' ? schema : undefined;
@@ -114,7 +117,12 @@ export function toWireSchema(root: JsonObject): WireSchema {
       fromWire: (input) =>
         names.size === 0
           ? input
-          : (renamed(input, [root], { names, resolve, direction: 'from wire' }, startRun(1)) as JsonObject),
+          : (renamed(
+              input,
+              [root],
+              { names: ownNames, resolve, direction: 'from wire' },
+              startRun(1),
+            ) as JsonObject),
     };
   } catch (error) {
     throw error instanceof TooComplexError ? tooComplex() : error;
