@@ -185,18 +185,25 @@ describe('the host', () => {
 });
 
 describe('methods and upgrades that nobody offers', () => {
-  it.each(['TRACE', 'OPTIONS', 'PUT', 'PROPFIND'])(
-    '%s gets the envelope and nothing of its request',
-    async (method) => {
-      const received = await exchange(
-        port,
-        `${method} /v1/sessions HTTP/1.1\r\nHost: x\r\nOrigin: https://evil.example\r\nAccess-Control-Request-Method: POST\r\nX-Echo: canary\r\nConnection: close\r\n\r\n`,
-      );
-      expect(statusesIn(received)).toEqual([405]);
-      expectEnvelope(bodyIn(received), 'method_not_allowed');
-      expect(received).not.toMatch(/canary|access-control|evil/i);
-    },
-  );
+  it.each(['TRACE', 'PUT', 'PROPFIND'])('%s gets the envelope and nothing of its request', async (method) => {
+    const received = await exchange(
+      port,
+      `${method} /v1/sessions HTTP/1.1\r\nHost: x\r\nOrigin: https://evil.example\r\nAccess-Control-Request-Method: POST\r\nX-Echo: canary\r\nConnection: close\r\n\r\n`,
+    );
+    expect(statusesIn(received)).toEqual([405]);
+    expectEnvelope(bodyIn(received), 'method_not_allowed');
+    expect(received).not.toMatch(/canary|access-control|evil/i);
+  });
+
+  it('OPTIONS of a foreign page gets a refusal, and no header that lets the page read it', async () => {
+    const received = await exchange(
+      port,
+      'OPTIONS /v1/sessions HTTP/1.1\r\nHost: x\r\nOrigin: https://evil.example\r\nAccess-Control-Request-Method: POST\r\nX-Echo: canary\r\nConnection: close\r\n\r\n',
+    );
+    expect(statusesIn(received)).toEqual([403]);
+    expectEnvelope(bodyIn(received), 'insufficient_permissions');
+    expect(received).not.toMatch(/canary|access-control-allow|evil/i);
+  });
 
   it('an upgrade is no way around the key', async () => {
     for (const protocol of ['websocket', 'h2c']) {
