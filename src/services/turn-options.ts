@@ -35,8 +35,8 @@ function thinkingBudget({ thinking }: TurnOptions): number | null {
 }
 
 /**
- * Refuses pairs of settings that the provider refuses in every request. A model that takes no temperature is asked without it,
- * so its temperature makes no such pair.
+ * Refuses pairs of settings that the provider refuses in every request. A model that takes no temperature is no exception: the
+ * session may change its model.
  * @param options What holds for a turn: a message's own settings over those of its session.
  * @param given The settings of this request. One of them is named in `param`.
  * @throws ApiError naming both fields.
@@ -58,8 +58,7 @@ export function checkThinking(
       `'max_tokens' (${maxTokens}) must be more than 'thinking.budget_tokens' (${budget})`,
     );
   const isOn = thinking != null && thinking.type !== 'disabled';
-  const isSent = entry?.acceptsTemperature !== false;
-  if (isOn && isSent && temperature != null && temperature !== 1)
+  if (isOn && temperature != null && temperature !== 1)
     refuse(
       given.temperature == null ? 'thinking' : 'temperature',
       `'temperature' (${temperature}) must be 1, or left out, together with 'thinking' of type '${thinking.type}'`,
