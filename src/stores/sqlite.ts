@@ -166,7 +166,7 @@ function openWriting(file: string): SQLite.Database {
   // (`FULL`) would do the same and keep the event loop waiting for the disk; at `NORMAL` it syncs around checkpoints alone.
   database.pragma('synchronous = NORMAL');
   database.pragma('foreign_keys = ON');
-  // Deleted contents are overwritten in the file: docs/decisions/0025-deleted-contents-are-erased.md.
+  // Deleted contents are overwritten in the file: docs/decisions/0026-deleted-contents-are-erased.md.
   database.pragma('secure_delete = ON');
   return database;
 }
