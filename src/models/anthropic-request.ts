@@ -56,8 +56,10 @@ function markedMessages(request: ModelRequest): Set<ModelMessage> {
 
 const hasSystem = ({ system }: ModelRequest): boolean => (system ?? '').trim() !== '';
 
-const canBeMarked = (message: ModelMessage): boolean =>
-  toWireMessage(message).content.some(({ type }) => CACHEABLE_TYPES.has(type));
+/** Looks without writing the message, because it looks at the whole conversation. A blank message of the user is sent as text. */
+const canBeMarked = ({ role, content }: ModelMessage): boolean =>
+  content.some((block) => CACHEABLE_TYPES.has(block.type) && !isBlankText(block)) ||
+  (role === 'user' && content.every(isBlankText));
 
 /**
  * Everything but the messages, with the breakpoints that these have left. The system prompt comes after the tools, so that its
