@@ -107,15 +107,23 @@ async function startAll(parts: Start): Promise<string> {
   return readyText({ url: server.url, temporalUi, modelName, adminKey, keyFile });
 }
 
+/** False for a file elsewhere, such as one of the build, and for a process of another user. SQLite's errors name no file. */
+function concerns(dataDir: string, error: unknown): boolean {
+  const { path, syscall } = (error ?? {}) as { path?: unknown; syscall?: unknown };
+  if (typeof path !== 'string') return syscall !== 'kill';
+  return resolve(path).startsWith(dataDir) || dataDir.startsWith(resolve(path));
+}
+
 /** @throws {Error} that names the data directory and the fix, when it can't be used. */
 async function start(parts: Start): Promise<string> {
   try {
     return await startAll(parts);
   } catch (cause) {
-    const trouble = directoryTrouble(cause);
+    const dataDir = resolve(parts.config.dataDir);
+    const trouble = concerns(dataDir, cause) ? directoryTrouble(cause) : null;
     if (trouble === null) throw cause;
     throw new Error(
-      `The data directory ${resolve(parts.config.dataDir)} can't be used: ${trouble}. ` +
+      `The data directory ${dataDir} can't be used: ${trouble}. ` +
         'Set OPENCLAW_DATA_DIR to a directory that you can write, on a disk with free space.',
       { cause },
     );
