@@ -62,7 +62,7 @@ function checkDataDir(config: Config): Finding {
   }
 }
 
-/** Whether the program on this port is an OpenClaw. */
+/** Whether the program on this port is an OpenClaw. Redirect policy: a redirect is the answer of another program. */
 async function isOpenClaw({ host, port }: Config): Promise<boolean> {
   const reachable = host === '0.0.0.0' || host === '::' ? 'localhost' : host;
   const address = `http://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}/openapi.json`;

@@ -49,6 +49,11 @@ const PLANTED: [rule: string, file: string, line: string][] = [
     'src/contracts/planted-types.ts',
     "import type { SessionRow } from '../stores/schema.ts';",
   ],
+  [
+    'numbers-are-unwrapped-at-one-place',
+    'src/views/planted-number.ts',
+    "import { LosslessNumber } from 'lossless-json';",
+  ],
   ['workflows-run-no-io', 'workflows/planted-fs.ts', "import { readFileSync } from 'node:fs';"],
   [
     'workflows-run-no-io',
