@@ -173,7 +173,9 @@ describe('the schema of a tool', () => {
     const kept = '"properties":{"n":{"default":12345678901234567890,"multipleOf":0.10}}';
     expect((await raw('GET', `/v1/sessions/${id}/tools`)).text).toContain(kept);
     await post(id, 'messages', '{"content":"Hello"}');
-    expect(asked[0]).toContain(kept);
+    // The translation for the wire may order keywords anew.
+    expect(asked[0]).toContain('"default":12345678901234567890');
+    expect(asked[0]).toContain('"multipleOf":0.10');
     const other = tool(`{"m":{"enum":${NUMBERS}}}`).replace('look_up', 'other');
     expect((await post(id, 'tools', other)).text).toContain(`"enum":${NUMBERS}`);
     await post(id, 'messages', '{"content":"Hello"}');
