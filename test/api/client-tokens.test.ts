@@ -105,14 +105,17 @@ describe('a token', () => {
     });
   });
 
-  it("counts to its key's rate limit", async () => {
+  it("counts to its key's rate limit, and shows its own share of that", async () => {
     const maker = await system.as('rates', 'standard');
     const session = await maker.session();
     const { body } = await mint({ session_ids: [session.id] }, maker);
-    const remaining = async (client: ApiClient) =>
-      Number((await client.get(`/v1/sessions/${session.id}`)).headers.get('x-ratelimit-remaining'));
-    const before = await remaining(maker);
-    expect(await remaining(holderOf(body.token))).toBe(before - 1);
+    const rate = async (client: ApiClient) => {
+      const { headers } = await client.get(`/v1/sessions/${session.id}`);
+      return [headers.get('x-ratelimit-limit'), headers.get('x-ratelimit-remaining')].map(Number);
+    };
+    const [limit = 0, before = 0] = await rate(maker);
+    expect(await rate(holderOf(body.token))).toEqual([limit / 4, limit / 4 - 1]);
+    expect(await rate(maker)).toEqual([limit, before - 2]);
   });
 
   it('is shown once: a retry has null in its place', async () => {
