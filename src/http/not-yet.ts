@@ -43,8 +43,10 @@ export function findNotYet(operationId: string | undefined, input: unknown): Fou
 /** Before the other routes: `POST /v1/sessions/import` would be a method that no session has. */
 export function notYetRouter(): Router {
   const router = express.Router({ caseSensitive: true, strict: true });
-  for (const { name, path, method = 'all' } of MISSING_ROUTES)
-    router[method](path, (_req, res) => {
+  // Not by the router's own methods, which would name themselves in the `Allow` of OPTIONS.
+  for (const { name, path, method } of MISSING_ROUTES)
+    router.all(path, (req, res, next) => {
+      if (method !== undefined && req.method !== method.toUpperCase()) return next();
       stateOf(res).route = path;
       throw new ApiError('not_found', notInThisVersion(name));
     });
