@@ -13,6 +13,8 @@ RULES_BEYOND_THE_SCHEMA = (
     "is not a cursor of this list and filter",  # signed by the server
     "Unknown model",  # the operator's catalogue decides
     "'max_tokens' must be at most",  # each model has its own limit
+    "'thinking.budget_tokens'",  # settings are judged together
+    "together with 'thinking'",
     "a second time",  # of tools, "x" and {"name": "x"} are the same
     "has a reserved name",  # __proto__, in objects whose keys are free
     "is nested deeper than 64 levels",
