@@ -83,6 +83,16 @@ export function createSchemaChecker() {
     /** To be awaited before each schema of many. */
     pace: createPace(),
 
+    /** The first half of the work of `inspect`, so that callers can await `pace` between the halves. */
+    prepare(schema: unknown): void {
+      try {
+        compiled(textOf(schema));
+      } catch (error) {
+        // `inspect` tells it.
+        if (!(error instanceof SchemaFault)) throw error;
+      }
+    },
+
     inspect,
 
     /** Why a schema cannot be a tool's `parameters`, as the path to what is wrong in it and words, or null. */

@@ -32,8 +32,10 @@ const admitsObjects = (schema: Schema): boolean => {
 };
 
 function addTo(map: Map<string, Schema[]>, name: string, schemas: readonly Schema[]): void {
-  const known = map.get(name) ?? [];
-  map.set(name, [...new Set([...known, ...schemas])]);
+  const known = map.get(name);
+  if (!known) map.set(name, [...new Set(schemas)]);
+  // The list is the map's own. A copy for each of thousands of alternatives would take seconds.
+  else for (const each of schemas) if (!known.includes(each)) known.push(each);
 }
 
 const ALTERNATIVES_MAX = 8;
