@@ -43,7 +43,7 @@ const isKnown = (sessionId: string): Promise<boolean> =>
       },
     );
 
-/** Temporal deletes a closed run only after it has noted that the run is closed, which it does each 30 s. */
+/** Temporal retries the deletion of a run until it has noted the close, with growing pauses. */
 const ERASED_WITHIN_MS = 90_000;
 
 const untilErased = (sessionId: string, word: string) =>
