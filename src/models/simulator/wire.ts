@@ -1,5 +1,6 @@
 // Writes an answer to the socket: as one JSON object or as paced server-sent events, with the faults asked for.
 
+import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { stringifyJson } from '../../contracts/json.ts';
@@ -125,13 +126,8 @@ async function sendBlocks(response: ServerResponse, delivery: Delivery): Promise
 async function keepPace(response: ServerResponse, dueAt: number, signal: AbortSignal): Promise<void> {
   const wait = dueAt - performance.now();
   if (wait >= 1) await sleep(wait, undefined, { signal });
-  if (response.writableNeedDrain) await new Promise((resolve) => whenWritable(response, signal, resolve));
+  if (response.writableNeedDrain) await once(response, 'drain', { signal });
   signal.throwIfAborted();
-}
-
-function whenWritable(response: ServerResponse, signal: AbortSignal, done: (value: unknown) => void): void {
-  response.once('drain', done);
-  signal.addEventListener('abort', done, { once: true });
 }
 
 async function waitWithPings(response: ServerResponse, delayMs: number, signal: AbortSignal): Promise<void> {
