@@ -3,6 +3,7 @@ import { toTimestamp, toTimestampOrNull } from '../contracts/common.ts';
 import type { SessionSummary } from '../contracts/sessions.ts';
 import type { Catalogue } from '../models/catalogue.ts';
 import type { SessionRow } from '../stores/schema.ts';
+import type { Unchecked } from '../tools/json-schema/patterns.ts';
 import type { ToolRegistry } from '../tools/registry.ts';
 import { usageView } from './messages.ts';
 import { type StoredTool, toolsOf } from './tools.ts';
@@ -23,6 +24,12 @@ export interface TurnOptions {
 
 /** Lists and events repeat warnings, so they stay short. */
 const PATTERN_WARNINGS_MAX = 16;
+
+const UNCHECKED_PATTERN: Record<Unchecked, string> = {
+  'look-around': 'a pattern with look-around',
+  foreign: 'a pattern in a syntax that JavaScript does not have',
+  'too large': 'a pattern that repeats too much or names unknown classes',
+};
 
 export function createSessionView({ catalogue, tools }: SessionViewDeps) {
   function modelWarnings(model: string): string[] {
@@ -45,7 +52,8 @@ export function createSessionView({ catalogue, tools }: SessionViewDeps) {
     const named = loose.slice(0, PATTERN_WARNINGS_MAX).map(({ name, unchecked_patterns }) => {
       const more = (unchecked_patterns?.count ?? 1) - 1;
       const others = more > 0 ? ` and ${more} more` : '';
-      return `Tool '${name}' has a pattern with look-around, which is not checked: '${unchecked_patterns?.first}'${others}.`;
+      const pattern = UNCHECKED_PATTERN[unchecked_patterns?.reason ?? 'look-around'];
+      return `Tool '${name}' has ${pattern}, which is not checked: '${unchecked_patterns?.first}'${others}.`;
     });
     const unnamed = loose.length - named.length;
     return unnamed > 0 ? [...named, `${unnamed} more tools have patterns that are not checked.`] : named;

@@ -3,6 +3,7 @@ import { toTimestamp } from '../contracts/common.ts';
 import { parseJson } from '../contracts/json.ts';
 import { isCustomTool, type OnTimeout, type Tool, type ToolEntry } from '../contracts/tools.ts';
 import type { SessionRow } from '../stores/schema.ts';
+import type { Unchecked } from '../tools/json-schema/patterns.ts';
 import type { ToolRegistry } from '../tools/registry.ts';
 
 /** A tool as the session's row keeps it. One without a description is built in; others of older rows may have no parameters. */
@@ -12,8 +13,8 @@ export interface StoredTool {
   parameters?: Record<string, unknown>;
   timeout_seconds?: number | null;
   on_timeout?: OnTimeout;
-  /** Its patterns with look-around, which inputs are not held to. */
-  unchecked_patterns?: { first: string; count: number };
+  /** Its patterns that inputs are not held to. Older rows have no reason: it was look-around. */
+  unchecked_patterns?: { first: string; reason?: Unchecked; count: number };
   /** Milliseconds. */
   created_at: number;
 }

@@ -78,7 +78,7 @@ describe('a schema that cannot be translated is refused with its path and the re
     ],
     [field({ $dynamicRef: '#a' }), 'parameters.properties.x.$dynamicRef', /not supported/],
     [field({ pattern: '(a)\\1' }), 'parameters.properties.x.pattern', /linear time/],
-    [field({ pattern: '(?=a' }), 'parameters.properties.x.pattern', /linear time/],
+    [field({ pattern: '(?=a' }), 'parameters.properties.x.pattern', /no regular expression/],
   ])('%j', async (tool, path, reason) => {
     const { id } = await system.api.session();
     const error = (param: string) => ({
@@ -111,6 +111,16 @@ describe('a pattern with look-around is not checked, and the warnings of the ses
       });
     },
   );
+
+  it.each<[string, RegExp]>([
+    ['^\\h+$', /a syntax that JavaScript does not have.*'parameters\.properties\.x\.pattern'/],
+    ['^[a-z]{1,2000}$', /repeats too much.*'parameters\.properties\.x\.pattern'/],
+  ])('nor is %s', async (pattern, said) => {
+    const made = await system.api.session({ tools: [field({ pattern })] });
+    expect(made.warnings).toEqual([expect.stringMatching(said)]);
+    const reply = await system.api.send(made.id, 'use tool trap {"x":"no match"}');
+    expect(reply).toMatchObject({ status: 'requires_action' });
+  });
 
   it('of names of fields', async () => {
     const prices = field({

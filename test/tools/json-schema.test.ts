@@ -304,8 +304,7 @@ describe('a schema that cannot be used is told where and why', () => {
     [properties({ x: { anyOf: [] } }), ['properties', 'x', 'anyOf'], /at least one schema/],
     [{ $defs: { A: { items: { type: 1 } } } }, ['$defs', 'A', 'items', 'type'], /must be one of/],
     [properties({ x: { pattern: '(a)\\1' } }), ['properties', 'x', 'pattern'], /linear time/],
-    [properties({ x: { pattern: '(' } }), ['properties', 'x', 'pattern'], /linear time/],
-    [properties({ x: { pattern: '(abc)\\Q\\E{1000}' } }), ['properties', 'x', 'pattern'], /must not quote/],
+    [properties({ x: { pattern: '(' } }), ['properties', 'x', 'pattern'], /no regular expression/],
     [
       properties({ x: { patternProperties: { '(b)\\1': {} } } }),
       ['properties', 'x', 'patternProperties', '(b)\\1'],

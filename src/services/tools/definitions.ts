@@ -2,6 +2,7 @@
 import { ApiError } from '../../contracts/errors.ts';
 import { isCustomTool, type ToolEntry } from '../../contracts/tools.ts';
 import type { SchemaChecker } from '../../tools/json-schema/checker.ts';
+import type { UncheckedPattern } from '../../tools/json-schema/compile.ts';
 import { WORK_PER_REQUEST_MAX } from '../../tools/json-schema/limits.ts';
 import type { StoredTool } from '../../views/tools.ts';
 
@@ -14,14 +15,15 @@ const PATH_CHARS_MAX = 200;
 const pathOf = (path: readonly (string | number)[]): string =>
   `parameters${path.map((part) => (typeof part === 'number' ? `[${part}]` : `.${part}`)).join('')}`;
 
-/** The first pattern with look-around and the number of all, for the session's warnings. */
-const uncheckedOf = (paths: (string | number)[][]): Pick<ToolDefinition, 'unchecked_patterns'> =>
-  paths[0] === undefined
+/** The first pattern that is not checked and the number of all, for the session's warnings. */
+const uncheckedOf = ([first, ...others]: UncheckedPattern[]): Pick<ToolDefinition, 'unchecked_patterns'> =>
+  first === undefined
     ? {}
     : {
         unchecked_patterns: {
-          first: pathOf(paths[0]).slice(0, PATH_CHARS_MAX).toWellFormed(),
-          count: paths.length,
+          first: pathOf(first.path).slice(0, PATH_CHARS_MAX).toWellFormed(),
+          reason: first.reason,
+          count: 1 + others.length,
         },
       };
 

@@ -4,7 +4,7 @@
 import { toWireSchema, type WireSchema } from '../wire-schema/wire-schema.ts';
 import { createCache } from './cache.ts';
 import { check } from './check.ts';
-import { type CompiledSchema, compileSchema } from './compile.ts';
+import { type CompiledSchema, compileSchema, type UncheckedPattern } from './compile.ts';
 import { withDefaults } from './defaults.ts';
 import { isObject } from './json.ts';
 import { BYTES_PER_CHARACTER, FAULTS_MAX } from './limits.ts';
@@ -24,7 +24,7 @@ type Applied = { ok: true; value: Input } | { ok: false; message: string };
 /** Where a schema is wrong and why, or what a tool with it costs and which of its patterns are not checked. */
 type Inspected =
   | { fault: { path: Path; message: string } }
-  | { fault: null; unchecked: Path[]; work: number };
+  | { fault: null; unchecked: UncheckedPattern[]; work: number };
 
 const TOO_COMPLEX =
   'the input is too complex to be checked against the parameters of this tool: send less at once, or less deeply nested';

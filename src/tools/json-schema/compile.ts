@@ -10,10 +10,15 @@ import {
 } from './keywords-objects.ts';
 import { enumKeywords, numberKeywords, stringKeywords, typeKeyword } from './keywords-values.ts';
 import { SCHEMAS_MAX } from './limits.ts';
-import { createPatterns, type Pattern } from './patterns.ts';
+import { createPatterns, type Pattern, type Unchecked } from './patterns.ts';
 import { createPlace, type Linker, type Path, type Place, SchemaFault } from './place.ts';
 import { report } from './run.ts';
 import { emptyNode, type SchemaNode } from './schema-node.ts';
+
+export interface UncheckedPattern {
+  path: Path;
+  reason: Unchecked;
+}
 
 export interface CompiledSchema {
   root: SchemaNode;
@@ -21,8 +26,8 @@ export interface CompiledSchema {
   hasDefaults: boolean;
   /** What it and the automata of its patterns may hold in memory. */
   bytes: number;
-  /** Where its patterns with look-around stand. */
-  unchecked: Path[];
+  /** Where its patterns stand that are not checked, and why. */
+  unchecked: UncheckedPattern[];
   /** The work of compiling it, see `WORK_PER_REQUEST_MAX`. */
   work: number;
 }
@@ -63,11 +68,11 @@ export function compileSchema(schema: Record<string, unknown>): CompiledSchema {
   const patterns = createPatterns();
   const nodes = new Map<object, SchemaNode>();
   const all: Pending[] = [];
-  const unchecked: Path[] = [];
+  const unchecked: UncheckedPattern[] = [];
 
   function pattern(source: string, path: Path): Pattern {
     const made = patterns.pattern(source);
-    if (!made.isChecked) unchecked.push(path);
+    if (made.unchecked) unchecked.push({ path, reason: made.unchecked });
     return made;
   }
 

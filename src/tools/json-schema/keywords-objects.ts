@@ -14,7 +14,7 @@ export function propertyKeywords(place: Place): void {
     const pattern = place.pattern(source, 'patternProperties', source);
     const schema = place.subschema('patternProperties', source);
     // A name that nobody can judge may have any value.
-    node.patternProperties.push({ pattern, node: pattern.isChecked ? schema : emptyNode() });
+    node.patternProperties.push({ pattern, node: pattern.unchecked ? emptyNode() : schema });
   }
   // `false` gets words that name what is allowed instead; a model has often only misspelt a name.
   const closed = place.value('additionalProperties') === false;

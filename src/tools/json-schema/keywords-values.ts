@@ -154,7 +154,7 @@ export function stringKeywords(place: Place): void {
   if (!place.has('pattern')) return;
   const source = place.value('pattern');
   const pattern = place.pattern(source, 'pattern');
-  if (!pattern.isChecked) return;
+  if (pattern.unchecked) return;
   place.add((input, run) => {
     if (typeof input === 'string' && !pattern.matches(input, run))
       report(run, `must match the pattern ${shown(source)}`);

@@ -1,7 +1,7 @@
 // A schema below the root, as the Messages API takes it: draft 2020-12, without keywords that it does not have.
 import { isNumber, stringifyJson } from '../../contracts/json.ts';
+import { isRegExp, readPattern } from '../json-schema/dialects.ts';
 import { isObject, type JsonObject, own, put } from '../json-schema/json.ts';
-import { isRegExp } from '../json-schema/patterns.ts';
 import {
   dependentNames,
   dependentSchemas,
@@ -32,8 +32,6 @@ const PLAIN: Record<string, (value: unknown) => boolean> = {
   title: isText,
   description: isText,
   format: isText,
-  // Spellings such as Python's `(?i)` are no patterns of JSON Schema. The checker knows them.
-  pattern: (value) => typeof value === 'string' && isRegExp(value),
   contentEncoding: isText,
   contentMediaType: isText,
   deprecated: isFlag,
@@ -72,6 +70,12 @@ function set(out: JsonObject, keyword: string, value: unknown, isSaid = true): v
   if (isSaid && value !== undefined) out[keyword] = value;
 }
 
+/** As JavaScript writes it. The model is not shown one that JavaScript can't write. */
+function patternOf(source: string): string | undefined {
+  const { javaScript, hasFlags, isForeign } = readPattern(source);
+  return hasFlags || isForeign ? undefined : javaScript;
+}
+
 /** `exclusiveMinimum: true` beside `minimum` is draft 4 and OpenAPI 3.0. */
 function plainKeywords(schema: JsonObject): JsonObject {
   const out: JsonObject = {};
@@ -79,6 +83,7 @@ function plainKeywords(schema: JsonObject): JsonObject {
     const value = schema[keyword];
     if (Object.hasOwn(PLAIN, keyword) && PLAIN[keyword]?.(value)) out[keyword] = value;
   }
+  if (typeof schema.pattern === 'string') set(out, 'pattern', patternOf(schema.pattern));
   for (const [bound, exclusive] of [
     ['minimum', 'exclusiveMinimum'],
     ['maximum', 'exclusiveMaximum'],
