@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { Timestamp, Usage } from './common.ts';
 import { ErrorDetail } from './errors.ts';
 import { JsonValue } from './json-value.ts';
-import { ToolCall } from './tools.ts';
+import { ShownToolCall } from './tools.ts';
 
 export const CONTENT_LENGTH_MAX = 1_000_000;
 export const CONTENT_BLOCKS_MAX = 1_000;
@@ -105,16 +105,20 @@ export const Message = z
     model: z.string().nullable(),
     usage: Usage,
     /** Beyond 4 MiB the oldest results are null, and then the oldest parameters. */
-    tool_calls: z.array(ToolCall.extend({ parameters: ToolCall.shape.parameters.nullable() })),
+    tool_calls: z.array(ShownToolCall),
     waiting_for: z.array(z.string()),
     files: z.array(z.string()),
     error: ErrorDetail.nullable(),
     created_at: Timestamp,
     completed_at: Timestamp.nullable(),
-    truncated: z.literal(true).optional().meta({
-      description:
-        'Long fields are null: results and parameters of tool calls beyond 4 MiB. The whole is at `url`',
-    }),
+    truncated: z
+      .literal(true)
+      .optional()
+      .meta({
+        description:
+          'Long fields are null: results and parameters of tool calls beyond 4 MiB. The calls are whole at `url`. ' +
+          'The text of a message is always whole in its own answer',
+      }),
     url: z.string().optional(),
   })
   .meta({ id: 'Message' });

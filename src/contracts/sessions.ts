@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { Metadata, MetadataPatch, Timestamp, Usage } from './common.ts';
 import { FirstMessage, Message, OnBusy, ShownMessage, turnOptions } from './messages.ts';
-import { ToolCall, ToolEntries } from './tools.ts';
+import { ShownToolCall, ToolEntries } from './tools.ts';
 
 export const SYSTEM_PROMPT_LENGTH_MAX = 100_000;
 /** A minute to a year of idleness. */
@@ -60,7 +60,8 @@ export const SessionState = z
     reason: z.string().nullable(),
     since: Timestamp.nullable(),
     queue: z.array(z.string()),
-    waiting_for: z.array(ToolCall),
+    /** Their parameters are null beyond 2 MiB, the oldest first. */
+    waiting_for: z.array(ShownToolCall),
     wakes_at: Timestamp.nullable(),
     activity: z
       .object({
@@ -71,6 +72,10 @@ export const SessionState = z
       })
       .nullable(),
     temporal_url: z.string().nullable(),
+    truncated: z.literal(true).optional().meta({
+      description: 'Parameters of calls are null. The calls are whole at `url`',
+    }),
+    url: z.string().optional(),
   })
   .meta({ id: 'SessionState' });
 export type SessionState = z.infer<typeof SessionState>;

@@ -141,6 +141,12 @@ export const ToolCall = z
   .meta({ id: 'ToolCall' });
 export type ToolCall = z.infer<typeof ToolCall>;
 
+/** A call whose long fields may be null, where an answer has no room for them; the list of calls has it whole. */
+export const ShownToolCall = ToolCall.extend({ parameters: ToolCall.shape.parameters.nullable() }).meta({
+  id: 'ShownToolCall',
+});
+export type ShownToolCall = z.infer<typeof ShownToolCall>;
+
 /** Where the calls of a session are read whole. */
 export const toolCallsUrl = (sessionId: string): string => `/v1/sessions/${sessionId}/tool-calls`;
 

@@ -4,7 +4,7 @@ import type { ClientScope, ClientToken, CreateClientToken } from '../contracts/c
 import type { Deleted } from '../contracts/common.ts';
 import type { EventType, SessionEvent } from '../contracts/events.ts';
 import type { Readiness } from '../contracts/health.ts';
-import type { CreateMessage, Message } from '../contracts/messages.ts';
+import type { CreateMessage, Message, ShownMessage } from '../contracts/messages.ts';
 import type { ModelEntry } from '../contracts/models.ts';
 import type {
   CreateSession,
@@ -15,7 +15,14 @@ import type {
   SessionSummary,
   UpdateSession,
 } from '../contracts/sessions.ts';
-import type { CreateTool, SubmitToolResults, Tool, ToolCall, ToolCallStatus } from '../contracts/tools.ts';
+import type {
+  CreateTool,
+  ShownToolCall,
+  SubmitToolResults,
+  Tool,
+  ToolCall,
+  ToolCallStatus,
+} from '../contracts/tools.ts';
 import type {
   CreateWebhook,
   Delivery,
@@ -153,11 +160,13 @@ export interface ToolCallFilter {
 
 /** What has become of submitted results, and the reply that they belong to, for those who go on following it. */
 export interface SubmittedResults {
-  tool_call: ToolCall;
-  tool_calls: ToolCall[];
+  tool_call: ShownToolCall;
+  tool_calls: ShownToolCall[];
   /** Calls of the reply that still want a result. */
   pending: string[];
-  message: Message;
+  message: ShownMessage;
+  truncated?: true;
+  url?: string;
   reply: AcceptedMessage;
 }
 

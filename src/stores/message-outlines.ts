@@ -1,6 +1,7 @@
 // Messages without what they say: which ones a conversation has, in which order, and how long they are.
 import { type Kysely, sql } from 'kysely';
 import { walkBranch } from './branch.ts';
+import { MESSAGE_ENVELOPE_BYTES } from './page-bytes.ts';
 import type { MessageRow, Tables } from './schema.ts';
 import { callBytes } from './tool-call-rows.ts';
 
@@ -10,22 +11,24 @@ export interface MessageOutline
   bytes: number;
 }
 
-/** Ids, usage and times of a message, as JSON. */
-const ENVELOPE_BYTES = sql.lit(1_024);
-
 /** `{"step":1,"text":""}`: what the data of a delta adds to its text. */
 const DELTA_BYTES = sql.lit(21);
 
-/** The text that a reply in progress has streamed, as JSON: neither its text nor its blocks hold the step in progress. */
+/**
+ * The text of the step in progress, as JSON: neither the text nor the blocks of its reply hold it. Its deltas follow the end of
+ * the step before, or the reset that withdrew an earlier try.
+ */
 const streamedBytes = sql<number>`coalesce((
   select sum(octet_length(events.data) - ${DELTA_BYTES}) from events
-  where events.message_id = messages.id and events.type = 'message.delta'), 0)`;
+  where events.message_id = messages.id and events.type = 'message.delta' and events.seq > coalesce((
+    select max(seq) from events as ends
+    where ends.message_id = messages.id and ends.type in ('message.content_ended', 'message.reset')), 0)), 0)`;
 
 /**
  * An answer holds the text twice: as `content` and in `content_blocks`. The stored blocks are JSON and hold all of it, so
  * their length counts escapes; a control character is one byte of the text and six of the answer.
  */
-const shownBytes = sql<number>`${ENVELOPE_BYTES} + 2 * octet_length(blocks) + coalesce(octet_length(error), 0)
+const shownBytes = sql<number>`${sql.lit(MESSAGE_ENVELOPE_BYTES)} + 2 * octet_length(blocks) + coalesce(octet_length(error), 0)
   + case when messages.status = 'in_progress' then 2 * ${streamedBytes} else 0 end`;
 
 /** PostgreSQL returns a sum as text. */

@@ -3,6 +3,12 @@
 /** Of what is stored. It is parsed, checked and written out in one go, which takes the main thread about 20 ms for each MiB. */
 export const PAGE_BYTES_MAX = 4 * 1024 * 1024;
 
+/** Ids, usage and times of a message, as JSON. */
+export const MESSAGE_ENVELOPE_BYTES = 1_024;
+
+/** Ids, name and times of a call, as JSON. */
+export const CALL_ENVELOPE_BYTES = 700;
+
 /**
  * @returns how many of the first fit into a page together.
  * @param leastCount A page of a list has one row whatever its size, so that every list can be read to its end.

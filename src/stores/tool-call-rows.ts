@@ -2,6 +2,7 @@
 import { type Kysely, sql } from 'kysely';
 import { OPEN_TOOL_CALLS, type ToolCallStatus } from '../contracts/tools.ts';
 import { type Keyset, page } from './keyset.ts';
+import { CALL_ENVELOPE_BYTES } from './page-bytes.ts';
 import type { Tables, ToolCallPatch, ToolCallRow } from './schema.ts';
 
 export interface ToolCallQuery extends Keyset {
@@ -16,8 +17,8 @@ export interface ToolCallOutline extends Pick<ToolCallRow, 'id' | 'created_at' |
   bytes: number;
 }
 
-/** Bytes of a call in an answer: ids, name and times, and what it carries. Both databases know them without reading it. */
-export const callBytes = sql<number>`700 + octet_length(parameters) + coalesce(octet_length(result), 0)`;
+/** Bytes of a call in an answer. Both databases know them without reading what it carries. */
+export const callBytes = sql<number>`${sql.lit(CALL_ENVELOPE_BYTES)} + octet_length(parameters) + coalesce(octet_length(result), 0)`;
 
 const COLUMNS_BUT_RESULT = [
   ...([

@@ -1,12 +1,12 @@
 // A message row as the API shows it.
 import { toTimestamp, toTimestampOrNull, type Usage } from '../contracts/common.ts';
-import { parseJson } from '../contracts/json.ts';
+import { parseJson, stringifyJson } from '../contracts/json.ts';
 import type { Message } from '../contracts/messages.ts';
 import { toolCallsUrl } from '../contracts/tools.ts';
 import { formatUsd } from '../models/catalogue.ts';
-import { PAGE_BYTES_MAX } from '../stores/page-bytes.ts';
+import { MESSAGE_ENVELOPE_BYTES, PAGE_BYTES_MAX } from '../stores/page-bytes.ts';
 import type { MessageRow, ToolCallRow, UsageColumns } from '../stores/schema.ts';
-import { isOpen, toolCallView, waitingFor } from './tool-calls.ts';
+import { fittingCalls, toolCallView, waitingFor } from './tool-calls.ts';
 
 /** Stands between the texts of two steps, streamed as the beginning of the later one. */
 export const STEP_SEPARATOR = '\n\n';
@@ -23,42 +23,26 @@ export function usageView(columns: UsageColumns): Usage {
   };
 }
 
-/** What the calls of one message may show. A turn can have had tens of results of a megabyte each. */
-const CALLS_BYTES_MAX = PAGE_BYTES_MAX;
+/** What the calls of one message may show beside a text that fills an answer by itself. */
+export const CALLS_BYTES_MIN = PAGE_BYTES_MAX / 4;
 
-type Long = 'result' | 'parameters';
+/** What a reply says: its complete steps, or more of it. */
+type Said = Pick<Message, 'content' | 'content_blocks'>;
 
-const bytesOf = (call: ToolCallRow, field: Long): number => Buffer.byteLength(call[field] ?? '');
+const saidIn = (row: MessageRow): Said => ({ content: row.text, content_blocks: parseJson(row.blocks) });
 
-const without = (call: ToolCallRow, field: Long): ToolCallRow =>
-  field === 'result' ? { ...call, result: null } : { ...call, parameters: 'null' };
+/** A message shows all that it says: no other answer has it. Its calls get what is left of the bound. */
+const callsBytesMax = (said: Said): number =>
+  Math.max(PAGE_BYTES_MAX - MESSAGE_ENVELOPE_BYTES - Buffer.byteLength(stringifyJson(said)), CALLS_BYTES_MIN);
 
-/** Without the oldest results, and then the oldest parameters, beyond the bound. A client needs all of an open call. */
-function fittingCalls(calls: readonly ToolCallRow[]): readonly ToolCallRow[] {
-  const fields: Long[] = ['result', 'parameters'];
-  const sizes = calls.flatMap((call) => fields.map((field) => bytesOf(call, field)));
-  let excess = sizes.reduce((sum, bytes) => sum + bytes, 0) - CALLS_BYTES_MAX;
-  if (excess <= 0) return calls;
-  const shown = [...calls];
-  for (const field of fields)
-    for (const [index, call] of shown.entries()) {
-      if (excess <= 0 || isOpen(call)) continue;
-      shown[index] = without(call, field);
-      excess -= bytesOf(call, field);
-    }
-  return shown;
-}
-
-/** @param calls Those of a reply, in their order. */
-export function messageView(row: MessageRow, calls: readonly ToolCallRow[] = []): Message {
-  const shown = fittingCalls(calls);
+function view(row: MessageRow, calls: readonly ToolCallRow[], said: Said): Message {
+  const shown = calls.length === 0 ? calls : fittingCalls(calls, callsBytesMax(said));
   return {
     id: row.id,
     session_id: row.session_id,
     parent_id: row.parent_id,
     role: row.role,
-    content: row.text,
-    content_blocks: parseJson(row.blocks),
+    ...said,
     status: row.status,
     stop_reason: row.stop_reason,
     model: row.model,
@@ -73,6 +57,10 @@ export function messageView(row: MessageRow, calls: readonly ToolCallRow[] = [])
   };
 }
 
+/** @param calls Those of a reply, in their order. */
+export const messageView = (row: MessageRow, calls: readonly ToolCallRow[] = []): Message =>
+  view(row, calls, saidIn(row));
+
 type Block = Message['content_blocks'][number];
 
 /** The blocks of the complete steps, and after them what readers have of the step that is being written. */
@@ -84,6 +72,5 @@ export function blocksWith(row: MessageRow, text: string): Block[] {
 }
 
 /** A reply that is still being written shows what its readers have been sent so far. */
-export function partialView(row: MessageRow, text: string, calls: readonly ToolCallRow[] = []): Message {
-  return { ...messageView(row, calls), content: text, content_blocks: blocksWith(row, text) };
-}
+export const partialView = (row: MessageRow, text: string, calls: readonly ToolCallRow[] = []): Message =>
+  view(row, calls, { content: text, content_blocks: blocksWith(row, text) });

@@ -2,6 +2,7 @@
 import { toTimestamp, toTimestampOrNull } from '../contracts/common.ts';
 import { parseJson } from '../contracts/json.ts';
 import { OPEN_TOOL_CALLS, type ToolCall } from '../contracts/tools.ts';
+import { CALL_ENVELOPE_BYTES } from '../stores/page-bytes.ts';
 import type { ToolCallRow } from '../stores/schema.ts';
 
 export const toolCallView = (row: ToolCallRow): ToolCall => ({
@@ -25,3 +26,46 @@ export const isOpen = ({ status }: Pick<ToolCallRow, 'status'>): boolean => OPEN
 /** Calls that wait for the client's own result. */
 export const waitingFor = (calls: readonly ToolCallRow[]): string[] =>
   calls.filter(({ status }) => status === 'awaiting_result').map(({ id }) => id);
+
+type Long = 'result' | 'parameters';
+
+const bytesOf = (call: ToolCallRow, field: Long): number => Buffer.byteLength(call[field] ?? '');
+
+const without = (call: ToolCallRow, field: Long): ToolCallRow =>
+  field === 'result' ? { ...call, result: null } : { ...call, parameters: 'null' };
+
+/** What is given up first: a client acts on the parameters of open calls. */
+const LONG_FIELDS: readonly [Long, (call: ToolCallRow) => boolean][] = [
+  ['result', () => true],
+  ['parameters', (call) => !isOpen(call)],
+  ['parameters', isOpen],
+];
+
+/** Rows as stored have the bytes of an answer: both are JSON. */
+export const bytesOfCalls = (calls: readonly ToolCallRow[]): number =>
+  calls.reduce(
+    (sum, call) => sum + CALL_ENVELOPE_BYTES + bytesOf(call, 'result') + bytesOf(call, 'parameters'),
+    0,
+  );
+
+/**
+ * The same calls, with the oldest results and then the oldest parameters null as far as they exceed the bound. Without the oldest
+ * answered calls when a turn has made so many that their ids and times alone exceed the bound.
+ */
+export function fittingCalls(calls: readonly ToolCallRow[], bytesMax: number): readonly ToolCallRow[] {
+  let excess = bytesOfCalls(calls) - bytesMax;
+  if (excess <= 0) return calls;
+  const shown = [...calls];
+  for (const [field, isGivenUp] of LONG_FIELDS)
+    for (const [index, call] of shown.entries()) {
+      if (excess <= 0) return shown;
+      if (!isGivenUp(call)) continue;
+      shown[index] = without(call, field);
+      excess -= bytesOf(call, field);
+    }
+  return shown.filter((call) => {
+    if (excess <= 0 || isOpen(call)) return true;
+    excess -= CALL_ENVELOPE_BYTES;
+    return false;
+  });
+}

@@ -102,12 +102,14 @@ test('an ETag changes with the session, and answers 304 for one whose messages a
   const id = await busySession();
   await server.api.send(id, CONTENT, { background: true });
   const path = `/v1/sessions/${id}`;
-  // Nothing but the PATCH changes an ended session.
   await server.api.post(`${path}/complete`);
-  const { headers } = await server.api.get(path);
-  const etag = headers.get('etag') as string;
-  expect(etag).toMatch(/^W\/"/);
-  expect((await server.api.get(path, { 'If-None-Match': etag })).status).toBe(304);
+  // An ended session is changed by the PATCH, and before that by what the interrupted call has cost.
+  let etag = '';
+  for (let status = 200; status !== 304; ) {
+    etag = (await server.api.get(path)).headers.get('etag') as string;
+    expect(etag).toMatch(/^W\/"/);
+    status = (await server.api.get(path, { 'If-None-Match': etag })).status;
+  }
   await server.api.patch(path, { metadata: { a: 'b' } });
   expect((await server.api.get(path, { 'If-None-Match': etag })).status).toBe(200);
 });
@@ -220,10 +222,7 @@ describe('a message with long results of tools', () => {
   });
 
   it('is bounded in the answer to each result', () => {
-    for (const { status, body } of answers.slice(0, -1)) {
-      expect(status).toBe(200);
-      expect(Buffer.byteLength(JSON.stringify(body.message))).toBeLessThanOrEqual(MESSAGE_BYTES_MAX);
-    }
+    for (const answer of answers.slice(0, -1)) expectBounded(answer);
   });
 
   it('is whole in the list of calls', async () => {

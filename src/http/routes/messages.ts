@@ -137,6 +137,9 @@ const getMessage = ({ services: { messages } }: RouteDeps) =>
     clientScope: 'read',
     operationId: 'getMessage',
     summary: 'Read a message',
+    description:
+      'Shows all that the message says, whatever its length. Its tool calls get what is left of 4 MiB, at least 1 MiB: ' +
+      'beyond that the oldest results, and then the oldest parameters, are null.',
     tag,
     response: Message,
     status: 200,

@@ -2,9 +2,10 @@
 import { z } from 'zod';
 import { Deleted, pageOf } from '../../contracts/common.ts';
 import { ApiError } from '../../contracts/errors.ts';
-import { Message } from '../../contracts/messages.ts';
+import { Message, ShownMessage } from '../../contracts/messages.ts';
 import {
   CreateTool,
+  ShownToolCall,
   SubmitToolResults,
   type SubmitToolResults as Submitted,
   TOOL_CALL_STATUSES,
@@ -75,10 +76,15 @@ const deleteTool = ({ services: { tools } }: RouteDeps) =>
 
 const SubmittedResults = z
   .object({
-    tool_call: ToolCall,
-    tool_calls: z.array(ToolCall),
+    tool_call: ShownToolCall,
+    tool_calls: z.array(ShownToolCall),
     pending: z.array(z.string()),
-    message: Message,
+    message: ShownMessage,
+    truncated: z.literal(true).optional().meta({
+      description:
+        'The answer holds at most 4 MiB. Long fields are null: those of `message`, and beyond that the oldest results. The calls are whole at `url`',
+    }),
+    url: z.string().optional(),
   })
   .meta({ id: 'SubmittedToolResults' });
 

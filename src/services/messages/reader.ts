@@ -6,7 +6,7 @@ import { createMessageOutlines, type MessageOutline } from '../../stores/message
 import { createMessageRows } from '../../stores/message-rows.ts';
 import { PAGE_BYTES_MAX } from '../../stores/page-bytes.ts';
 import type { MessageRow, Tables, ToolCallRow } from '../../stores/schema.ts';
-import { messageView, partialView } from '../../views/messages.ts';
+import { CALLS_BYTES_MIN, messageView, partialView } from '../../views/messages.ts';
 
 export type MessageReader = ReturnType<typeof createMessageReader>;
 
@@ -48,7 +48,10 @@ export function createMessageReader(db: Kysely<Tables>) {
   /** How long they are in an answer, in their order. */
   async function sizesOf(messages: readonly MessageOutline[]): Promise<number[]> {
     const ofCalls = await outlines.bytesOfCalls(messages.map(({ id }) => id));
-    return messages.map(({ id, bytes }) => bytes + Math.min(ofCalls.get(id) ?? 0, PAGE_BYTES_MAX));
+    return messages.map(({ id, bytes }) => {
+      const least = bytes + Math.min(ofCalls.get(id) ?? 0, CALLS_BYTES_MIN);
+      return Math.max(least, Math.min(bytes + (ofCalls.get(id) ?? 0), PAGE_BYTES_MAX));
+    });
   }
 
   /** The whole of them, in their order; without those that were deleted meanwhile. */
@@ -57,9 +60,9 @@ export function createMessageReader(db: Kysely<Tables>) {
     return Promise.all(messages.flatMap(({ id }) => found.get(id) ?? []).map(view));
   }
 
-  const { get, queued, toolCall, toolCalls } = rows;
+  const { get, queued, toolCall, toolCalls, openToolCalls } = rows;
   return {
-    ...{ get, queued, toolCall, toolCalls, view, conversation, sizesOf, viewAll },
+    ...{ get, queued, toolCall, toolCalls, openToolCalls, view, conversation, sizesOf, viewAll },
     settledSeq: (replyId: string, calls: ToolCallRow[]) => settledSeq(db, replyId, calls),
   };
 }

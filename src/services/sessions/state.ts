@@ -1,15 +1,19 @@
 // "Why has my agent not answered?": the workflow's own answer, or what the rows say when no workflow answers.
 import { toTimestamp, toTimestampOrNull } from '../../contracts/common.ts';
 import type { SessionState } from '../../contracts/sessions.ts';
-import type { ToolCall } from '../../contracts/tools.ts';
-import type { MessageRow, SessionRow } from '../../stores/schema.ts';
+import { toolCallsUrl } from '../../contracts/tools.ts';
+import { PAGE_BYTES_MAX } from '../../stores/page-bytes.ts';
+import type { MessageRow, SessionRow, ToolCallRow } from '../../stores/schema.ts';
 import type { SessionsStore } from '../../stores/sessions.ts';
-import { isOpen, toolCallView } from '../../views/tool-calls.ts';
+import { fittingCalls, toolCallView } from '../../views/tool-calls.ts';
 import type { Engine, EngineState } from '../engine.ts';
 import type { MessageReader } from '../messages/reader.ts';
 import type { Caller } from '../ports.ts';
 import { visibleSession } from '../session-access.ts';
 import { engineSession } from '../signals.ts';
+
+/** A session shows its state beside its messages. */
+const WAITING_BYTES_MAX = PAGE_BYTES_MAX / 2;
 
 type StateFacts = Omit<SessionState, 'temporal_url'>;
 
@@ -17,7 +21,7 @@ type StateFacts = Omit<SessionState, 'temporal_url'>;
 interface Rows {
   session: SessionRow;
   queued: Pick<MessageRow, 'id' | 'created_at'>[];
-  waiting: ToolCall[];
+  waiting: ToolCallRow[];
   /** When the turn that the session is at began; without one, when the last one ended, or the session itself began. */
   turnAt: number;
 }
@@ -28,10 +32,17 @@ function phaseOf({ session, queued, waiting }: Rows): SessionState['phase'] {
   return session.open_reply_id === null && queued.length === 0 ? 'idle' : 'running';
 }
 
+function waitingView({ session, waiting }: Rows): Pick<SessionState, 'waiting_for' | 'truncated' | 'url'> {
+  const shown = fittingCalls(waiting, WAITING_BYTES_MAX);
+  return {
+    waiting_for: shown.map(toolCallView),
+    ...(shown !== waiting && { truncated: true, url: toolCallsUrl(session.id) }),
+  };
+}
+
 /** When the session came into its phase. */
 function sinceOf({ session, queued, waiting, turnAt }: Rows): string {
-  const [firstCalled] = waiting.map(({ created_at }) => created_at).sort();
-  if (firstCalled !== undefined) return firstCalled;
+  if (waiting.length > 0) return toTimestamp(Math.min(...waiting.map((call) => call.created_at)));
   // What was accepted while no turn ran waits since then for its own.
   const acceptedAt = session.open_reply_id === null ? (queued[0]?.created_at ?? 0) : 0;
   return toTimestamp(session.ended_at ?? Math.max(turnAt, acceptedAt));
@@ -39,7 +50,7 @@ function sinceOf({ session, queued, waiting, turnAt }: Rows): string {
 
 /** The workflow's own words, unless it has not heard yet of what the store has accepted: that is seen at once. */
 function fromWorkflow({ answer, activity }: EngineState, rows: Rows): StateFacts {
-  const { queued, waiting } = rows;
+  const { queued } = rows;
   const phase = phaseOf(rows);
   const hasHeard = phase === answer.phase;
   const { running } = answer.state;
@@ -49,7 +60,7 @@ function fromWorkflow({ answer, activity }: EngineState, rows: Rows): StateFacts
     reason: hasHeard ? answer.reason : `the session's workflow is still ${PHASE_WORDS[answer.phase]}`,
     since: hasHeard ? toTimestamp(answer.sinceMs) : sinceOf(rows),
     queue: queued.map(({ id }) => id).filter((id) => id !== running?.messageId),
-    waiting_for: waiting,
+    ...waitingView(rows),
     wakes_at: wakesAt(rows),
     activity,
   };
@@ -69,15 +80,16 @@ const fromRows = (rows: Rows): StateFacts => ({
   reason: rows.session.ended_reason,
   since: sinceOf(rows),
   queue: rows.queued.map((message) => message.id),
-  waiting_for: rows.waiting,
+  ...waitingView(rows),
   wakes_at: wakesAt(rows),
   activity: null,
 });
 
 /** When the first of the calls runs out of time, or the session of its idleness. */
 function wakesAt(rows: Rows): string | null {
-  const [expiry] = rows.waiting.flatMap(({ expires_at }) => expires_at ?? []).sort();
-  return expiry ?? (phaseOf(rows) === 'idle' ? toTimestampOrNull(rows.session.expires_at) : null);
+  const expiries = rows.waiting.flatMap(({ expires_at }) => expires_at ?? []);
+  if (expiries.length > 0) return toTimestamp(Math.min(...expiries));
+  return phaseOf(rows) === 'idle' ? toTimestampOrNull(rows.session.expires_at) : null;
 }
 
 interface StateDeps {
@@ -87,10 +99,8 @@ interface StateDeps {
 }
 
 export function createStateReader({ engine, reader, sessions }: StateDeps) {
-  async function waitingCalls({ open_reply_id }: SessionRow): Promise<ToolCall[]> {
-    const calls = open_reply_id === null ? [] : await reader.toolCalls([open_reply_id]);
-    return calls.filter(isOpen).map(toolCallView);
-  }
+  const waitingCalls = async ({ open_reply_id }: SessionRow): Promise<ToolCallRow[]> =>
+    open_reply_id === null ? [] : reader.openToolCalls(open_reply_id);
 
   const rowOf = async (id: string | null | undefined) => (id ? await reader.get(id) : undefined);
 

@@ -6,7 +6,7 @@ import type { SubmitToolResults, ToolResult } from '../../contracts/tools.ts';
 import type { SessionTransaction } from '../../stores/log.ts';
 import type { MessageRow, SessionRow, ToolCallRow } from '../../stores/schema.ts';
 import { announceCalls, settleCall } from '../../turns/tool-calls.ts';
-import { toolCallView, waitingFor } from '../../views/tool-calls.ts';
+import { resultsView } from '../../views/submitted-results.ts';
 import type { Once } from '../idempotency.ts';
 import type { MessageReader } from '../messages/reader.ts';
 import type { Caller, Idempotency, SubmittedResults, Written } from '../ports.ts';
@@ -90,11 +90,10 @@ export function createSubmit(deps: SubmitDeps) {
     const [first] = calls;
     const reply: MessageRow | undefined = first && (await reader.get(first.message_id));
     if (!first || !reply) throw notFound('tool call');
+    const message = await reader.view(reply);
     return {
-      tool_call: toolCallView(first),
-      tool_calls: calls.map(toolCallView),
-      pending: waitingFor(await reader.toolCalls([reply.id])),
-      message: await reader.view(reply),
+      ...resultsView(first, calls, message),
+      pending: message.waiting_for,
       reply: {
         sessionId: reply.session_id,
         userMessageId: reply.parent_id ?? '',
