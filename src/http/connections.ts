@@ -51,13 +51,6 @@ function createIdleSockets() {
   };
 }
 
-/** Node emits `close` only for the response that has the socket. Responses queued behind it would never end their calls. */
-function endQueued(res: ServerResponse): void {
-  if (res.socket) return;
-  res.destroy();
-  res.emit('close');
-}
-
 interface Bounds extends Pick<Capacity, 'connections' | 'idlePerNetwork'> {
   /** A trusted proxy connects for many clients, so it may keep any number of idle connections. */
   isProxy(address: string): boolean;
@@ -115,7 +108,8 @@ export function trackConnections(
     open.add(socket);
     socket.once('close', () => {
       forget(socket);
-      for (const res of answering.get(socket) ?? []) endQueued(res);
+      // Node emits `close` only for the response that has the socket.
+      answering.delete(socket);
     });
     idle.add(socket);
     const admitted = () => open.size - refused.size;

@@ -5,6 +5,7 @@ import type { Express } from 'express';
 import { type Capacity, capacityOf } from './capacity.ts';
 import { type Connections, trackConnections } from './connections.ts';
 import type { OpenCalls } from './open-calls.ts';
+import { inTurn } from './pipelining.ts';
 import { answerClientError } from './socket-errors.ts';
 import { serveUpgrades } from './upgrade.ts';
 
@@ -43,7 +44,7 @@ interface ListenOptions {
 export async function listen(app: Express, { host, port }: ListenOptions): Promise<HttpServer> {
   const capacity = (app.locals.capacity as Capacity | undefined) ?? capacityOf(null);
   // `requireHostHeader` would answer without our envelope; the app checks it.
-  const server = createServer({ ...LIMITS, requireHostHeader: false }, app);
+  const server = createServer({ ...LIMITS, requireHostHeader: false }, inTurn(app));
   // Node would drop what lies behind the 2,000th header without a word; all of them together are bounded in bytes.
   server.maxHeadersCount = 0;
   const connections = trackConnections(server, { ...capacity, isProxy: proxyTest(app) });

@@ -157,17 +157,11 @@ describe('streams, WebSockets and waiting calls', () => {
     await last?.close();
   });
 
-  it('that are pipelined end with their connection', async () => {
+  it('that are pipelined count one after the other', async () => {
     const request = `GET ${path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer a-admin\r\nAccept: text/event-stream\r\n\r\n`;
-    const socket = await hold(request.repeat(CONNECTIONS / 2));
-    await eventually(follow, ({ status }) => status === 429);
-    socket.destroy();
-    await eventually(follow, ({ status }) => status === 200);
+    await hold(request.repeat(CONNECTIONS / 2));
     for (let count = 1; count < CONNECTIONS / 2; count += 1) expect((await follow()).status).toBe(200);
-    await eventually(
-      async () => app.logs.filter(({ aborted }) => aborted),
-      (aborted) => aborted.length === CONNECTIONS / 2,
-    );
+    await eventually(follow, ({ status }) => status === 429);
   });
 
   it('of one token leave the rest to its key', async () => {
