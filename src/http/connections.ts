@@ -1,15 +1,13 @@
-// Knows every connection: bounds their number, makes room by closing idle ones, and lets go of them when the server stops.
-import type { Server, ServerResponse } from 'node:http';
+// Knows every connection: bounds their number, makes room by closing some, and lets go of them when the server stops.
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Capacity } from './capacity.ts';
 import { networkOf } from './client-network.ts';
+import { createRoomMaker, FRESH_MS, type Held } from './room-maker.ts';
 
 /** Connections above the capacity that live for as long as it takes to answer 503. More are cut off without an answer. */
 const REFUSED_MAX = 32;
 const REFUSED_MS_MAX = 5_000;
-
-/** A connection that has only just come is about to send its request, and closing it would reset a call. */
-const FRESH_MS = 1_000;
 
 export interface Connections {
   /** Whether this connection came when all others were in use. */
@@ -27,9 +25,11 @@ function createIdleSockets() {
   const byNetwork = new Map<string, Set<Socket>>();
   // A closed socket forgets its address.
   const networks = new WeakMap<Socket, string>();
+  const networkAt = (socket: Socket): string => networks.get(socket) ?? networkOf(socket.remoteAddress);
   return {
+    networkAt,
     add(socket: Socket): void {
-      const network = networks.get(socket) ?? networkOf(socket.remoteAddress);
+      const network = networkAt(socket);
       networks.set(socket, network);
       all.set(socket, performance.now());
       byNetwork.set(network, (byNetwork.get(network) ?? new Set()).add(socket));
@@ -40,38 +40,60 @@ function createIdleSockets() {
       const here = byNetwork.get(network);
       if (here?.delete(socket) && here.size === 0) byNetwork.delete(network);
     },
-    oldest(): Socket | undefined {
-      const [first] = all.keys();
-      return first;
+    sinceWhen: (socket: Socket): number | undefined => all.get(socket),
+    /** The oldest of the same network, if that has more than so many. While there is room, a burst of new ones is not too many. */
+    surplusBeside(socket: Socket, idleMax: number, isFull: boolean): Socket | undefined {
+      const beside = byNetwork.get(networkAt(socket)) ?? new Set();
+      const [oldest] = beside;
+      if (!oldest || beside.size <= idleMax) return undefined;
+      const isFresh = performance.now() - (all.get(oldest) ?? 0) < FRESH_MS;
+      return isFull || !isFresh ? oldest : undefined;
     },
-    /** Whether a request may still be on its way. */
-    isFresh: (socket: Socket): boolean => performance.now() - (all.get(socket) ?? 0) < FRESH_MS,
-    /** The sockets of the same network. */
-    beside: (socket: Socket): ReadonlySet<Socket> => byNetwork.get(networks.get(socket) ?? '') ?? new Set(),
   };
 }
 
-interface Bounds extends Pick<Capacity, 'connections' | 'idlePerNetwork'> {
+/** The requests in flight on a socket. A client may pipeline some: the first one is being answered. */
+interface Busy {
+  since: number;
+  calls: Set<ServerResponse>;
+}
+
+/** A request that has not arrived whole, or an answer that the client does not take. */
+const waitsForClient = (res: ServerResponse): boolean =>
+  !res.req.complete || (res.writableEnded && !res.writableFinished);
+
+export interface ConnectionBounds extends Pick<Capacity, 'connections' | 'idlePerNetwork'> {
   /** A trusted proxy connects for many clients, so it may keep any number of idle connections. */
   isProxy(address: string): boolean;
+  /** The client's own address, also behind a trusted proxy. */
+  clientOf(req: IncomingMessage): string | undefined;
 }
 
 /** Node's own `closeIdleConnections` leaves a connection open that never sent a request: clients keep such in stock. */
-export function trackConnections(
-  server: Server,
-  { connections, idlePerNetwork, isProxy }: Bounds,
-): Connections {
+export function trackConnections(server: Server, bounds: ConnectionBounds): Connections {
+  const { connections, idlePerNetwork } = bounds;
   const open = new Set<Socket>();
-  /** The calls in flight on each socket: a client may pipeline requests. */
-  const answering = new Map<Socket, Set<ServerResponse>>();
+  const busy = new Map<Socket, Busy>();
   const refused = new Set<Socket>();
   const idle = createIdleSockets();
+  const nextToClose = createRoomMaker(open, { perNetwork: idlePerNetwork, heldOf });
   let isReleasing = false;
 
+  const isProxy = ({ remoteAddress = '' }: Socket): boolean => bounds.isProxy(remoteAddress);
+  const admitted = () => open.size - refused.size;
+
+  /** Streams, waiting calls and whatever the server itself still works on are not held by their clients. */
+  function heldOf(socket: Socket): Held | undefined {
+    if (!open.has(socket) || refused.has(socket)) return undefined;
+    const { since, calls } = busy.get(socket) ?? { since: idle.sinceWhen(socket), calls: [] };
+    const [first] = calls;
+    if (since === undefined || (first && !waitsForClient(first))) return undefined;
+    const network = first ? networkOf(bounds.clientOf(first.req)) : idle.networkAt(socket);
+    return { socket, since, network, isProxy: isProxy(socket) };
+  }
+
   function forget(socket: Socket): void {
-    open.delete(socket);
-    refused.delete(socket);
-    idle.delete(socket);
+    for (const sockets of [open, refused, idle, busy]) sockets.delete(socket);
   }
 
   /** Destroys right away: a peer that reads nothing would keep the descriptor through a polite close. */
@@ -82,60 +104,46 @@ export function trackConnections(
   }
 
   function refuse(socket: Socket): void {
-    if (refused.size >= REFUSED_MAX) {
-      evict(socket);
-      return;
-    }
+    if (refused.size >= REFUSED_MAX) return void evict(socket);
     idle.delete(socket);
     refused.add(socket);
     const cutOff = setTimeout(() => evict(socket), REFUSED_MS_MAX);
     socket.once('close', () => clearTimeout(cutOff));
   }
 
-  const staleOrNone = (socket: Socket | undefined) => (socket && !idle.isFresh(socket) ? socket : undefined);
-
-  /** The oldest idle connection of a network that has too many. While there is room, a burst of new ones is not too many. */
-  function surplusBeside(socket: Socket): Socket | undefined {
-    const beside = idle.beside(socket);
-    if (beside.size <= idlePerNetwork || isProxy(socket.remoteAddress ?? '')) return undefined;
-    const [oldest] = beside;
-    return open.size - refused.size > connections ? oldest : staleOrNone(oldest);
-  }
-
   function admit(socket: Socket): void {
     // `upgrade.ts` puts a connection back when it leaves a wish for another protocol aside.
     if (open.has(socket)) return;
     open.add(socket);
-    socket.once('close', () => {
-      forget(socket);
-      // Node emits `close` only for the response that has the socket.
-      answering.delete(socket);
-    });
+    socket.once('close', () => forget(socket));
     idle.add(socket);
-    const admitted = () => open.size - refused.size;
-    if (admitted() > connections / 2) evict(surplusBeside(socket));
-    if (admitted() > connections) evict(staleOrNone(idle.oldest()));
+    if (admitted() > connections / 2 && !isProxy(socket))
+      evict(idle.surplusBeside(socket, idlePerNetwork, admitted() > connections));
+    if (admitted() > connections) evict(nextToClose());
     if (admitted() > connections) refuse(socket);
   }
 
-  server.on('connection', admit);
-  server.on('request', ({ socket }, res) => {
-    const calls = answering.get(socket) ?? new Set();
-    answering.set(socket, calls.add(res));
+  function begin(socket: Socket, res: ServerResponse): void {
+    const { since, calls } = busy.get(socket) ?? { since: performance.now(), calls: new Set() };
+    busy.set(socket, { since, calls: calls.add(res) });
     idle.delete(socket);
     res.once('close', () => {
       calls.delete(res);
       if (calls.size > 0) return;
-      answering.delete(socket);
+      busy.delete(socket);
       if (isReleasing) socket.destroySoon();
       else if (open.has(socket) && !refused.has(socket)) idle.add(socket);
     });
-  });
+  }
+
+  server.on('connection', admit);
+  // Some answers are out before the application's own listener returns.
+  server.prependListener('request', ({ socket }, res) => begin(socket, res));
   return {
     isAboveCapacity: (socket) => refused.has(socket),
     release() {
       isReleasing = true;
-      for (const socket of open) if (!answering.has(socket)) socket.destroySoon();
+      for (const socket of open) if (!busy.has(socket)) socket.destroySoon();
     },
     destroy() {
       for (const socket of open) socket.destroy();

@@ -1,7 +1,7 @@
 // Listens, with every time limit of the HTTP server set on purpose, and stops without leaving a connection behind.
 import { createServer, type Server } from 'node:http';
 import { type AddressInfo, createServer as createTcpServer, type Server as TcpServer } from 'node:net';
-import type { Express } from 'express';
+import type { Express, Request } from 'express';
 import { type Capacity, capacityOf } from './capacity.ts';
 import { type Connections, trackConnections } from './connections.ts';
 import type { OpenCalls } from './open-calls.ts';
@@ -47,7 +47,11 @@ export async function listen(app: Express, { host, port }: ListenOptions): Promi
   const server = createServer({ ...LIMITS, requireHostHeader: false }, inTurn(app));
   // Node would drop what lies behind the 2,000th header without a word; all of them together are bounded in bytes.
   server.maxHeadersCount = 0;
-  const connections = trackConnections(server, { ...capacity, isProxy: proxyTest(app) });
+  const connections = trackConnections(server, {
+    ...capacity,
+    isProxy: proxyTest(app),
+    clientOf: (req) => (req as Request).ip,
+  });
   app.locals.connections = connections;
   serveUpgrades(server);
   server.on('clientError', answerClientError);

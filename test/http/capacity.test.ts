@@ -32,16 +32,21 @@ afterEach(async () => {
   await app.close();
 });
 
-const hold = (text = ''): Promise<Socket> => holdAt(app.http.port, text);
+const hold = (text = '', from?: string): Promise<Socket> => holdAt(app.http.port, text, from);
 
-async function holdAt(port: number, text = ''): Promise<Socket> {
-  const socket = connect(port, '127.0.0.1');
+/** Each address of 127.0.0.0/8 counts as a network of its own. */
+async function holdAt(port: number, text = '', from = '127.0.0.1'): Promise<Socket> {
+  const socket = connect({ port, host: '127.0.0.1', localAddress: from });
   held.push(socket);
   socket.on('error', () => undefined);
   await once(socket, 'connect');
   socket.write(text);
   return socket;
 }
+
+/** Without its end, for more headers. */
+const request = (target: string, method = 'GET'): string =>
+  `${method} ${target} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer a-admin\r\n`;
 
 async function follow(key = 'a-admin'): Promise<Response> {
   return fetch(app.url + path, {
@@ -158,8 +163,7 @@ describe('streams, WebSockets and waiting calls', () => {
   });
 
   it('that are pipelined count one after the other', async () => {
-    const request = `GET ${path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer a-admin\r\nAccept: text/event-stream\r\n\r\n`;
-    await hold(request.repeat(CONNECTIONS / 2));
+    await hold(`${request(path)}Accept: text/event-stream\r\n\r\n`.repeat(CONNECTIONS / 2));
     for (let count = 1; count < CONNECTIONS / 2; count += 1) expect((await follow()).status).toBe(200);
     await eventually(follow, ({ status }) => status === 429);
   });
@@ -181,24 +185,99 @@ describe('streams, WebSockets and waiting calls', () => {
   });
 });
 
+describe('connections that wait for their clients', () => {
+  const NEWCOMER = '127.0.0.99';
+  const halfSent = `${request('/v1/sessions', 'POST')}Content-Type: application/json\r\nContent-Length: 9\r\n\r\n{`;
+  /** More than the system takes for a client that does not read. */
+  const unread = `${request('/readyz')}\r\n`.repeat(50);
+  let serverEnds: Socket[];
+  beforeEach(async () => {
+    serverEnds = [];
+    app.http.server.on('connection', (socket) => serverEnds.push(socket));
+    const { checks } = await app.services.health.readiness();
+    const store = { status: 'failed', error: 'x'.repeat(1_000_000) } as const;
+    app.services.health.readiness = async () => ({ status: 'failed', checks: { ...checks, store } });
+  });
+
+  async function statusOf(from: string): Promise<string | undefined> {
+    const socket = await hold(`${request('/v1/models')}\r\n`, from);
+    const answer = await Promise.race([once(socket, 'data'), once(socket, 'close')]);
+    return /^HTTP\/1.1 (\d+)/.exec(String(answer[0]))?.[1];
+  }
+
+  const untilServerEnds = (satisfied: (sockets: Socket[]) => boolean) =>
+    eventually(async () => serverEnds, satisfied);
+
+  const closed = (): number[] => [...serverEnds.keys()].filter((index) => serverEnds[index]?.destroyed);
+
+  function passSeconds(seconds: number): void {
+    const now = performance.now();
+    jest.spyOn(performance, 'now').mockImplementation(() => now + seconds * 1_000);
+  }
+
+  it.each([
+    ['send half a body', halfSent, (socket: Socket) => socket.bytesRead === halfSent.length],
+    ['read no answers', unread, (socket: Socket) => socket.writableLength > 0],
+    ['have only just connected', '', () => true],
+  ])('and %s: the network with most of them makes room for others', async (_title, text, isHeld) => {
+    for (let count = 0; count < CONNECTIONS; count += 1) await hold(text);
+    await untilServerEnds((sockets) => sockets.length === CONNECTIONS && sockets.every(isHeld));
+    for (let count = 0; count < 3; count += 1) expect(await statusOf(NEWCOMER)).toBe('200');
+    expect(closed()).toEqual([0, 1, 2]);
+  });
+
+  it('from many networks with few each: after a second the oldest of a network with most makes room', async () => {
+    for (let count = 0; count < CONNECTIONS; count += 1)
+      await hold(halfSent, count < 20 ? `127.0.0.${10 + count}` : `127.0.0.${40 + (count % 6)}`);
+    await untilServerEnds((sockets) => sockets.every(({ bytesRead }) => bytesRead === halfSent.length));
+    expect(await statusOf(NEWCOMER)).toBe('503');
+    passSeconds(2);
+    expect(await statusOf(NEWCOMER)).toBe('200');
+    expect(await statusOf(NEWCOMER)).toBe('200');
+    // The one that was refused came as number 32.
+    await untilServerEnds((sockets) => sockets[CONNECTIONS]?.destroyed === true);
+    expect(closed()).toEqual([20, 21, CONNECTIONS]);
+  });
+
+  it('behind a trusted proxy: the client with most calls makes room', async () => {
+    const behindProxy = await startHarness({ maxConnections: CONNECTIONS, trustedProxies: ['127.0.0.1'] });
+    behindProxy.http.server.on('connection', (socket) => serverEnds.push(socket));
+    for (let count = 0; count < CONNECTIONS; count += 1) {
+      const client = count < 20 ? `192.0.2.${count}` : '192.0.2.99';
+      const call = halfSent.replace('\r\n', `\r\nX-Forwarded-For: ${client}\r\n`);
+      await holdAt(behindProxy.http.port, call);
+      await untilServerEnds((sockets) => sockets.at(-1)?.bytesRead === call.length);
+    }
+    passSeconds(2);
+    expect((await behindProxy.call('GET', '/v1/models')).status).toBe(200);
+    expect(closed()).toEqual([20]);
+    await behindProxy.close();
+  });
+});
+
 it('a full server answers 503 with a reason, its probes as ever, and serves again when there is room', async () => {
-  // Bodies that do not end, so that each connection has a call that is being answered.
-  const slow =
-    'POST /v1/sessions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer a-admin\r\n' +
-    'Content-Type: application/json\r\nContent-Length: 9\r\n\r\n{';
-  const get = (target: string) =>
-    app.raw(
-      `GET ${target} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer a-admin\r\nConnection: close\r\n\r\n`,
-    );
-  const refused = await eventually(
-    () => hold(slow).then(() => get('/v1/models')),
-    (text) => text.startsWith('HTTP/1.1 503 '),
+  // Each connection has a call that the server works on.
+  const answers: (() => void)[] = [];
+  const readiness = await app.services.health.readiness();
+  app.services.health.readiness = () =>
+    new Promise((resolve) => {
+      answers.push(() => resolve(readiness));
+    });
+  for (let count = 0; count < CONNECTIONS; count += 1) await hold(`${request('/readyz')}\r\n`);
+  await eventually(
+    async () => answers.length,
+    (count) => count === CONNECTIONS,
   );
+  const now = performance.now();
+  jest.spyOn(performance, 'now').mockImplementation(() => now + 10_000);
+  const get = (target: string) => app.raw(`${request(target)}Connection: close\r\n\r\n`);
+  const refused = await get('/v1/models');
+  expect(refused).toMatch(/^HTTP\/1.1 503 /);
   expect(refused).toMatch(/\r\nRetry-After: [1-9]\d*\r\n/);
   expect(refused).toMatch(/\r\nrequest-id: req_/);
   expect(JSON.parse(refused.slice(refused.indexOf('\r\n\r\n'))).error.code).toBe('unavailable');
   expect(await get('/healthz')).toMatch(/^HTTP\/1.1 200 /);
-  for (const socket of held) socket.destroy();
+  for (const answer of answers) answer();
   await eventually(
     () => get('/v1/models'),
     (text) => text.startsWith('HTTP/1.1 200 '),
