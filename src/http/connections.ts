@@ -62,7 +62,20 @@ interface Busy {
 const waitsForClient = (res: ServerResponse): boolean =>
   !res.req.complete || (res.writableEnded && !res.writableFinished);
 
+/** What a client does not read stays in memory. */
+function cutOffUnread(res: ServerResponse, unreadMsMax: number): void {
+  // The answer is complete, and on this connection it is the first.
+  res.once('prefinish', () => {
+    // Node starts the time anew when the client has taken some of the answer.
+    if (!res.writableFinished) res.setTimeout(unreadMsMax, () => res.destroy());
+  });
+  // Before Node's own listener, which sets the time for an idle connection.
+  res.prependOnceListener('finish', () => res.socket?.setTimeout(0));
+}
+
 export interface ConnectionBounds extends Pick<Capacity, 'connections' | 'idlePerNetwork'> {
+  /** For a client to take something of an answer. The cut comes after one to two times as long. */
+  unreadMsMax: number;
   /** A trusted proxy connects for many clients, so it may keep any number of idle connections. */
   isProxy(address: string): boolean;
   /** The client's own address, also behind a trusted proxy. */
@@ -127,6 +140,7 @@ export function trackConnections(server: Server, bounds: ConnectionBounds): Conn
     const { since, calls } = busy.get(socket) ?? { since: performance.now(), calls: new Set() };
     busy.set(socket, { since, calls: calls.add(res) });
     idle.delete(socket);
+    cutOffUnread(res, bounds.unreadMsMax);
     res.once('close', () => {
       calls.delete(res);
       if (calls.size > 0) return;

@@ -96,17 +96,6 @@ function sendJson(route: Route, req: Request, res: Response, answer: JsonAnswer<
   if (etag) res.set('ETag', etag);
   if (etag && matches(req.get('if-none-match'), etag)) res.status(304).end();
   else res.type('json').send(text);
-  cutOffUnread(res);
-}
-
-/** For a client to read an answer: 4 MiB at 75 kB/s, as fast as a request has to arrive. */
-const READING_MS_MAX = 55_000;
-
-/** What a client does not read stays in memory. */
-function cutOffUnread(res: Response): void {
-  if (res.destroyed) return;
-  const cutOff = setTimeout(() => res.destroy(), READING_MS_MAX);
-  res.once('close', () => clearTimeout(cutOff));
 }
 
 function weakEtag(text: string): string {

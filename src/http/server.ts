@@ -21,6 +21,9 @@ const LIMITS = {
   maxHeaderSize: 16 * 1024,
 };
 
+/** A mobile client that changes its network reads on within this time. */
+const UNREAD_MS_MAX = 25_000;
+
 /** What still runs then is cut off, such as a stream whose client takes nothing: a stop must end within 10 s. */
 const CLOSE_GRACE_MS = 7_000;
 
@@ -41,7 +44,10 @@ interface ListenOptions {
 }
 
 /** @throws Error naming the port and what to do, when it cannot be had. */
-export async function listen(app: Express, { host, port }: ListenOptions): Promise<HttpServer> {
+export async function listen(
+  app: Express,
+  { host, port, unreadMsMax = UNREAD_MS_MAX }: ListenOptions & { unreadMsMax?: number },
+): Promise<HttpServer> {
   const capacity = (app.locals.capacity as Capacity | undefined) ?? capacityOf(null);
   // `requireHostHeader` would answer without our envelope; the app checks it.
   const server = createServer({ ...LIMITS, requireHostHeader: false }, inTurn(app));
@@ -49,6 +55,7 @@ export async function listen(app: Express, { host, port }: ListenOptions): Promi
   server.maxHeadersCount = 0;
   const connections = trackConnections(server, {
     ...capacity,
+    unreadMsMax,
     isProxy: proxyTest(app),
     clientOf: (req) => (req as Request).ip,
   });
