@@ -1,6 +1,5 @@
 // Plain reads of sessions, and the rows that creating, changing and removing one touches.
 import type { Kysely, Transaction } from 'kysely';
-import { withdrawDeliveries } from './delivery-rows.ts';
 import type { SessionRow, Tables } from './schema.ts';
 import { createSessionScan } from './session-scan.ts';
 
@@ -18,21 +17,6 @@ export async function indexMetadata(
     ...{ key, value },
   }));
   if (values.length > 0) await rows.insertInto('session_metadata').values(values).execute();
-}
-
-/**
- * Removes everything that a session holds but its row. Idempotency keys live out their day: a repeated DELETE is to hear
- * that it has worked, and a late retry of the creation must not make a second session, but learn that the one it made
- * is gone (404). They hold no contents, only ids and digests. Of its deliveries the rows stay, without their bodies.
- */
-export async function removeContents(
-  rows: Transaction<Tables>,
-  sessionId: string,
-  now: number,
-): Promise<void> {
-  await withdrawDeliveries(rows, sessionId, now);
-  for (const table of ['events', 'steps', 'tool_calls', 'messages', 'session_metadata'] as const)
-    await rows.deleteFrom(table).where('session_id', '=', sessionId).execute();
 }
 
 export function createSessionsStore(db: Kysely<Tables>) {

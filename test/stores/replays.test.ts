@@ -1,7 +1,7 @@
 // What is queued again for a webhook, or no longer, while something else goes on. PostgreSQL alone can show it: SQLite's transactions take turns.
 import { type Kysely, sql } from 'kysely';
 import type { Tables } from '../../src/stores/schema.ts';
-import { removeContents } from '../../src/stores/sessions.ts';
+import { removeContents } from '../../src/stores/session-contents.ts';
 import { eventually } from '../support/api-client.ts';
 import { createDatabase, findPostgres, startPostgres, type TestPostgres } from '../support/postgres.ts';
 import { openTestStore, type TestStore } from '../support/store.ts';
