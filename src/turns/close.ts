@@ -1,4 +1,5 @@
 // Ends replies: by interruption, by failure, and with their session.
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { ApiError, type ErrorDetail, messageError } from '../contracts/errors.ts';
 import { stringifyJson } from '../contracts/json.ts';
 import { isTerminal } from '../contracts/messages.ts';
@@ -176,8 +177,9 @@ export function createClose({ log, catalogue, sessionView }: CloseDeps) {
         await tx.messages.update(failedId, patch);
         tx.append('message.failed', failedId, { message: messageView({ ...row, ...patch }) });
       }
-      // A hundred messages of a megabyte each may wait.
+      // A hundred messages of a megabyte each may wait. SQLite keeps the event loop, so others read between two of them.
       await tx.flush();
+      await nextTurn();
     }
   }
 

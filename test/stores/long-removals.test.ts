@@ -1,4 +1,4 @@
-// Removes long sessions: others work meanwhile, no reader finds a gap, and a removal that was cut short is finished.
+// Ends and removes long sessions: others work meanwhile, no reader finds a gap, and a removal that was cut short is finished.
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { stringifyJson } from '../../src/contracts/json.ts';
 import { openTestStore, type TestStore } from '../support/store.ts';
@@ -60,6 +60,16 @@ test('others write many times while a long session is removed', async () => {
   expect(writes).toBeGreaterThan(8);
   expect(await contentsOf(session)).toBe(0);
   expect(await contentsOf(other)).toBeGreaterThan(0);
+});
+
+test('others read many times while a session with a long queue ends', async () => {
+  const [session, other] = [await longSession(), await store.createSession()];
+  let reads = 0;
+  await beside(store.sessions.complete(store.caller, session), async () => {
+    await store.sessionRow(other);
+    reads += 1;
+  });
+  expect(reads).toBeGreaterThan(8);
 });
 
 test('a reader that is behind meets no gap in the log while it is removed', async () => {
