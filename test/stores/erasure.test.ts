@@ -11,7 +11,16 @@ let asked: { id: string; ageMs: number; evenOpen: boolean }[] = [];
 let answer: () => Promise<Erasure>;
 let deletedAt = 0;
 
+/** The next message is lost on its way to its workflow. */
+let losesMessage = false;
+const told: string[] = [];
+
 const engine: Partial<Engine> = {
+  async message(_session, { messageId }) {
+    if (!losesMessage) return void told.push(messageId);
+    losesMessage = false;
+    throw new Error('lost');
+  },
   async erase(id, { evenOpen }) {
     asked.push({ id, ageMs: nowMs - deletedAt, evenOpen });
     return answer();
@@ -92,4 +101,28 @@ test('while the end is still to be sent to a webhook, the session is not erased'
   await store.services.webhooks.delete(store.caller, id, null);
   await passFor(600 * SECOND, 60 * SECOND);
   expect(await erasedAt()).not.toBeNull();
+});
+
+test('a Temporal that erases slowly keeps no lost message waiting', async () => {
+  await deleteIt();
+  let erased: (erasure: Erasure) => void = () => undefined;
+  answer = () =>
+    new Promise((resolve) => {
+      erased = resolve;
+    });
+  store.sweep.start();
+  await eventually(
+    async () => asked.length,
+    (count) => count > 0,
+  );
+  const other = await store.createSession();
+  losesMessage = true;
+  const { userMessageId } = await store.send(other);
+  nowMs += 60 * SECOND;
+  await eventually(
+    async () => told,
+    (ids) => ids.includes(userMessageId),
+  );
+  erased('gone');
+  await store.sweep.stop();
 });

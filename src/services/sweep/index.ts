@@ -39,9 +39,7 @@ export interface SweepDeps extends Omit<LookDeps, 'rows' | 'messages'> {
 export function createSweep(deps: SweepDeps) {
   const { store, engine, logger, now, isOnlyWorker, intervalMs = INTERVAL_MS } = deps;
   const shared = { ...deps, rows: createSweepStore(store), messages: createMessageRows(store.db) };
-  let timer: NodeJS.Timeout | undefined;
   let stopped = false;
-  let pass: Promise<void> = Promise.resolve();
 
   /** One row that can't be helped keeps no other from being looked at; with Temporal away none of them can be. */
   const helpEach =
@@ -74,9 +72,10 @@ export function createSweep(deps: SweepDeps) {
     helpEach(missedCallExpiries(shared)),
     helpEach(halfDeleted(shared)),
     helpEach(stuckDeliveries(shared)),
-    helpEach(unerased(shared)),
     () => purgeIdempotency(store.db, now()),
   ];
+  /** Thousands of sessions may be deleted at once. Erasing them takes many calls of Temporal, and nobody waits for it. */
+  const slowLooks: Pass = [helpEach(unerased(shared))];
 
   async function take(which: Pass, everything: boolean): Promise<void> {
     for (const look of which) {
@@ -88,31 +87,50 @@ export function createSweep(deps: SweepDeps) {
   }
 
   /** One pass over everything. `everything` also asks after sessions that were looked at lately. */
-  const run = (everything = false): Promise<void> => take(looks, everything);
+  const run = (everything = false): Promise<void> => take([...looks, ...slowLooks], everything);
 
   const beatMs = isOnlyWorker ? intervalMs : Math.min(intervalMs, URGENT_INTERVAL_MS);
   const beatsPerRun = Math.round(intervalMs / beatMs);
-  let beats = 0;
-
-  function again(): void {
-    if (stopped) return;
-    timer = setTimeout(() => {
-      beats += 1;
-      pass = (beats % beatsPerRun === 0 ? run() : take(urgentLooks, false)).finally(again);
-    }, beatMs);
-    timer.unref();
-  }
+  const loops = [
+    // The first pass asks after every session that owes an answer: Temporal may have lost them all.
+    createLoop(beatMs, (beat) =>
+      beat % beatsPerRun === 0 ? take(looks, beat === 0) : take(urgentLooks, false),
+    ),
+    createLoop(intervalMs, () => take(slowLooks, false)),
+  ];
 
   return {
     run,
-    /** The first pass asks after every session that owes an answer: Temporal may have lost them all. */
     start(): void {
-      pass = run(true).finally(again);
+      for (const loop of loops) loop.start();
     },
     async stop(): Promise<void> {
       stopped = true;
+      await Promise.all(loops.map((loop) => loop.stop()));
+    },
+  };
+}
+
+/** @param act Takes how often it was called before. It is called again so long after it has ended. */
+function createLoop(pauseMs: number, act: (beat: number) => Promise<void>) {
+  let timer: NodeJS.Timeout | undefined;
+  let isStopped = false;
+  let underWay: Promise<void> = Promise.resolve();
+
+  function call(beat: number): void {
+    underWay = act(beat).finally(() => {
+      if (isStopped) return;
+      timer = setTimeout(call, pauseMs, beat + 1);
+      timer.unref();
+    });
+  }
+
+  return {
+    start: () => call(0),
+    async stop(): Promise<void> {
+      isStopped = true;
       clearTimeout(timer);
-      await pass;
+      await underWay;
     },
   };
 }
