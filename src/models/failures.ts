@@ -109,7 +109,7 @@ export function brokenStream(reason: string, context: FailureContext, cause?: Er
 
 /** A provider that does not stop would do so again, and each try would leave as much text in the log. */
 export function endlessReply(cause: Error, context: FailureContext): ModelCallError {
-  return new ModelCallError(`The model was stopped: ${cause.message}`, {
+  return new ModelCallError(`The model's answer can't be used: ${cause.message}`, {
     code: 'model_unavailable',
     retryable: false,
     status: null,
@@ -144,13 +144,24 @@ function retryAfterMs(headers: Headers, now: number): number | null {
   return toDelay(header, 1000) ?? untilDate(header, now);
 }
 
+/** Stands for the model's own origin, which a relative location keeps. */
+const OWN_ORIGIN = 'http://own.invalid';
+
+/** Only the origin: paths and queries of login pages hold tokens. */
+function redirectTarget(location: string): string {
+  if (location === '') return 'no address';
+  if (!URL.canParse(location, OWN_ORIGIN)) return 'an unreadable address';
+  const { origin, host, protocol } = new URL(location, OWN_ORIGIN);
+  if (origin === OWN_ORIGIN) return 'another path';
+  if (!URL.canParse(location) && host !== '') return `//${host}`;
+  return /^https?:$/.test(protocol) ? origin : `an address that begins with ${protocol}`;
+}
+
 /** The operator has to change the address, so another try would be redirected again. */
 function redirected(error: APIError, context: FailureContext): ModelCallError {
-  const location = error.headers?.get('location') ?? '';
-  // Only the origin: paths and queries of login pages hold tokens.
-  const target = /^https?:\/\//i.test(location) && URL.canParse(location) ? new URL(location).origin : null;
+  const target = redirectTarget(error.headers?.get('location') ?? '');
   const message =
-    `The model's address answered ${error.status}, a redirect to ${target ?? 'another path'}. ` +
+    `The model's address answered ${error.status}, a redirect to ${target}. ` +
     'Redirects are not followed: set ANTHROPIC_BASE_URL to the final address.';
   return new ModelCallError(readable(message, context.secret), {
     code: 'model_unavailable',

@@ -234,18 +234,27 @@ describe('a redirect', () => {
     expect(elsewhere.server.connections()).toBe(0);
   });
 
-  test.each(['/v2/messages', '//127.0.0.1/x', 'https://', 'https://user:word@', 'javascript:alert(1)', ''])(
-    'to %p is not followed either',
-    async (location) => {
-      const { server, model } = await serve(
-        (response) => void response.writeHead(307, location ? { location } : {}).end('moved'),
-      );
-      const error = await failureOf(collect(model, requestOf('hello')));
-      expect(error).toMatchObject({ code: 'model_unavailable', retryable: false, status: 307 });
-      expect(error.message).toContain('answered 307, a redirect to another path. Redirects are not followed');
-      expect(server.requests).toHaveLength(1);
-    },
-  );
+  test.each([
+    ['/v2/messages', 'another path'],
+    ['v2?key=word', 'another path'],
+    ['//127.0.0.1/x', '//127.0.0.1'],
+    ['\\\\127.0.0.1\\x', '//127.0.0.1'],
+    ['https://other.example.com:8443/x', 'https://other.example.com:8443'],
+    ['https://', 'an unreadable address'],
+    ['https://user:word@', 'an unreadable address'],
+    ['ftp://user:word@host/x', 'an address that begins with ftp:'],
+    ['javascript:alert(1)', 'an address that begins with javascript:'],
+    ['', 'no address'],
+  ])('to %p is not followed either, and told as %p', async (location, told) => {
+    const { server, model } = await serve(
+      (response) => void response.writeHead(307, location ? { location } : {}).end('moved'),
+    );
+    const error = await failureOf(collect(model, requestOf('hello')));
+    expect(error).toMatchObject({ code: 'model_unavailable', retryable: false, status: 307 });
+    expect(error.message).toContain(`answered 307, a redirect to ${told}. Redirects are not followed`);
+    expect(error.message).not.toContain('word');
+    expect(server.requests).toHaveLength(1);
+  });
 
   test('does not show the password or the key in its location', async () => {
     const { model } = await serve(
