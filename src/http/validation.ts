@@ -33,7 +33,7 @@ export function parseInput<T extends z.ZodType>(
   const notYet = findNotYet(operationId, value);
   if (notYet)
     throw new ApiError('invalid_request', notInThisVersion(notYet.name), { param: kind.path(notYet.path) });
-  const [first] = result.error.issues;
+  const first = firstOf(result.error.issues, value);
   if (!first) throw result.error;
   throw describe(innermost(first, value), value, kind);
 }
@@ -49,7 +49,9 @@ function describe(issue: Issue, root: unknown, kind: InputKind): ApiError {
   const path = segments(issue);
   if (issue.code === 'unrecognized_keys') {
     const param = kind.path([...path, issue.keys[0] ?? '']);
-    return new ApiError('invalid_request', `${kind.unknown} '${param}'`, { param });
+    const missing = (issue as UnknownKeys).missing?.map((name) => `'${kind.path([...path, name])}'`) ?? [];
+    const hint = missing.length > 0 ? `. Required, but missing: ${missing.join(', ')}` : '';
+    return new ApiError('invalid_request', `${kind.unknown} '${param}'${hint}`, { param });
   }
   const param = kind.path(path);
   const text = `The '${param}' ${kind.noun} ${predicate(issue, valueAt(root, path))}`;
@@ -69,6 +71,25 @@ function valueAt(root: unknown, path: readonly PathSegment[]): unknown {
   return value;
 }
 
+/** With the required fields that are missing beside the unknown one: an unknown field is mostly one of them, misspelled. */
+type UnknownKeys = z.core.$ZodIssueUnrecognizedKeys & { missing?: string[] };
+
+/** The first that is wrong. An unknown field comes before the fields that are missing beside it. */
+function firstOf(issues: Issue[], root: unknown): Issue | undefined {
+  const isMissing = (issue: Issue) => issue.path.length > 0 && valueAt(root, segments(issue)) === undefined;
+  const [first] = issues;
+  if (!first || !isMissing(first)) return first;
+  const parent = JSON.stringify(first.path.slice(0, -1));
+  const unknown = issues.find(
+    (issue) => issue.code === 'unrecognized_keys' && JSON.stringify(issue.path) === parent,
+  );
+  if (!unknown) return first;
+  const beside = issues.filter(
+    (issue) => isMissing(issue) && JSON.stringify(issue.path.slice(0, -1)) === parent,
+  );
+  return { ...unknown, missing: beside.map(({ path }) => String(path.at(-1))) } as UnknownKeys;
+}
+
 /** How far below the union's own value a branch got: only a branch that fitted the outer type got anywhere. */
 const depthOf = (issue: Issue): number => issue.path.length + (issue.code === 'unrecognized_keys' ? 1 : 0);
 
@@ -85,7 +106,7 @@ function innermost(issue: Issue, root: unknown): Issue {
   const isSent = (each: Issue) => valueAt(root, [...segments(issue), ...segments(each)]) !== undefined;
   const [meant] = issue.errors
     .flatMap((issues) => {
-      const [first] = issues;
+      const first = firstOf(issues, valueAt(root, segments(issue)));
       return first && depthOf(first) > 0 ? [{ first, faults: faultsOf(issues, isSent) }] : [];
     })
     .sort((a, b) => depthOf(b.first) - depthOf(a.first) || a.faults - b.faults);

@@ -24,6 +24,17 @@ describe('fields', () => {
     [{ model: '' }, 'model', "The 'model' field must have at least 1 character"],
     [{ model: text(201) }, 'model', "The 'model' field must have at most 200 characters"],
     [{ model: 'm', modle: 1 }, 'modle', "Unknown field 'modle'"],
+    [{ modle: 'm' }, 'modle', "Unknown field 'modle'. Required, but missing: 'model'"],
+    [
+      { model: 'm', tools: [{ name: 'x', descripton: 'd', parameters: {} }] },
+      'tools[0].descripton',
+      "Unknown field 'tools[0].descripton'. Required, but missing: 'tools[0].description'",
+    ],
+    [
+      { model: 'm', tools: [{ name: 'x', description: 'd', input_schema: {} }] },
+      'tools[0].input_schema',
+      "Unknown field 'tools[0].input_schema'. Required, but missing: 'tools[0].parameters'",
+    ],
     [{ model: 'm', id: 'sess_x' }, 'id', "Unknown field 'id'"],
     [
       { model: 'm', system_prompt: text(100_001) },
