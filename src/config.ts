@@ -1,28 +1,17 @@
 // The only reader of the environment: one strict schema, so that a typo refuses to start.
+import { accessSync, constants } from 'node:fs';
+import { isIP } from 'node:net';
+import { homedir } from 'node:os';
+import { isAbsolute } from 'node:path';
 import { loadClientConnectConfig } from '@temporalio/envconfig';
 import { z } from 'zod';
-import { mistakesIn } from './egress/allow-list.ts';
+import { isSubnet, mistakesIn } from './egress/allow-list.ts';
+import { similarName } from './similar-name.ts';
 
 type Environment = Record<string, string | undefined>;
 
-/** Ours, and those of the SDKs that share the prefix; any other OPENCLAW_ name is a typo. */
-const KNOWN_NAMES = new Set([
-  'OPENCLAW_DATA_DIR',
-  'OPENCLAW_API_KEY',
-  'OPENCLAW_SYNC_WAIT_SECONDS',
-  'OPENCLAW_RATE_LIMIT_PER_MINUTE',
-  'OPENCLAW_MAX_CONNECTIONS',
-  'OPENCLAW_MODELS_FILE',
-  'OPENCLAW_SECRET_KEY',
-  'OPENCLAW_TRUSTED_PROXIES',
-  'OPENCLAW_CORS_ORIGINS',
-  'OPENCLAW_EGRESS_ALLOW',
-  'OPENCLAW_TEMPORAL_PREVIEWS',
-  'OPENCLAW_TEMPORAL_UI_PORT',
-  'OPENCLAW_LOG_LEVEL',
-  'OPENCLAW_BASE_URL',
-  'OPENCLAW_LOG',
-]);
+/** Read by the client libraries, which share the prefix. */
+const CLIENT_NAMES = ['OPENCLAW_BASE_URL', 'OPENCLAW_LOG'] as const;
 
 /** Promised for later versions: accepted with a warning, so that one environment can serve several versions. */
 const LATER_NAMES = ['OPENCLAW_BLOB_URL', 'OPENCLAW_WORKER_QUEUES'] as const;
@@ -32,6 +21,24 @@ function wholeNumber(min: number, max: number) {
   const isInRange = (value: number) => value >= min && value <= max;
   return z.string().regex(/^\d+$/, mistake).transform(Number).refine(isInRange, mistake);
 }
+
+function oneOf<const Names extends readonly string[]>(names: Names) {
+  return z.enum(names, `must be ${names.slice(0, -1).join(', ')} or ${names.at(-1)}`);
+}
+
+/** Why no HTTP header can carry this key. The key itself is never part of a message. */
+function headerMistake(key: string): string | null {
+  if (/[\r\n]/.test(key)) return 'must hold no line break';
+  if (/\s/.test(key)) return 'must hold no spaces or other white space';
+  return /^[\x21-\x7e]+$/.test(key) ? null : 'must hold plain ASCII characters only';
+}
+
+const headerKey = z.string().superRefine((key, context) => {
+  const message = headerMistake(key);
+  if (message !== null) context.addIssue({ code: 'custom', message });
+});
+
+const isHost = (text: string): boolean => isIP(text) !== 0 || /^[\w.-]+$/.test(text);
 
 /** Where the Messages API lives, without the `/v1` that each call adds. */
 const modelAddress = z
@@ -67,45 +74,64 @@ function isRedisAddress(text: string): boolean {
   );
 }
 
-const commaList = z
-  .string()
-  .default('')
-  .transform((list) =>
-    list
-      .split(',')
-      .map((entry) => entry.trim())
-      .filter(Boolean),
-  );
+const withoutUser = (entry: string): string => entry.replace(/^.*@/, '...@');
+
+/** Entries with commas; each mistaken entry is named with `reason`. */
+function commaList(reason: string, isMistake: (entry: string) => boolean) {
+  return z
+    .string()
+    .default('')
+    .transform((list) =>
+      list
+        .split(',')
+        .map((entry) => entry.trim())
+        .filter(Boolean),
+    )
+    .superRefine((entries, context) => {
+      for (const entry of entries.filter(isMistake))
+        context.addIssue({ code: 'custom', message: `'${withoutUser(entry)}' ${reason}` });
+    });
+}
 
 /** As browsers send it: without a path, a slash at its end, or a port that the scheme has anyway. */
 const isOrigin = (text: string): boolean => URL.canParse(text) && new URL(text).origin === text;
 
-const withoutUser = (entry: string): string => entry.replace(/^.*@/, '...@');
+/** The names are those of Express. It takes no subnet of all addresses. */
+const isProxy = (entry: string): boolean =>
+  ['loopback', 'linklocal', 'uniquelocal'].includes(entry) || (isSubnet(entry) && !/\/0+$/.test(entry));
+
+/** Without HOME, the system's own list of users knows. A user that is missing there keeps the cache where the process runs. */
+function ownHome(): string {
+  try {
+    return homedir();
+  } catch {
+    return '.';
+  }
+}
 
 const Variables = z.object({
   PORT: wholeNumber(0, 65_535).default(8_080),
-  HOST: z.string().default('127.0.0.1'),
+  HOST: z
+    .string()
+    .refine(isHost, 'must be an address or a name of this machine, without scheme, port and brackets')
+    .default('127.0.0.1'),
   OPENCLAW_DATA_DIR: z.string().default('.openclaw'),
-  OPENCLAW_API_KEY: z.string().min(16, 'must have at least 16 characters').max(256).optional(),
+  OPENCLAW_API_KEY: headerKey
+    .refine(({ length }) => length >= 16 && length <= 256, 'must have at least 16 and at most 256 characters')
+    .optional(),
   OPENCLAW_SYNC_WAIT_SECONDS: wholeNumber(1, 3_600).default(240),
   OPENCLAW_RATE_LIMIT_PER_MINUTE: wholeNumber(1, 100_000_000).default(1_000),
   OPENCLAW_MAX_CONNECTIONS: wholeNumber(16, 1_000_000).optional(),
   OPENCLAW_MODELS_FILE: z.string().optional(),
   OPENCLAW_SECRET_KEY: z.string().min(16, 'must have at least 16 characters').optional(),
-  OPENCLAW_TRUSTED_PROXIES: commaList,
-  OPENCLAW_CORS_ORIGINS: commaList.refine((origins) => origins.every(isOrigin), {
-    message: 'must be origins, with commas, such as https://app.example.com',
-  }),
-  OPENCLAW_EGRESS_ALLOW: commaList.superRefine((entries, context) => {
-    for (const entry of mistakesIn(entries))
-      context.addIssue({ code: 'custom', message: `'${withoutUser(entry)}' is no host, address or subnet` });
-  }),
-  OPENCLAW_TEMPORAL_PREVIEWS: z
-    .enum(['true', 'false'])
+  OPENCLAW_TRUSTED_PROXIES: commaList('is no IP address or subnet, such as 10.0.0.0/8', (e) => !isProxy(e)),
+  OPENCLAW_CORS_ORIGINS: commaList('is no origin, such as https://app.example.com', (e) => !isOrigin(e)),
+  OPENCLAW_EGRESS_ALLOW: commaList('is no host, address or subnet', (e) => mistakesIn([e]).length > 0),
+  OPENCLAW_TEMPORAL_PREVIEWS: oneOf(['true', 'false'])
     .default('true')
     .transform((value) => value === 'true'),
   OPENCLAW_TEMPORAL_UI_PORT: wholeNumber(1, 65_535).optional(),
-  OPENCLAW_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
+  OPENCLAW_LOG_LEVEL: oneOf(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
   DATABASE_URL: z
     .string()
     .transform((text) => text.trim())
@@ -119,10 +145,10 @@ const Variables = z.object({
     .transform((text) => text.trim())
     .refine(isRedisAddress, 'must be a redis:// or rediss:// address, at most with the number of a database')
     .optional(),
-  ANTHROPIC_API_KEY: z.string().optional(),
+  ANTHROPIC_API_KEY: headerKey.optional(),
   ANTHROPIC_BASE_URL: modelAddress.optional(),
   XDG_CACHE_HOME: z.string().optional(),
-  HOME: z.string().default('.'),
+  HOME: z.string().default(ownHome),
   PATH: z.string().default(''),
 });
 
@@ -140,38 +166,122 @@ function given(environment: Environment): Environment {
   );
 }
 
-function refuseUnknown(environment: Environment): void {
-  const later: readonly string[] = LATER_NAMES;
+function mistakenNames(environment: Environment): string[] {
+  const ours = Object.keys(Variables.shape);
+  const known: readonly string[] = [...ours, ...CLIENT_NAMES, ...LATER_NAMES];
   const unknown = Object.keys(environment).filter(
-    (name) => name.startsWith('OPENCLAW_') && !KNOWN_NAMES.has(name) && !later.includes(name),
+    (name) => name.startsWith('OPENCLAW_') && !known.includes(name),
   );
-  if (unknown.length === 0) return;
-  throw new ConfigError(`Unknown variable ${unknown.join(', ')}. Known: ${[...KNOWN_NAMES].join(', ')}`);
+  return unknown.map((name) => {
+    const similar = similarName(name, ours, 'OPENCLAW_');
+    const hint = similar === undefined ? 'README.md lists every variable' : `Did you mean ${similar}?`;
+    return `Unknown variable ${name}. ${hint}`;
+  });
+}
+
+/** White space alone looks unset, and would be taken for a key, a directory or a list. */
+function blankNames(environment: Environment): string[] {
+  const names = [...Object.keys(Variables.shape), ...Object.keys(environment).filter(isOfTemporal)];
+  return [...new Set(names)].filter((name) => name !== 'PATH' && environment[name]?.trim() === '');
+}
+
+const isOfTemporal = (name: string): boolean => name.startsWith('TEMPORAL_');
+
+const isReadable = (file: string): boolean => {
+  try {
+    accessSync(file, constants.R_OK);
+    return true;
+  } catch {
+    return false;
+  }
+};
+
+/** Temporal's own reader takes any other word for false, and a configuration file that is missing for an empty one. */
+function temporalMistakes(environment: Environment): string[] {
+  const reasonOf = (name: string, value: string): string | null => {
+    if (name === 'TEMPORAL_ADDRESS' && !isTemporalAddress(value))
+      return 'must be host:port, without a scheme, user, password or path';
+    if (name === 'TEMPORAL_API_KEY') return headerMistake(value);
+    if (/^TEMPORAL_TLS(_DISABLE_HOST_VERIFICATION)?$/.test(name) && !/^(true|false|1|0)$/.test(value))
+      return 'must be true or false';
+    if (/^TEMPORAL_(CONFIG_FILE|TLS_\w+_PATH)$/.test(name) && !isReadable(value))
+      return `the file ${value} is not there or can't be read`;
+    return null;
+  };
+  return Object.entries(environment).flatMap(([name, value = '']) => {
+    const reason = reasonOf(name, value);
+    return reason === null ? [] : [`${name}: ${reason}`];
+  });
+}
+
+const TEMPORAL_SERVER_NAMES = ['TEMPORAL_ADDRESS', 'TEMPORAL_PROFILE', 'TEMPORAL_CONFIG_FILE'];
+
+const namesTemporal = (environment: Environment): boolean =>
+  TEMPORAL_SERVER_NAMES.some((name) => environment[name]);
+
+/** Only the first line: the library's later lines quote the file, and a file may hold a key. */
+function explainTemporal(environment: Environment, error: unknown): ConfigError {
+  const [reason = ''] = (error instanceof Error ? error.message : String(error)).split('\n');
+  const given = Object.keys(environment).filter(isOfTemporal).join(', ');
+  return new ConfigError(`Temporal's settings (${given}) can't be used: ${reason}`, { cause: error });
 }
 
 /** An existing Temporal server instead of the embedded one, as the official variables and files describe it. */
 function externalTemporal(environment: Environment) {
-  const named = ['TEMPORAL_ADDRESS', 'TEMPORAL_PROFILE', 'TEMPORAL_CONFIG_FILE'];
-  if (!named.some((name) => environment[name])) return null;
-  const overrideEnvVars = environment as Record<string, string>;
-  const { connectionOptions, namespace } = loadClientConnectConfig({ overrideEnvVars });
-  const { address, tls, apiKey, metadata } = connectionOptions;
-  if (address !== undefined && !isTemporalAddress(address))
-    throw new ConfigError('TEMPORAL_ADDRESS must be host:port, without a scheme, user, password or path');
-  return { connection: { address, tls, apiKey, metadata }, namespace: namespace ?? 'default' };
+  if (!namesTemporal(environment)) return null;
+  try {
+    const { connectionOptions, namespace } = loadClientConnectConfig({
+      overrideEnvVars: environment as Record<string, string>,
+    });
+    const { address, tls, apiKey, metadata } = connectionOptions;
+    if (address !== undefined && !isTemporalAddress(address))
+      throw new Error('the address must be host:port, without a scheme, user, password or path');
+    return { connection: { address, tls, apiKey, metadata }, namespace: namespace ?? 'default' };
+  } catch (error) {
+    throw explainTemporal(environment, error);
+  }
 }
 
+/** @throws {ConfigError} that names every mistake at once. */
 function parse(environment: Environment) {
-  const result = Variables.safeParse(environment);
-  if (result.success) return result.data;
-  const lines = result.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`);
+  const blank = blankNames(environment);
+  const filled = Object.fromEntries(Object.entries(environment).filter(([name]) => !blank.includes(name)));
+  const result = Variables.safeParse(filled);
+  const lines = [
+    ...mistakenNames(environment),
+    ...blank.map((name) => `${name}: holds white space only`),
+    ...(result.error?.issues ?? []).map((issue) => `${issue.path.join('.')}: ${issue.message}`),
+    ...(namesTemporal(filled) ? temporalMistakes(filled) : []),
+  ];
+  if (result.success && lines.length === 0) return result.data;
   throw new ConfigError(`The environment has mistakes:\n  ${lines.join('\n  ')}`);
+}
+
+/** Settings that the start leaves unused. */
+function warningsOf(environment: Environment): string[] {
+  const { XDG_CACHE_HOME } = environment;
+  const later = LATER_NAMES.filter((name) => environment[name]).map(
+    (name) => `${name} is set, but this version does not use it yet`,
+  );
+  const temporal = Object.keys(environment).filter(isOfTemporal);
+  const relative = XDG_CACHE_HOME !== undefined && !isAbsolute(XDG_CACHE_HOME);
+  return [
+    ...later,
+    ...(relative ? ['XDG_CACHE_HOME is a relative path and is ignored: set an absolute one'] : []),
+    ...(temporal.length > 0 && !namesTemporal(environment)
+      ? [`${temporal.join(', ')} has no effect without TEMPORAL_ADDRESS: the embedded server is used`]
+      : []),
+  ];
+}
+
+/** The rule of XDG: a relative path is ignored. */
+function cacheHome({ XDG_CACHE_HOME, HOME }: { XDG_CACHE_HOME?: string | undefined; HOME: string }): string {
+  return XDG_CACHE_HOME !== undefined && isAbsolute(XDG_CACHE_HOME) ? XDG_CACHE_HOME : `${HOME}/.cache`;
 }
 
 /** @throws ConfigError */
 export function readConfig(variables: Environment = process.env) {
   const environment = given(variables);
-  refuseUnknown(environment);
   const parsed = parse(environment);
   return {
     port: parsed.PORT,
@@ -200,12 +310,10 @@ export function readConfig(variables: Environment = process.env) {
     anthropicApiKey: parsed.ANTHROPIC_API_KEY ?? null,
     anthropicBaseUrl: parsed.ANTHROPIC_BASE_URL ?? null,
     /** Binaries are kept here across checkouts and data directories. */
-    cacheDir: `${parsed.XDG_CACHE_HOME ?? `${parsed.HOME}/.cache`}/openclaw`,
+    cacheDir: `${cacheHome(parsed)}/openclaw`,
     searchPath: parsed.PATH,
     externalTemporal: externalTemporal(environment),
-    warnings: LATER_NAMES.filter((name) => environment[name]).map(
-      (name) => `${name} is set, but this version does not use it yet`,
-    ),
+    warnings: warningsOf(environment),
   };
 }
 

@@ -6,6 +6,9 @@ const SECRET_PATHS = ['authorization', 'apiKey', 'key', 'secret', 'token', 'pass
   (name) => [`["${name}"]`, `*["${name}"]`, `*.*["${name}"]`],
 );
 
+/** A configuration says `set` or `unset` of its secrets. */
+const censor = (value: unknown): unknown => (value === 'set' || value === 'unset' ? value : '[redacted]');
+
 const KEY_PATTERN = /\b(oclaw_live_|sk-ant-)[A-Za-z0-9_-]+/g;
 
 /** Keys that stand inside a text, such as an error's message, keep only their mark. */
@@ -19,7 +22,7 @@ export function createLog(level: string): Logger {
   return pino(
     {
       level,
-      redact: { paths: SECRET_PATHS, censor: '[redacted]' },
+      redact: { paths: SECRET_PATHS, censor },
       serializers: { err: redactError },
       timestamp: pino.stdTimeFunctions.isoTime,
     },

@@ -20,15 +20,18 @@ const CAUSES_MAX = 4;
 function explain(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const lines: string[] = [];
-  for (let each: unknown = error; each instanceof Error && lines.length < CAUSES_MAX; each = each.cause)
-    lines.push(each.message || String((each as NodeJS.ErrnoException).code ?? each.name));
+  for (let each: unknown = error; each instanceof Error && lines.length < CAUSES_MAX; each = each.cause) {
+    const line = each.message || String((each as NodeJS.ErrnoException).code ?? each.name);
+    // A wrapper often repeats its cause.
+    if (!lines.some((earlier) => earlier.includes(line))) lines.push(line);
+  }
   return lines.join('\n  ');
 }
 
 /** Databases, keys and what child processes write are for their owner only, whatever the shell's umask is. */
 const PRIVATE_UMASK = 0o077;
 
-/** Runs a command with the configuration; what it throws is told without a stack, for it is the operator's to mend. */
+/** Runs a command with the configuration; errors are printed without a stack. */
 function run(command: (config: Config, options: Record<string, string>) => Promise<number>) {
   return async (options: Record<string, string>): Promise<void> => {
     process.umask(PRIVATE_UMASK);

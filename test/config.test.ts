@@ -1,3 +1,6 @@
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { ConfigError, describeConfig, readConfig } from '../src/config.ts';
 
 const base = { HOME: '/home/someone', PATH: '/bin' };
@@ -39,6 +42,129 @@ test.each([
   expect(() => readConfig({ ...base, ...variables })).toThrow(ConfigError);
   expect(() => readConfig({ ...base, ...variables })).toThrow(message);
 });
+
+/** A bad value for each variable, and the reason that its line gives. Secrets hold `the-word`, which no message repeats. */
+const badValues: [string, string, RegExp][] = [
+  ['PORT', 'abc', /must be a whole number from 0 to 65535/],
+  ['PORT', '70000', /must be a whole number/],
+  ['PORT', ' 8080', /must be a whole number/],
+  ['HOST', 'http://127.0.0.1', /must be an address or a name of this machine, without scheme/],
+  ['HOST', '127.0.0.1:80', /must be an address/],
+  ['HOST', '[::1]', /must be an address/],
+  ['OPENCLAW_DATA_DIR', '  ', /holds white space only/],
+  ['OPENCLAW_API_KEY', 'the-word', /must have at least 16 and at most 256 characters/],
+  ['OPENCLAW_API_KEY', 'the-word'.repeat(40), /must have at least 16 and at most 256 characters/],
+  ['OPENCLAW_API_KEY', 'the-word with spaces in it', /must hold no spaces/],
+  ['OPENCLAW_API_KEY', 'the-word-and-its-line-break\n', /must hold no line break/],
+  ['OPENCLAW_API_KEY', 'the-word-with-\u00fcmlauts', /plain ASCII/],
+  ['OPENCLAW_SYNC_WAIT_SECONDS', '0', /from 1 to 3600/],
+  ['OPENCLAW_RATE_LIMIT_PER_MINUTE', '1e3', /must be a whole number/],
+  ['OPENCLAW_MAX_CONNECTIONS', '5', /from 16 to/],
+  ['OPENCLAW_MODELS_FILE', '\t', /holds white space only/],
+  ['OPENCLAW_SECRET_KEY', 'the-word', /must have at least 16 characters/],
+  ['OPENCLAW_SECRET_KEY', ' '.repeat(20), /holds white space only/],
+  ['OPENCLAW_TRUSTED_PROXIES', '10.0.0.1, proxy', /'proxy' is no IP address or subnet/],
+  ['OPENCLAW_TRUSTED_PROXIES', '10.0.0.0/99', /'10\.0\.0\.0\/99' is no IP address or subnet/],
+  ['OPENCLAW_TRUSTED_PROXIES', '0.0.0.0/0', /is no IP address or subnet/],
+  ['OPENCLAW_TRUSTED_PROXIES', 'a:the-word@10.0.0.1', /is no IP address or subnet/],
+  ['OPENCLAW_CORS_ORIGINS', 'https://a.example, *', /'\*' is no origin, such as/],
+  ['OPENCLAW_CORS_ORIGINS', 'https://a.example/', /is no origin/],
+  ['OPENCLAW_EGRESS_ALLOW', '10.0.0.0/99', /is no host, address or subnet/],
+  ['OPENCLAW_TEMPORAL_PREVIEWS', 'TRUE', /must be true or false/],
+  ['OPENCLAW_TEMPORAL_UI_PORT', '0', /from 1 to 65535/],
+  ['OPENCLAW_LOG_LEVEL', 'INFO', /must be trace, debug, .* or silent/],
+  ['DATABASE_URL', 'mysql://a:the-word@b', /must be a postgres:\/\/ address/],
+  ['REDIS_URL', 'http://a:the-word@b', /must be a redis:\/\/ or rediss:\/\/ address/],
+  ['ANTHROPIC_API_KEY', '   ', /holds white space only/],
+  ['ANTHROPIC_API_KEY', ' the-word', /must hold no spaces/],
+  ['ANTHROPIC_API_KEY', 'the-word\n', /must hold no line break/],
+  ['ANTHROPIC_API_KEY', 'the-word\u00e9', /plain ASCII/],
+  ['ANTHROPIC_API_KEY', 'the-word\u0007', /plain ASCII/],
+  ['ANTHROPIC_BASE_URL', 'localhost/the-word', /must be an http/],
+  ['XDG_CACHE_HOME', ' ', /holds white space only/],
+  ['HOME', ' ', /holds white space only/],
+  ['TEMPORAL_ADDRESS', 'https://the-word@temporal', /must be host:port/],
+  ['TEMPORAL_API_KEY', 'the-word\n', /must hold no line break/],
+  ['TEMPORAL_TLS', 'maybe', /must be true or false/],
+  ['TEMPORAL_TLS_DISABLE_HOST_VERIFICATION', 'yes', /must be true or false/],
+  ['TEMPORAL_TLS_CLIENT_CERT_PATH', '/none.pem', /the file \/none\.pem is not there/],
+  ['TEMPORAL_CONFIG_FILE', '/none.toml', /the file \/none\.toml is not there/],
+  ['TEMPORAL_NAMESPACE', ' ', /holds white space only/],
+];
+
+test.each(badValues)('%s=%j is refused with its name and the reason', (name, value, reason) => {
+  const start = () => readConfig({ ...base, TEMPORAL_ADDRESS: 'temporal:7233', [name]: value });
+  expect(start).toThrow(ConfigError);
+  expect(start).toThrow(new RegExp(`^ +${name}: .*${reason.source}`, 'm'));
+  expect(start).not.toThrow(/the-word/);
+});
+
+test('there is a bad value for every variable', () => {
+  const readme = readFileSync(join(__dirname, '../README.md'), 'utf8');
+  const rows = readme.split('\n').filter((line) => /^\| `[A-Z]/.test(line));
+  const names = rows.flatMap((row) =>
+    [...(row.split('|')[1] ?? '').matchAll(/`([A-Z_]+)`/g)].map(([, n]) => n),
+  );
+  expect(names.length).toBeGreaterThan(20);
+  const tried = badValues.map(([name]) => name);
+  expect(names.filter((name) => !tried.includes(name as string))).toEqual([]);
+});
+
+test('every mistake is told at once, unknown names with the name that was meant', () => {
+  const start = () =>
+    readConfig({ ...base, PORT: 'x', HOST: ' ', OPENCLAW_DATADIR: '/x', OPENCLAW_FOO: '1' });
+  expect(start).toThrow(
+    'The environment has mistakes:\n' +
+      '  Unknown variable OPENCLAW_DATADIR. Did you mean OPENCLAW_DATA_DIR?\n' +
+      '  Unknown variable OPENCLAW_FOO. README.md lists every variable\n' +
+      '  HOST: holds white space only\n' +
+      '  PORT: must be a whole number from 0 to 65535',
+  );
+});
+
+test.each([
+  ['OPENCLAW_PORT', 'PORT'],
+  ['OPENCLAW_ANTHROPIC_API_KEY', 'ANTHROPIC_API_KEY'],
+  ['OPENCLAW_RATE_LIMIT', 'OPENCLAW_RATE_LIMIT_PER_MINUTE'],
+  ['OPENCLAW_TRUSTED_PROXY', 'OPENCLAW_TRUSTED_PROXIES'],
+])('%s was meant to be %s', (name, meant) => {
+  expect(() => readConfig({ ...base, [name]: '1' })).toThrow(`${name}. Did you mean ${meant}?`);
+});
+
+test("Temporal's profile that is missing is named without the contents of its file", () => {
+  const TEMPORAL_CONFIG_FILE = join(mkdtempSync(join(tmpdir(), 'openclaw-')), 'temporal.toml');
+  writeFileSync(TEMPORAL_CONFIG_FILE, '[profile.a]\napi_key = "the-word"\n');
+  const missing = () => readConfig({ ...base, TEMPORAL_CONFIG_FILE, TEMPORAL_PROFILE: 'nope' });
+  expect(missing).toThrow(ConfigError);
+  expect(missing).toThrow(/TEMPORAL_CONFIG_FILE, TEMPORAL_PROFILE.*'nope' not found/);
+  writeFileSync(TEMPORAL_CONFIG_FILE, '[profile.a]\napi_key = "the-word\n');
+  const broken = () => readConfig({ ...base, TEMPORAL_CONFIG_FILE });
+  expect(broken).toThrow(ConfigError);
+  expect(broken).not.toThrow(/the-word/);
+});
+
+test('a relative XDG_CACHE_HOME is ignored, and said so', () => {
+  const { cacheDir, warnings } = readConfig({ ...base, XDG_CACHE_HOME: 'cache' });
+  expect(cacheDir).toBe('/home/someone/.cache/openclaw');
+  expect(warnings).toEqual([expect.stringMatching(/XDG_CACHE_HOME is a relative path/)]);
+});
+
+test('settings of a Temporal server without its address are told', () => {
+  const { externalTemporal, warnings } = readConfig({ ...base, TEMPORAL_NAMESPACE: 'claw' });
+  expect(externalTemporal).toBeNull();
+  expect(warnings).toEqual([
+    expect.stringMatching(/TEMPORAL_NAMESPACE has no effect without TEMPORAL_ADDRESS/),
+  ]);
+});
+
+test.each(['10.0.0.1', '10.0.0.0/8, fd00::/8', 'loopback, ::1'])(
+  '%s are proxies',
+  (OPENCLAW_TRUSTED_PROXIES) => {
+    expect(readConfig({ ...base, OPENCLAW_TRUSTED_PROXIES }).trustedProxies).toEqual(
+      OPENCLAW_TRUSTED_PROXIES.split(', '),
+    );
+  },
+);
 
 test('a variable of a later version is accepted with a warning', () => {
   expect(readConfig({ ...base, OPENCLAW_BLOB_URL: 's3://x' }).warnings).toEqual([

@@ -1,6 +1,6 @@
 // Which models there are and who answers: Claude, a server of the operator's own, or the simulator.
 import { readFileSync } from 'node:fs';
-import type { Config } from '../config.ts';
+import { type Config, ConfigError } from '../config.ts';
 import { createAnthropicModel } from '../models/anthropic.ts';
 import { type Catalogue, createCatalogue } from '../models/catalogue.ts';
 import { startSimulator } from '../models/simulator.ts';
@@ -23,13 +23,36 @@ export async function startModel(config: Config, cleanup: Cleanup) {
   return { model, name: 'built-in simulator (set ANTHROPIC_API_KEY for Claude)' };
 }
 
-function readModelsFile({ modelsFile }: Config): unknown {
-  if (modelsFile === null) return undefined;
+function readText(modelsFile: string): string {
   try {
-    return JSON.parse(readFileSync(modelsFile, 'utf8'));
+    return readFileSync(modelsFile, 'utf8');
   } catch (cause) {
-    throw new Error(`OPENCLAW_MODELS_FILE ${modelsFile} can't be read as JSON`, { cause });
+    throw new ConfigError(`OPENCLAW_MODELS_FILE: ${modelsFile} can't be read`, { cause });
   }
 }
 
-export const readCatalogue = (config: Config): Catalogue => createCatalogue(readModelsFile(config));
+/** Node's own words quote the file, and a wrong file may hold a key: only the position is kept. */
+function notJson(modelsFile: string, { message }: Error): ConfigError {
+  const [where = 'it ends too early'] = /at position \d+/.exec(message) ?? [];
+  return new ConfigError(`OPENCLAW_MODELS_FILE: ${modelsFile} is no JSON (${where})`);
+}
+
+function readModelsFile({ modelsFile }: Config): unknown {
+  if (modelsFile === null) return undefined;
+  const text = readText(modelsFile);
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw notJson(modelsFile, error as Error);
+  }
+}
+
+/** @throws {ConfigError} naming the file and what is wrong in it. */
+export function readCatalogue(config: Config): Catalogue {
+  const extra = readModelsFile(config);
+  try {
+    return createCatalogue(extra);
+  } catch (cause) {
+    throw new ConfigError((cause as Error).message, { cause });
+  }
+}

@@ -26,7 +26,8 @@ const PORT_MAX = 65_535;
 
 const prefixMax = (network: string): number => (isIP(network) === 6 ? 128 : 32);
 
-function isSubnet(text: string): boolean {
+/** An address, or an address with a length of its prefix. */
+export function isSubnet(text: string): boolean {
   const [network = '', prefix, ...more] = text.split('/');
   if (isIP(network) === 0 || network.includes('%') || more.length > 0) return false;
   return prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= prefixMax(network));

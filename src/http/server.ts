@@ -101,10 +101,13 @@ function bind(server: TcpServer, host: string, port: number): Promise<void> {
 }
 
 function explained(error: NodeJS.ErrnoException, host: string, port: number): Error {
+  const unknownHost = `HOST: no name server knows ${host}. Set HOST to an address or a name of this machine.`;
   const fixes: Record<string, string> = {
+    ENOTFOUND: unknownHost,
+    EAI_AGAIN: unknownHost,
     EADDRINUSE: `Port ${port} on ${host} is already in use. Stop the process that holds it, or set PORT to a free port.`,
     EACCES: `Port ${port} on ${host} needs rights that this process does not have. Set PORT to a port above 1023.`,
-    EADDRNOTAVAIL: `This machine has no address ${host}. Set HOST to one of its own addresses.`,
+    EADDRNOTAVAIL: `HOST: this machine has no address ${host}. Set HOST to one of its own addresses.`,
   };
   return new Error(fixes[error.code ?? ''] ?? `Cannot listen on ${host}:${port}: ${error.message}`, {
     cause: error,

@@ -62,6 +62,8 @@ function installRuntime(log: Logger): void {
   if (installed) return;
   installed = true;
   const logger = new DefaultLogger('WARN', ({ level, message, meta }) => {
+    // Two of our workers run activities only, on purpose.
+    if (message.startsWith('No workflows registered')) return;
     const { error, ...fields } = meta ?? {};
     log[level === 'ERROR' ? 'error' : 'warn']({ ...fields, err: error }, message);
   });

@@ -72,13 +72,24 @@ describe('a variable that is wrong', () => {
     [
       'a models file that is not there',
       { OPENCLAW_MODELS_FILE: '/none.json' },
-      /OPENCLAW_MODELS_FILE \/none\.json/,
+      /OPENCLAW_MODELS_FILE: \/none\.json can't be read/,
     ],
+    [
+      'a model key with a line break',
+      { ANTHROPIC_API_KEY: 'user:word\n' },
+      /ANTHROPIC_API_KEY: must hold no line/,
+    ],
+    [
+      'a proxy that is no address',
+      { OPENCLAW_TRUSTED_PROXIES: 'proxy' },
+      /OPENCLAW_TRUSTED_PROXIES: 'proxy' is no/,
+    ],
+    ["a profile of Temporal's that is missing", { TEMPORAL_PROFILE: 'nope' }, /TEMPORAL_PROFILE.*not found/],
   ];
 
   it.each(mistakes)('refuses %s and names it', async (_what, env, expected) => {
     const { code, stdout, stderr } = await refused({ env });
-    expect(code).toBeGreaterThan(0);
+    expect(code).toBe(2);
     expect(stderr).toMatch(expected);
     expect(stderr).not.toMatch(/^\s+at |user:word/m);
     expect(stdout).toBe('');
@@ -95,6 +106,15 @@ describe('a variable that is wrong', () => {
     for (const name of Object.keys(env)) expect(stderr).toMatch(new RegExp(`^ +${name}: must `, 'm'));
     expect(stderr).not.toMatch(/tiny-secret|too-short/);
   });
+});
+
+it('a models file that is no JSON is named without its contents', async () => {
+  const file = join(newDirectory(), 'models.json');
+  writeFileSync(file, 'the-word');
+  const { code, stderr } = await refused({ env: { OPENCLAW_MODELS_FILE: file } });
+  expect(code).toBe(2);
+  expect(stderr).toContain(`OPENCLAW_MODELS_FILE: ${file} is no JSON`);
+  expect(stderr).not.toContain('the-word');
 });
 
 it('a data directory that cannot be made is named', async () => {
