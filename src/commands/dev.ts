@@ -74,7 +74,7 @@ async function startAll(parts: Start): Promise<string> {
   const catalogue = readCatalogue(config);
   const directory = openDataDirectory(config.dataDir);
   cleanup.add('the data directory', async () => directory.release());
-  for (const warning of checkInstallation(config)) log.warn(warning);
+  for (const warning of await checkInstallation(config)) log.warn(warning);
   // Before the slow parts, so that a taken port and a database that is not there are told at once.
   await assertPortFree(config);
   await assertReachable(databaseOf(config));
@@ -97,14 +97,14 @@ async function startAll(parts: Start): Promise<string> {
     log,
   });
   cleanup.add('the system', system.stop);
-  const { adminKey, warning } = await firstKeyOfDirectory(config, system.apiKeys);
+  const { adminKey, warning, lostKey } = await firstKeyOfDirectory(config, system.apiKeys);
   if (warning) log.warn(warning);
   await system.start();
   const server = await listen(system.app, config);
   cleanup.add('the HTTP server', server.close);
   const keyFile = adminKeyFile(config.dataDir);
   const temporalUi = temporal.uiUrl === null ? null : { url: temporal.uiUrl, movedFrom: uiMovedFrom };
-  return readyText({ url: server.url, temporalUi, modelName, adminKey, keyFile });
+  return readyText({ url: server.url, temporalUi, modelName, adminKey, keyFile, lostKey });
 }
 
 /** False for a file elsewhere, such as one of the build, and for a process of another user. SQLite's errors name no file. */

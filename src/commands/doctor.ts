@@ -9,7 +9,8 @@ import { API_TITLE } from '../http/openapi.ts';
 import { assertPortFree } from '../http/server.ts';
 import { assertReachable } from '../stores/open.ts';
 import { findBinary, TEMPORAL_CLI } from '../temporal/binary.ts';
-import { databaseOf, WORKFLOW_BUNDLE } from './paths.ts';
+import { checkSecret, requireDatabase } from './installation.ts';
+import { databaseOf, secretKeyFile, WORKFLOW_BUNDLE } from './paths.ts';
 
 const run = promisify(execFile);
 const NODE_VERSION_MIN: [number, number] = [20, 20];
@@ -23,6 +24,8 @@ interface Finding {
   what: string;
   ok: boolean;
   detail: string;
+  /** Something is there, and damaged. */
+  isFaulty?: true;
 }
 
 const wordsOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
@@ -90,14 +93,24 @@ async function checkPort(config: Config): Promise<Finding> {
   }
 }
 
+/** The secret of a PostgreSQL database may be with its servers only. */
+const hasSecret = ({ secretKey, databaseUrl, dataDir }: Config): boolean =>
+  secretKey !== null || databaseUrl === null || existsSync(secretKeyFile(dataDir));
+
 async function checkDatabase(config: Config): Promise<Finding> {
   const what = 'Database';
   try {
     await assertReachable(databaseOf(config));
+  } catch (error) {
+    return { what, ok: false, detail: wordsOf(error) };
+  }
+  try {
+    const isUsed = config.databaseUrl !== null || requireDatabase(config);
+    if (isUsed && hasSecret(config)) await checkSecret(config);
     const detail = config.databaseUrl === null ? 'SQLite, in the data directory' : 'PostgreSQL answers';
     return { what, ok: true, detail };
   } catch (error) {
-    return { what, ok: false, detail: wordsOf(error) };
+    return { what, ok: false, isFaulty: true, detail: wordsOf(error) };
   }
 }
 
@@ -143,8 +156,9 @@ export async function doctor(config: Config): Promise<number> {
     await checkTemporal(config),
     checkModel(config),
   ];
+  const markOf = ({ ok, isFaulty }: Finding) => (ok ? 'ok' : isFaulty ? 'FAULTY' : 'MISSING');
   const lines = findings.map(
-    ({ what, ok, detail }) => `${ok ? 'ok     ' : 'MISSING'}  ${what.padEnd(15)} ${detail}`,
+    (finding) => `${markOf(finding).padEnd(7)}  ${finding.what.padEnd(15)} ${finding.detail}`,
   );
   process.stdout.write(`${lines.join('\n')}\n`);
   return findings.every((finding) => finding.ok) ? 0 : 1;

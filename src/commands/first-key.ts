@@ -1,6 +1,7 @@
 // How the first admin key comes about: made and kept in a data directory, or given by the operator of a deployment.
+import { existsSync } from 'node:fs';
 import { type Config, ConfigError } from '../config.ts';
-import { readOrCreateSecret } from '../data-directory.ts';
+import { readOrCreateSecret, readSecret } from '../data-directory.ts';
 import { isWellFormed, newKey } from '../services/api-key-format.ts';
 import type { ApiKeys } from '../services/api-keys.ts';
 import { adminKeyFile } from './paths.ts';
@@ -12,6 +13,11 @@ interface FirstKey {
   adminKey: string | null;
   /** What the operator may have got wrong. */
   warning: string | null;
+}
+
+interface FirstKeyOfDirectory extends FirstKey {
+  /** Why `admin.key` gives no key that works; null when it does. */
+  lostKey: string | null;
 }
 
 /** The operator's, if any. @throws {ConfigError} when no call could ever present it. */
@@ -26,20 +32,34 @@ async function keyOfBefore(apiKey: string | null, apiKeys: ApiKeys, where: strin
   return { adminKey: null, warning: other ? warning : null };
 }
 
+/** Why the key file is of no use. A file may have been moved to a safer place on purpose. */
+async function lostKeyIn(file: string, apiKeys: ApiKeys): Promise<string | null> {
+  if (!existsSync(file)) return 'is not there';
+  try {
+    return (await apiKeys.knows(readSecret(file))) ? null : 'holds no key of this data directory';
+  } catch (error) {
+    if (error instanceof Error && 'code' in error) return "can't be read";
+    return 'is empty or no file';
+  }
+}
+
 /** `dev`: a key is generated when none is given. */
-export async function firstKeyOfDirectory(config: Config, apiKeys: ApiKeys): Promise<FirstKey> {
+export async function firstKeyOfDirectory(config: Config, apiKeys: ApiKeys): Promise<FirstKeyOfDirectory> {
   const given = givenKey(config);
-  if (await apiKeys.hasKeys()) return keyOfBefore(given, apiKeys, 'this data directory');
+  const file = adminKeyFile(config.dataDir);
+  if (await apiKeys.hasKeys()) {
+    const first = await keyOfBefore(given, apiKeys, 'this data directory');
+    return { ...first, lostKey: await lostKeyIn(file, apiKeys) };
+  }
   // The file comes first, and the start after one that was cut off in between takes the key from it: a key in no file would
   // be known to nobody.
-  const file = adminKeyFile(config.dataDir);
   const { value: adminKey } = readOrCreateSecret(file, () => given ?? newKey());
   if (given !== null && given !== adminKey)
     throw new ConfigError(
       `OPENCLAW_API_KEY: ${file} holds another key; delete the file or unset the variable`,
     );
   await apiKeys.createForAccount(ACCOUNT_NAME, 'admin', adminKey);
-  return { adminKey, warning: null };
+  return { adminKey, warning: null, lostKey: null };
 }
 
 const NO_KEY =

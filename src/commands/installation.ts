@@ -2,7 +2,11 @@
 import { chmodSync, existsSync, lstatSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config } from '../config.ts';
+import { readSecret } from '../data-directory.ts';
+import { createLog } from '../log.ts';
+import { openStore } from '../stores/open.ts';
 import { PRIVATE_FILE_MODE } from '../stores/private-file.ts';
+import { refuseOtherSecret } from '../stores/secret-check.ts';
 import { checkSqlite } from '../stores/sqlite-check.ts';
 import { adminKeyFile, databaseOf, secretKeyFile } from './paths.ts';
 
@@ -47,8 +51,13 @@ const howToGoOn = (dataDir: string): string =>
   'Put it back from a backup (docs/operations.md). To start anew, move ' +
   `${dataDir} away or set OPENCLAW_DATA_DIR to another directory`;
 
-/** `admin.key` is written when the database is there: without it that key would be overwritten, and its data lost. */
-function requireDatabase(config: Config): void {
+/**
+ * `admin.key` is written when the database is there: without it that key would be overwritten, and its data lost.
+ * Changes nothing.
+ * @returns whether the database is in use.
+ * @throws {Error} naming the file at fault, the way to restore it and the way to start anew.
+ */
+export function requireDatabase(config: Config): boolean {
   const { dataDir } = config;
   const [file, key, secret] = [databaseOf(config), adminKeyFile(dataDir), secretKeyFile(dataDir)];
   const size = statSync(file, { throwIfNoEntry: false })?.size;
@@ -60,15 +69,30 @@ function requireDatabase(config: Config): void {
   // The secret is written before the database, and protects what is in it.
   if (isUsed && config.secretKey === null && !existsSync(secret))
     throw new Error(`${secret} is missing, but the database ${file} was made with it. ${howToGoOn(dataDir)}`);
+  return isUsed;
+}
+
+/**
+ * Compares the secret with the database, before the slow parts of a start. Changes nothing.
+ * @throws {Error} naming the way to restore the secret.
+ */
+export async function checkSecret(config: Config): Promise<void> {
+  const secret = config.secretKey ?? readSecret(secretKeyFile(config.dataDir));
+  const { db } = openStore(databaseOf(config), createLog('silent'));
+  try {
+    await refuseOtherSecret(db, secret);
+  } finally {
+    await db.destroy();
+  }
 }
 
 /**
  * Safe only while this process holds the data directory.
  * @returns what the operator has to know.
- * @throws {Error} naming the file at fault, the way to restore it and the way to start anew.
+ * @throws {Error} as `requireDatabase` and `checkSecret` do.
  */
-export function checkInstallation(config: Config): string[] {
+export async function checkInstallation(config: Config): Promise<string[]> {
   const left = tighten(config.dataDir);
-  if (config.databaseUrl === null) requireDatabase(config);
+  if (config.databaseUrl === null && requireDatabase(config)) await checkSecret(config);
   return left.map((path) => `${path} can be read by others, and its mode can't be changed`);
 }

@@ -2,12 +2,14 @@
 
 export interface ReadyFacts {
   url: string;
-  /** `movedFrom`: the port of the last start, if another program has it now. */
+  /** `movedFrom`: the port of the last start, if another program uses it now. */
   temporalUi: { url: string; movedFrom: number | null } | null;
   modelName: string;
   /** Only on the very first start. */
   adminKey: string | null;
   keyFile: string;
+  /** Why the key file gives no key; null when it does. */
+  lostKey: string | null;
 }
 
 /** First and alone, for programs that wait for it. */
@@ -26,8 +28,18 @@ export const workerReadyText = (facts: { url: string; modelName: string; taskQue
     '',
   ].join('\n');
 
+function adminKeyLines({ adminKey, keyFile, lostKey }: ReadyFacts): string[] {
+  if (adminKey !== null) return [`  Admin key   ${adminKey}   (printed only now; kept in ${keyFile})`];
+  if (lostKey === null) return [`  Admin key   in ${keyFile}`];
+  return [
+    `  Admin key   unknown: ${keyFile} ${lostKey}. Earlier keys still work. Make a new one with`,
+    '              npm run openclaw -- keys create --account default --level admin',
+  ];
+}
+
 /** The addresses, and a curl that can be pasted. */
-export function readyText({ url, temporalUi, modelName, adminKey, keyFile }: ReadyFacts): string {
+export function readyText(facts: ReadyFacts): string {
+  const { url, temporalUi, modelName, keyFile, lostKey } = facts;
   const lines = [readyLine(url), apiLine(url)];
   if (temporalUi !== null) {
     lines.push(`  Temporal UI ${temporalUi.url}`);
@@ -37,14 +49,12 @@ export function readyText({ url, temporalUi, modelName, adminKey, keyFile }: Rea
       );
   }
   lines.push(modelLine(modelName));
+  lines.push('  Webhooks    to this machine (127.0.0.1, ::1) are allowed');
+  lines.push(...adminKeyLines(facts));
+  lines.push('', '  Try it: create a session, and stream an answer');
+  const key = lostKey === null ? `$(cat '${keyFile}')` : "'an API key'";
   lines.push(
-    '  Webhooks    may also be sent to this machine (127.0.0.1, ::1), other than with `openclaw api`',
-  );
-  if (adminKey === null) lines.push(`  Admin key   in ${keyFile}`);
-  else lines.push(`  Admin key   ${adminKey}   (shown once; kept in ${keyFile})`);
-  lines.push('', '  Try it: a session, and its answer as it is written');
-  lines.push(
-    `  KEY=$(cat '${keyFile}'); SESSION=$(curl -s ${url}/v1/sessions -H "Authorization: Bearer $KEY" ` +
+    `  KEY=${key}; SESSION=$(curl -s ${url}/v1/sessions -H "Authorization: Bearer $KEY" ` +
       `-H 'Content-Type: application/json' -d '{"model":"claude-haiku"}' | grep -o 'sess_[A-Za-z0-9]*' | head -1); ` +
       `curl -sN ${url}/v1/sessions/$SESSION/messages -H "Authorization: Bearer $KEY" ` +
       `-H 'Content-Type: application/json' -d '{"content":"Hello!","stream":true}'`,

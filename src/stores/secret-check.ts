@@ -34,9 +34,23 @@ export async function assertSecret(db: Kysely<Tables>, secretKey: string): Promi
   if (!known) await keepSecret(db, secretKey);
   const found = known ?? (await storedValue(db));
   if (found?.value === checkValue(secretKey)) return;
-  throw new Error(
+  throw otherSecret();
+}
+
+/**
+ * Changes nothing, and takes a database without tables.
+ * @throws {Error} as `assertSecret` does.
+ */
+export async function refuseOtherSecret(db: Kysely<Tables>, secretKey: string): Promise<void> {
+  const tables = await db.introspection.getTables();
+  if (!tables.some(({ name }) => name === 'installation')) return;
+  const known = await storedValue(db);
+  if (known && known.value !== checkValue(secretKey)) throw otherSecret();
+}
+
+const otherSecret = (): Error =>
+  new Error(
     'The secret is not the one that this database was made with: OPENCLAW_SECRET_KEY, or secret.key in the data directory, ' +
       'is cut off, changed or of another installation. No API key would work. Put the secret back from a backup ' +
       '(docs/operations.md, which also says how to go on with a new secret)',
   );
-}

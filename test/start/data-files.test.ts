@@ -16,7 +16,14 @@ import { join } from 'node:path';
 import { createApiClient } from '../support/api-client.ts';
 import { PROJECT_DIR } from '../support/built.ts';
 import { freePort } from '../support/ports.ts';
-import { cleanUp, environment, newDirectory, spawnServer, startServer } from '../support/process.ts';
+import {
+  cleanUp,
+  environment,
+  newDirectory,
+  openclaw,
+  spawnServer,
+  startServer,
+} from '../support/process.ts';
 
 afterAll(cleanUp);
 
@@ -110,6 +117,9 @@ describe('a data directory', () => {
     return server.stderr();
   }
 
+  const doctor = async () =>
+    openclaw(['doctor'], { OPENCLAW_DATA_DIR: dataDir, PORT: String(await freePort()) });
+
   const faults: [string, string, () => void][] = [
     ['whose database is missing', 'openclaw.db', () => rmSync(fileOf('openclaw.db'))],
     ['whose database is empty', 'openclaw.db', () => truncateSync(fileOf('openclaw.db'))],
@@ -145,6 +155,43 @@ describe('a data directory', () => {
     expect(stderr).toContain(name);
     expect(stderr).toMatch(/backup/);
   });
+
+  it.each(faults)('%s is found by doctor, naming %s and the way back', async (_what, name, damage) => {
+    damage();
+    const { code, stdout } = await doctor();
+    expect(code).toBe(1);
+    const [finding = ''] = stdout.split('\n').filter((line) => line.startsWith('FAULTY '));
+    expect(finding).toContain(name);
+    expect(finding).toMatch(/backup/);
+  });
+
+  it('that is as it was has no fault for doctor', async () => {
+    const { code, stdout } = await doctor();
+    expect(stdout).toMatch(/^ok +Database/m);
+    expect(code).toBe(0);
+  });
+
+  const lostKeys: [string, RegExp, () => void][] = [
+    ['is missing', /is not there/, () => rmSync(fileOf('admin.key'))],
+    ['is empty', /is empty/, () => truncateSync(fileOf('admin.key'))],
+    ['holds another key', /holds no key of this/, () => writeFileSync(fileOf('admin.key'), 'x'.repeat(40))],
+  ];
+
+  it.each(lostKeys)(
+    'whose admin.key %s starts, and says how to make another key',
+    async (_what, words, lose) => {
+      lose();
+      const server = spawnServer({ dataDir, port: await freePort() });
+      await server.ready();
+      const text = server.stdout();
+      expect(text).toMatch(words);
+      const [, command = ''] = /npm run openclaw -- (keys create .*)/.exec(text) ?? [];
+      const { stdout } = await openclaw(command.split(' '), { OPENCLAW_DATA_DIR: dataDir });
+      const { status, body } = await createApiClient(server.url, stdout.trim()).get('/v1/sessions');
+      expect([status, (body.data as unknown[]).length]).toEqual([200, 1]);
+      await server.stop();
+    },
+  );
 
   it('is refused with another OPENCLAW_SECRET_KEY', async () => {
     expect(await refusal({ OPENCLAW_SECRET_KEY: 'z'.repeat(48) })).toContain('OPENCLAW_SECRET_KEY');
