@@ -110,7 +110,8 @@ export async function launchServer(
   ports: ServerPorts,
   signal?: AbortSignal,
 ): Promise<RunningServer> {
-  const { identity, gone, readLog } = spawnServer(plan, ports);
+  const { child, gone, readLog } = spawnServer(plan, ports);
+  const identity = child.pid === undefined ? null : await identifyOrEnd(child.pid, gone);
   if (!identity) throw new ServerStartError(await gone, readLog(), plan.files.logFile);
   const server = { identity, ports, gone };
   try {
@@ -141,12 +142,28 @@ function spawnServer(plan: ServerPlan, ports: ServerPorts) {
   const child = spawn(plan.binaryPath, args, options);
   closeSync(log);
   child.unref();
-  const identity = child.pid === undefined ? null : identifyProcess(child.pid);
   const gone = new Promise<string>((resolve) => {
     child.once('error', (error) => resolve(error.message));
     child.once('exit', (code, signal) => resolve(signal ? `ended by ${signal}` : `exit code ${code}`));
   });
-  return { identity, gone, readLog: () => readFileSync(logFile).subarray(logStart).toString() };
+  return { child, gone, readLog: () => readFileSync(logFile).subarray(logStart).toString() };
+}
+
+/** A server that can't be written down must not stay: the next start would not find it. */
+async function identifyOrEnd(pid: number, gone: Promise<string>): Promise<ProcessIdentity | null> {
+  try {
+    return identifyProcess(pid);
+  } catch (cause) {
+    // Ours until `gone` resolves, so the pid can't be another process's.
+    process.kill(pid, 'SIGKILL');
+    await gone;
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new Error(
+      `The embedded Temporal server (pid ${pid}) was ended because it can't be identified: ${why}. ` +
+        'If descriptors ran out, raise `ulimit -n`.',
+      { cause },
+    );
+  }
 }
 
 function openLog(path: string): number {
