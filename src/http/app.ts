@@ -66,8 +66,8 @@ export function createApp({ services, countTogether, log, settings }: AppDeps): 
     trustedProxies: settings.trustedProxies,
     guards: [
       createCors({ listed: settings.corsOrigins, allowLocal: settings.allowLocalPages === true }),
-      refuseAboveCapacity,
       identify({ authenticate, watch, count, shares: createOpenShares(capacity) }),
+      refuseAboveCapacity,
       requireHost,
     ],
     routers: [

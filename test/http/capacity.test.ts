@@ -275,6 +275,8 @@ it('a full server answers 503 with a reason, its probes as ever, and serves agai
   expect(refused).toMatch(/^HTTP\/1.1 503 /);
   expect(refused).toMatch(/\r\nRetry-After: [1-9]\d*\r\n/);
   expect(refused).toMatch(/\r\nrequest-id: req_/);
+  for (const name of ['Limit', 'Remaining', 'Reset'])
+    expect(refused).toMatch(new RegExp(`\r\nX-RateLimit-${name}: \\d+\r\n`));
   expect(JSON.parse(refused.slice(refused.indexOf('\r\n\r\n'))).error.code).toBe('unavailable');
   expect(await get('/healthz')).toMatch(/^HTTP\/1.1 200 /);
   for (const answer of answers) answer();
