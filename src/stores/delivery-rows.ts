@@ -139,6 +139,26 @@ export async function withdrawDeliveries(
   await all.set({ body: '' }).where('status', '<>', 'pending').execute();
 }
 
+/** A part of that: some deliveries of a deleted session, none of which still has its end to tell. */
+export const withdrawThese = (rows: Transaction<Tables>, ids: string[], now: number) =>
+  rows
+    .updateTable('deliveries')
+    .set(({ eb, ref }) => {
+      const waits = eb('status', '=', 'pending');
+      return {
+        body: '',
+        status: eb
+          .case()
+          .when(waits)
+          .then('cancelled' as const)
+          .else(ref('status'))
+          .end(),
+        next_attempt_at: null,
+        completed_at: eb.case().when(waits).then(now).else(ref('completed_at')).end(),
+      };
+    })
+    .where('id', 'in', ids);
+
 type Which = Partial<Pick<DeliveryRow, 'id' | 'webhook_id'>>;
 
 const conditions = (which: Which) => (eb: ExpressionBuilder<Tables, 'deliveries'>) => eb.and(which);

@@ -1,6 +1,6 @@
 // Removes what a deleted session held, in pieces: SQLite keeps the event loop for each statement, and a session may hold gigabytes.
 import { sql, type Transaction } from 'kysely';
-import { withdrawDeliveries } from './delivery-rows.ts';
+import { withdrawDeliveries, withdrawThese } from './delivery-rows.ts';
 import { countFitting } from './page-bytes.ts';
 import type { Tables } from './schema.ts';
 import { callBytes } from './tool-call-rows.ts';
@@ -44,7 +44,7 @@ async function removeFitting<Row extends Sized>(
   };
 }
 
-type RemoveSome = (rows: Rows, sessionId: string, bytesMax: number) => Promise<Removed>;
+type RemoveSome = (rows: Rows, sessionId: string, bytesMax: number, now: number) => Promise<Removed>;
 
 /** The newest go first: a reader that is behind meets an end of the log and no gap. */
 const removeEvents: RemoveSome = (rows, sessionId, bytesMax) =>
@@ -108,7 +108,25 @@ const removeMessages: RemoveSome = (rows, sessionId, bytesMax) =>
       ),
   );
 
-const KINDS = [removeEvents, removeSteps, removeToolCalls, removeMessages];
+/** `withdrawDeliveries` does the same for what is queued meanwhile. Their end stays to be told. */
+const removeBodies: RemoveSome = (rows, sessionId, bytesMax, now) =>
+  removeFitting(
+    rows
+      .selectFrom('deliveries')
+      .select(['id', sql<number>`octet_length(body)`.as('bytes')])
+      .where('session_id', '=', sessionId)
+      .where(sql`octet_length(body)`, '>', 0)
+      .where(({ or, eb }) => or([eb('status', '<>', 'pending'), eb('event_type', '<>', 'session.ended')])),
+    bytesMax,
+    (found) =>
+      withdrawThese(
+        rows,
+        found.map(({ id }) => id),
+        now,
+      ),
+  );
+
+const KINDS = [removeBodies, removeEvents, removeSteps, removeToolCalls, removeMessages];
 
 /**
  * Removes a piece of what a session holds besides its row. Idempotency keys live out their day: a repeated DELETE is to hear
@@ -119,7 +137,7 @@ const KINDS = [removeEvents, removeSteps, removeToolCalls, removeMessages];
 export async function removeContents(rows: Rows, sessionId: string, now: number): Promise<boolean> {
   let bytesLeft = PIECE_BYTES_MAX;
   for (const removeSome of KINDS) {
-    const { bytes, isAll } = await removeSome(rows, sessionId, bytesLeft);
+    const { bytes, isAll } = await removeSome(rows, sessionId, bytesLeft, now);
     if (!isAll) return false;
     bytesLeft -= bytes;
   }

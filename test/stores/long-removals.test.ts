@@ -1,7 +1,11 @@
-// Ends and removes long sessions: others work meanwhile, no reader finds a gap, and a removal that was cut short is finished.
+// Ends and removes long sessions: in pieces, without a gap for readers, and to the end when a removal was cut short.
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { stringifyJson } from '../../src/contracts/json.ts';
+import { purge } from '../../src/services/sessions/purge.ts';
+import type { SessionLog } from '../../src/stores/log.ts';
 import { openTestStore, type TestStore } from '../support/store.ts';
+
+const quiet = async () => undefined;
 
 const LONG = 'x'.repeat(200_000);
 
@@ -37,54 +41,69 @@ async function longSession(): Promise<string> {
   return session;
 }
 
-/** Runs `act` again and again, in its own turns of the event loop, until `work` is over. */
-async function beside(work: Promise<unknown>, act: () => Promise<unknown>): Promise<void> {
-  let isOver = false;
-  void work.finally(() => {
-    isOver = true;
-  });
-  while (!isOver) {
-    await act();
-    await nextTurn();
-  }
-  await work;
+/** Marks the session as deleted and purges it. @returns what `look` found after each transaction. */
+async function purged<T>(session: string, look: () => Promise<T>): Promise<T[]> {
+  await store.log.write(session, async (tx) => tx.patch({ ended_reason: 'deleted', ended_at: tx.now }));
+  const found: T[] = [];
+  const write: SessionLog['write'] = async (sessionId, work) => {
+    const result = await store.log.write(sessionId, work);
+    found.push(await look());
+    return result;
+  };
+  await purge({ ...store.log, write }, session);
+  return found;
 }
 
-test('others write many times while a long session is removed', async () => {
+test('a long session is removed in many transactions, and no reader that is behind meets a gap in its log', async () => {
   const [session, other] = [await longSession(), await store.createSession()];
-  let writes = 0;
-  await beside(store.sessions.delete(store.caller, session), async () => {
-    await store.sessions.update(store.caller, other, { metadata: { n: String(writes) } });
-    writes += 1;
-  });
-  expect(writes).toBeGreaterThan(8);
-  expect(await contentsOf(session)).toBe(0);
-  expect(await contentsOf(other)).toBeGreaterThan(0);
-});
-
-test('others read many times while a session with a long queue ends', async () => {
-  const [session, other] = [await longSession(), await store.createSession()];
-  let reads = 0;
-  await beside(store.sessions.complete(store.caller, session), async () => {
-    await store.sessionRow(other);
-    reads += 1;
-  });
-  expect(reads).toBeGreaterThan(8);
-});
-
-test('a reader that is behind meets no gap in the log while it is removed', async () => {
-  const session = await longSession();
-  const logs: number[][] = [];
-  await beside(store.sessions.delete(store.caller, session), async () => {
+  const logs = await purged(session, async () => {
     const rows = await store.db
       .selectFrom('events')
       .select('seq')
       .where('session_id', '=', session)
       .execute();
-    logs.push(rows.map(({ seq }) => Number(seq)).sort((a, b) => a - b));
+    return rows.map(({ seq }) => Number(seq)).sort((a, b) => a - b);
   });
+  expect(logs.length).toBeGreaterThan(8);
   for (const log of logs) expect(log).toEqual(log.map((_, index) => index + 1));
   expect(new Set(logs.map(({ length }) => length)).size).toBeGreaterThan(3);
+  expect(await contentsOf(session)).toBe(0);
+  expect(await contentsOf(other)).toBeGreaterThan(0);
+});
+
+test('the bodies of many deliveries are removed in many transactions, and the end stays to be told', async () => {
+  const session = await store.createSession();
+  const webhook = await store.createWebhook({ filter: { session_id: session } });
+  await store.sessions.complete(store.caller, session);
+  const end = await store.db.selectFrom('deliveries').selectAll().executeTakeFirstOrThrow();
+  const rows = Array.from({ length: 60 }, (_, index) => ({
+    ...{ ...end, id: `dlv_${index}`, event_type: 'session.updated' as const, seq: 100 + index, body: LONG },
+    ...(index % 2 === 0 && { status: 'delivered' as const, completed_at: nowMs }),
+  }));
+  await store.db.insertInto('deliveries').values(rows).execute();
+  expect((await purged(session, quiet)).length).toBeGreaterThan(8);
+  const left = await store.db
+    .selectFrom('deliveries')
+    .select(['event_type', 'status', 'body'])
+    .where('webhook_id', '=', webhook.id)
+    .execute();
+  expect(left.filter(({ status }) => status === 'delivered')).toHaveLength(30);
+  expect(left.filter(({ status }) => status === 'cancelled')).toHaveLength(30);
+  expect(left.filter(({ body }) => body !== '')).toMatchObject([
+    { event_type: 'session.ended', status: 'pending' },
+  ]);
+});
+
+test('others have their turn while a session with a long queue ends', async () => {
+  const session = await longSession();
+  let turns = 0;
+  let isOver = false;
+  const ended = store.sessions.complete(store.caller, session).finally(() => {
+    isOver = true;
+  });
+  for (; !isOver; turns += 1) await nextTurn();
+  await ended;
+  expect(turns).toBeGreaterThan(9);
 });
 
 test('a removal that was cut short is finished by the sweep, and the session shows nothing meanwhile', async () => {
