@@ -2,7 +2,8 @@
 
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { closeSync, fstatSync, openSync, readFileSync, renameSync, statSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readFileSync, renameSync, statfsSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isServing } from './embedded-health.ts';
 import { type ServerFiles, writeRecord } from './embedded-record.ts';
@@ -38,6 +39,17 @@ export interface RunningServer {
   gone: Promise<string>;
 }
 
+/** Temporal's database and log of a first start fill a part of this. */
+const FREE_MB_MIN = 16;
+
+/** On a full disk the server often ends without a word. */
+function roomHint(directory: string): string {
+  const { blocks, bavail, bsize } = statfsSync(directory);
+  const freeMb = Math.floor((bavail * bsize) / 1e6);
+  if (blocks === 0 || freeMb >= FREE_MB_MIN) return '';
+  return `. The disk of ${directory} has only ${freeMb} MB free: make room, or set OPENCLAW_DATA_DIR to another disk`;
+}
+
 /** The server ended before it served, or did not serve in time. */
 export class ServerStartError extends Error {
   override readonly name = 'ServerStartError';
@@ -47,7 +59,8 @@ export class ServerStartError extends Error {
     // What follows this line is a Go stack of a hundred lines that says nothing to an operator.
     const [beforeStack = ''] = log.split('\ngoroutine ');
     const lastLines = beforeStack.trim().split('\n').slice(-LOG_LINES_SHOWN).join('\n');
-    super(`The embedded Temporal server did not start: ${reason}. Last lines of ${logFile}:\n${lastLines}`);
+    const last = lastLines === '' ? '' : `. Last lines of ${logFile}:\n${lastLines}`;
+    super(`The embedded Temporal server did not start: ${reason}${roomHint(dirname(logFile))}${last}`);
     this.portTaken = portTaken || log.includes('address already in use');
   }
 }

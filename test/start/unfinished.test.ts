@@ -113,6 +113,15 @@ describe('a data directory that', () => {
   });
 });
 
+(obstacle === undefined ? it : it.skip)('a data directory without room for Temporal is named', async () => {
+  const dataDir = join(disk().directory, 'data');
+  const stderr = await failsWith({}, dataDir);
+  expect(stderr).toMatch(
+    /Temporal server did not start: .*The disk of .* has only \d+ MB free.*OPENCLAW_DATA_DIR/,
+  );
+  expect(stderr).toContain(dataDir);
+});
+
 describe('a cache directory that', () => {
   const withoutTemporal = { PATH: `${newDirectory()}:/usr/bin:/bin` };
 
