@@ -1,5 +1,5 @@
 // Ends a model step that has gone well: with the reply, or with the calls of tools that its next step waits for.
-import { messageError } from '../contracts/errors.ts';
+import type { ErrorDetail } from '../contracts/errors.ts';
 import { parseJson, stringifyJson } from '../contracts/json.ts';
 import type { Catalogue } from '../models/catalogue.ts';
 import type { ModelBlock, ModelReply } from '../models/port.ts';
@@ -21,6 +21,7 @@ import { closeReply } from './close.ts';
 import { fenced, type StepWriter } from './step-writer.ts';
 import { kindOfStop } from './stop-reason.ts';
 import { announceCalls, makeCalls, type PreparedCall } from './tool-calls.ts';
+import { uselessCalls } from './useless-calls.ts';
 
 type ShownBlock = Record<string, unknown>;
 
@@ -70,29 +71,6 @@ const withoutCalls = (answer: ModelReply): ModelReply => ({
   blocks: answer.blocks.filter((block) => !isCall(block)),
 });
 
-/** Steps of a turn whose calls had unreadable input and were answered with that. */
-const UNREADABLE_STEPS_MAX = 3;
-
-const TOO_OFTEN_UNREADABLE = messageError(
-  'tool_limit',
-  `The model sent unreadable input to tools more than ${UNREADABLE_STEPS_MAX} times in this turn`,
-);
-
-const hasUnreadableCall = (blocks: ModelBlock[]): boolean =>
-  blocks.some((block) => isCall(block) && block.invalid_input_json !== undefined);
-
-/** Whether the model was told often enough. A gateway that spoils each input would go on, and each step is paid. */
-async function isTooOftenUnreadable(
-  tx: SessionTransaction,
-  reply: MessageRow,
-  { blocks }: ModelReply,
-): Promise<boolean> {
-  if (!hasUnreadableCall(blocks)) return false;
-  const steps = await tx.messages.steps([reply.id]);
-  const before = steps.filter((step) => hasUnreadableCall(parseJson<ModelBlock[]>(step.blocks)));
-  return before.length >= UNREADABLE_STEPS_MAX;
-}
-
 export interface CompletedStep {
   /** Of a reply that goes on, the calls that its next step waits for. */
   open: ToolCallRow[];
@@ -114,10 +92,10 @@ export const createCompleteStep = ({ log, catalogue }: { log: SessionLog; catalo
   }
 
   /** The step is not kept. Its text is, as of any reply that fails. */
-  async function fail(tx: SessionTransaction, reply: MessageRow): Promise<CompletedStep> {
+  async function fail(tx: SessionTransaction, reply: MessageRow, error: ErrorDetail): Promise<CompletedStep> {
     // Closing reads the text of the log.
     await tx.flush();
-    const failed = await closeReply(tx, reply, { status: 'failed', error: TOO_OFTEN_UNREADABLE });
+    const failed = await closeReply(tx, reply, { status: 'failed', error });
     return { open: [], goesOn: false, reply: failed, session: tx.session };
   }
 
@@ -140,7 +118,8 @@ export const createCompleteStep = ({ log, catalogue }: { log: SessionLog; catalo
       const call = openCallOf(catalogue, writer, answer.usage);
       const usage = await charge(tx, call, { outcome: 'completed', errorCode: null });
       const total = addUsage(open, usage);
-      if (await isTooOftenUnreadable(tx, open, answer)) return fail(tx, { ...open, ...total });
+      const error = await uselessCalls(tx, open, answer.blocks, mayCall ? prepared : []);
+      if (error) return fail(tx, { ...open, ...total }, error);
       await tx.messages.insertStep(stepRow(writer, answer, tx.now));
       const calls = await makeCalls(tx, writer, mayCall ? prepared : []);
       const patch = { ...grown(open, answer, calls), ...total };

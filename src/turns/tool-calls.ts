@@ -52,6 +52,10 @@ export async function settleCall(
 
 const REFUSED = { status: 'failed', isError: true } as const;
 
+/** A refused call has its result in the transaction that makes it. A call that runs takes longer. */
+export const wasRefused = ({ status, created_at, completed_at }: Omit<ToolCallRow, 'result'>): boolean =>
+  status === REFUSED.status && completed_at === created_at;
+
 const newRow = (
   tx: SessionTransaction,
   { replyId, step }: StepWriter,

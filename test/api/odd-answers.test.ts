@@ -1,96 +1,17 @@
 // What comes of odd answers of a provider: over HTTP, on SQLite and PostgreSQL, against a provider that speaks any stream and
 // refuses what the Messages API refuses.
 import { WEBHOOK_BODY_BYTES_MAX } from '../../src/contracts/webhooks.ts';
-import {
-  block,
-  closeAll,
-  event,
-  MESSAGE_START,
-  messageEnd,
-  openStream,
-  serve,
-  textBlock,
-  whole,
-} from '../models/support.ts';
-import { type Block, type Message, refusalOf } from '../support/messages-rules.ts';
-import { createDatabase, findPostgres, startPostgres, type TestPostgres } from '../support/postgres.ts';
-import { startTestSystem, type TestSystem } from '../support/system.ts';
+import { block, event, MESSAGE_START, messageEnd, textBlock } from '../models/support.ts';
+import type { Block } from '../support/messages-rules.ts';
+import { CALL, calls, DATABASES, json, start, text, useOddProvider } from './odd-provider.ts';
 import { oddStreams } from './odd-streams.ts';
 
-const DATABASES = findPostgres() === undefined ? ['SQLite'] : ['SQLite', 'PostgreSQL'];
-
-const LOOK_UP = {
-  name: 'look_up',
-  description: 'Looks something up',
-  parameters: { type: 'object', properties: { key: { type: 'string' } }, required: ['key'] },
-};
-const CALL = { type: 'tool_use', id: 'toolu_1', name: 'look_up', input: { key: 'a' } };
-
-const json = (partial_json: string) => ({ type: 'input_json_delta', partial_json });
-const start = (index: number, content_block: object) =>
-  event('content_block_start', { index, content_block });
-const text = (index: number, words: string) =>
-  event('content_block_delta', { index, delta: { type: 'text_delta', text: words } });
-const calls = (...blocks: Block[]) =>
-  MESSAGE_START + blocks.map((each, index) => block(index, each, [])).join('') + messageEnd('tool_use');
-
 describe.each(DATABASES)('on %s', (database) => {
-  let system: TestSystem;
-  let postgres: TestPostgres | undefined;
-  /** The wire of each answer in turn; then the provider says that it is done. */
-  let script: string[] = [];
-  /** What it answers when the script is used up. */
-  let always = whole(textBlock(0, 'Done.'));
-  let asked: Message[][] = [];
-  let refused: string[] = [];
-
-  beforeAll(async () => {
-    const bin = database === 'PostgreSQL' ? findPostgres() : undefined;
-    if (bin) postgres = await startPostgres(bin);
-    const raw = await serve((response, count) => {
-      const messages = raw.server.requests[count - 1]?.body.messages as Message[];
-      asked.push(messages);
-      const message = refusalOf(messages);
-      if (message === null) return void openStream(response).end(script.shift() ?? always);
-      refused.push(message);
-      response.writeHead(400, { 'content-type': 'application/json' });
-      response.end(JSON.stringify({ type: 'error', error: { type: 'invalid_request_error', message } }));
-    });
-    system = await startTestSystem({
-      model: raw.model,
-      ...(postgres && { database: await createDatabase(postgres.url, 'odd_answers') }),
-    });
-  });
-  afterAll(async () => {
-    await system?.stop();
-    await closeAll();
-    await postgres?.stop();
-  });
-  beforeEach(() => {
-    script = [];
-    always = whole(textBlock(0, 'Done.'));
-    asked = [];
-    refused = [];
-  });
-  afterEach(() => expect(refused).toEqual([]));
-
-  const session = async (): Promise<string> => (await system.api.session({ tools: [LOOK_UP] })).id;
-  const submit = async (id: string, reply: Block, result: unknown = 'found') =>
-    (
-      await system.api.post(`/v1/sessions/${id}/tool-results`, {
-        results: reply.waiting_for.map((tool_call_id: string) => ({ tool_call_id, result })),
-        wait: true,
-      })
-    ).body;
-
-  /** The session has its next turn. */
-  async function expectUsable(id: string): Promise<void> {
-    always = whole(textBlock(0, 'Done.'));
-    expect(await system.api.send(id, 'Go on')).toMatchObject({ status: 'completed', content: 'Done.' });
-  }
+  const odd = useOddProvider(database);
+  const { session, submit, expectUsable } = odd;
 
   const toolEvents = async (id: string) =>
-    (await system.api.events(id)).map(({ type }) => type).filter((type) => type.startsWith('tool.'));
+    (await odd.system.api.events(id)).map(({ type }) => type).filter((type) => type.startsWith('tool.'));
 
   describe('an answer that is cut off', () => {
     it.each([
@@ -102,30 +23,30 @@ describe.each(DATABASES)('on %s', (database) => {
       ['content_filter', 'behind a call that is whole', []],
     ])('by %s %s runs no call and is not asked for again', async (stopReason, _where, pieces) => {
       const id = await session();
-      always = [
+      odd.always = [
         MESSAGE_START,
         textBlock(0, 'Let me see.'),
         block(1, CALL, []),
         block(2, { ...CALL, id: 'toolu_2' }, pieces),
         messageEnd(stopReason),
       ].join('');
-      const reply = await system.api.send(id, 'Look it up');
+      const reply = await odd.system.api.send(id, 'Look it up');
       expect(reply).toMatchObject({ status: 'completed', stop_reason: stopReason, content: 'Let me see.' });
       expect(reply).toMatchObject({ tool_calls: [], waiting_for: [], error: null });
-      expect(asked).toHaveLength(1);
+      expect(odd.asked).toHaveLength(1);
       expect(await toolEvents(id)).toEqual([]);
       await expectUsable(id);
     });
 
     it('after steps that ran tools keeps their results', async () => {
       const id = await session();
-      script = [calls(CALL), MESSAGE_START + block(0, CALL, [json('{"k')]) + messageEnd('max_tokens')];
-      const paused = await system.api.send(id, 'Look it up');
+      odd.script = [calls(CALL), MESSAGE_START + block(0, CALL, [json('{"k')]) + messageEnd('max_tokens')];
+      const paused = await odd.system.api.send(id, 'Look it up');
       const reply = await submit(id, paused);
       expect(reply).toMatchObject({ status: 'completed', stop_reason: 'max_tokens' });
       expect(reply.tool_calls).toMatchObject([{ status: 'completed', result: 'found' }]);
       await expectUsable(id);
-      expect(JSON.stringify(asked.at(-1))).toContain('found');
+      expect(JSON.stringify(odd.asked.at(-1))).toContain('found');
     });
   });
 
@@ -135,27 +56,27 @@ describe.each(DATABASES)('on %s', (database) => {
 
     it('runs no call, though it is whole', async () => {
       const id = await session();
-      always = refusal();
-      const reply = await system.api.send(id, 'Look it up');
+      odd.always = refusal();
+      const reply = await odd.system.api.send(id, 'Look it up');
       expect(reply).toMatchObject({
         status: 'completed',
         stop_reason: 'refusal',
         content: 'I ',
         tool_calls: [],
       });
-      expect(asked).toHaveLength(1);
+      expect(odd.asked).toHaveLength(1);
       expect(await toolEvents(id)).toEqual([]);
       await expectUsable(id);
     });
 
     it.each(['refusal', 'SPII'])('as %s after steps keeps a usable session', async (reason) => {
       const id = await session();
-      script = [calls(CALL), refusal(reason)];
-      const reply = await submit(id, await system.api.send(id, 'Look it up'));
+      odd.script = [calls(CALL), refusal(reason)];
+      const reply = await submit(id, await odd.system.api.send(id, 'Look it up'));
       expect(reply).toMatchObject({ status: 'completed', stop_reason: reason });
       expect(reply.tool_calls).toHaveLength(1);
       await expectUsable(id);
-      expect(JSON.stringify(asked.at(-1))).not.toContain('Look it up');
+      expect(JSON.stringify(odd.asked.at(-1))).not.toContain('Look it up');
     });
   });
 
@@ -163,8 +84,8 @@ describe.each(DATABASES)('on %s', (database) => {
     'calls that are whole are offered after the stop reason %s',
     async (stopReason) => {
       const id = await session();
-      script = [MESSAGE_START + block(0, CALL, []) + messageEnd(stopReason as string)];
-      const paused = await system.api.send(id, 'Look it up');
+      odd.script = [MESSAGE_START + block(0, CALL, []) + messageEnd(stopReason as string)];
+      const paused = await odd.system.api.send(id, 'Look it up');
       expect(paused).toMatchObject({ status: 'requires_action', tool_calls: [{ parameters: { key: 'a' } }] });
       expect(await submit(id, paused)).toMatchObject({ status: 'completed', content: 'Done.' });
     },
@@ -172,7 +93,7 @@ describe.each(DATABASES)('on %s', (database) => {
 
   it('what is stored is what was streamed, whatever blocks and indexes the text comes in', async () => {
     const id = await session();
-    script = [
+    odd.script = [
       [
         ...[MESSAGE_START, start(5, { type: 'text' }), start(2, { type: 'thinking', thinking: 'hm' })],
         ...[
@@ -187,7 +108,7 @@ describe.each(DATABASES)('on %s', (database) => {
       ].join(''),
     ];
     const frames: Block[] = [];
-    for await (const { data } of system.api.stream(id, 'Hello')) frames.push(data);
+    for await (const { data } of odd.system.api.stream(id, 'Hello')) frames.push(data);
     const words = frames.filter(({ type }) => type === 'content_delta').map((frame) => frame.text);
     expect(words.join('')).toBe('abcdefg');
     const message = frames.at(-1)?.message;
@@ -197,87 +118,19 @@ describe.each(DATABASES)('on %s', (database) => {
     expect(await submit(id, message)).toMatchObject({ content: 'abcdefg\n\nDone.' });
   });
 
-  describe('an unreadable input', () => {
-    it.each<[string, Block, Block[]]>([
-      ['an array', { ...CALL, input: ['a'] }, []],
-      ['a text', { ...CALL, input: 'key=a' }, []],
-      ['JSON that is cut off', { ...CALL, input: {} }, [json('{"key":"a')]],
-      ['JSON with more behind it', { ...CALL, input: {} }, [json('{"key":"a"} and so on')]],
-    ])('that is %s is told to the model, which corrects itself', async (_name, made, pieces) => {
-      const id = await session();
-      script = [MESSAGE_START + block(0, made, pieces) + messageEnd('tool_use'), calls(CALL)];
-      const paused = await system.api.send(id, 'Look it up');
-      expect(paused.tool_calls).toMatchObject([
-        { status: 'failed', is_error: true, result: expect.stringMatching(/^Unreadable input/) },
-        { status: 'awaiting_result', parameters: { key: 'a' } },
-      ]);
-      expect(await submit(id, paused)).toMatchObject({ status: 'completed', content: 'Done.' });
-    });
-
-    it.each<[string, string]>([
-      ['names no call', event('content_block_delta', { delta: { partial_json: '{"key":"a"}' } })],
-      ['names another block', event('content_block_delta', { index: 7, delta: json('{"key":"a"}') })],
-    ])('is not one whose piece %s beside one call', async (_name, piece) => {
-      const id = await session();
-      script = [MESSAGE_START + start(0, { ...CALL, input: {} }) + piece + messageEnd('tool_use')];
-      const paused = await system.api.send(id, 'Look it up');
-      expect(paused.tool_calls).toMatchObject([{ status: 'awaiting_result', parameters: { key: 'a' } }]);
-      await submit(id, paused);
-    });
-
-    it('is that of each call when a piece may belong to several', async () => {
-      const id = await session();
-      const bare = { ...CALL, input: {} };
-      const piece = event('content_block_delta', { index: 7, delta: json('{"key":"a"}') });
-      script = [MESSAGE_START + start(0, bare) + start(1, bare) + piece + messageEnd('tool_use')];
-      const reply = await system.api.send(id, 'Look it up');
-      expect(reply).toMatchObject({ status: 'completed', content: 'Done.' });
-      const unreadable = { status: 'failed', result: expect.stringMatching(/^Unreadable input/) };
-      expect(reply.tool_calls).toMatchObject([unreadable, unreadable]);
-    });
-
-    it('is told three times in a turn, then the reply fails', async () => {
-      const id = await session();
-      always =
-        MESSAGE_START + textBlock(0, 'Well.') + block(1, { ...CALL, input: [] }, []) + messageEnd('tool_use');
-      const reply = await system.api.send(id, 'Look it up');
-      expect(asked).toHaveLength(4);
-      expect(reply).toMatchObject({
-        status: 'failed',
-        content: 'Well.\n\nWell.\n\nWell.\n\nWell.',
-        error: { code: 'tool_limit', message: expect.stringContaining('unreadable input') },
-      });
-      expect(reply.tool_calls.map(({ status }: Block) => status)).toEqual(['failed', 'failed', 'failed']);
-      expect(reply.usage.total_tokens).toBe(4 * 65);
-      await expectUsable(id);
-      expect((await system.api.get(`/v1/sessions/${id}`)).body.token_count).toBe(5 * 65);
-    });
-
-    it('is not one that is missing, or is JSON in a text', async () => {
-      const id = await session();
-      script = [calls({ ...CALL, input: '{"key":"b"}' }, { ...CALL, input: null })];
-      const paused = await system.api.send(id, 'Look it up');
-      expect(paused.tool_calls).toMatchObject([
-        { status: 'awaiting_result', parameters: { key: 'b' } },
-        { status: 'failed', result: expect.stringMatching(/does not fit.*key/) },
-      ]);
-      await submit(id, paused);
-    });
-  });
-
   it('citations of any gateway are shown to clients, and not sent to the provider again', async () => {
     const id = await session();
     const cited = { type: 'text', text: 'Cited.', citations: [{ type: 'url_citation', title: 'x' }] };
-    script = [calls(cited, CALL)];
-    const paused = await system.api.send(id, 'Look it up');
+    odd.script = [calls(cited, CALL)];
+    const paused = await odd.system.api.send(id, 'Look it up');
     expect(paused.content_blocks[0]).toEqual(cited);
     await submit(id, paused);
   });
 
   it('an answer that does not say which model has given it is one of the model that was asked', async () => {
     const id = await session();
-    script = [textBlock(0, 'Hello') + messageEnd()];
-    const reply = await system.api.send(id, 'Hello');
+    odd.script = [textBlock(0, 'Hello') + messageEnd()];
+    const reply = await odd.system.api.send(id, 'Hello');
     expect(reply).toMatchObject({ status: 'completed', content: 'Hello' });
     expect(reply.model).toMatch(/^claude-haiku/);
   });
@@ -285,9 +138,9 @@ describe.each(DATABASES)('on %s', (database) => {
   it('answers of any events in any order are stored as they were streamed, and the session goes on', async () => {
     const id = await session();
     for (const wire of oddStreams(15)) {
-      script = [wire];
+      odd.script = [wire];
       const frames: Block[] = [];
-      for await (const { data } of system.api.stream(id, 'Hello')) frames.push(data);
+      for await (const { data } of odd.system.api.stream(id, 'Hello')) frames.push(data);
       const message = frames.at(-1)?.message;
       const streamed = frames.filter(({ type }) => type === 'content_delta').map((frame) => frame.text);
       expect(message).toMatchObject({ content: streamed.join(''), error: null });
@@ -300,13 +153,13 @@ describe.each(DATABASES)('on %s', (database) => {
     const id = await session();
     const usage = { input_tokens: 1_000, cache_read_input_tokens: 500 };
     const zeros = { input_tokens: 0, cache_read_input_tokens: 0, output_tokens: 0 };
-    script = [
+    odd.script = [
       event('message_start', { message: { model: 'claude-answering', usage } }) +
         textBlock(0, 'Hello') +
         event('message_delta', { delta: { stop_reason: 'end_turn' }, usage: zeros }) +
         event('message_stop'),
     ];
-    expect((await system.api.send(id, 'Hello')).usage).toMatchObject({
+    expect((await odd.system.api.send(id, 'Hello')).usage).toMatchObject({
       input_tokens: 1_000,
       cache_read_input_tokens: 500,
       total_tokens: 1_500,
@@ -329,20 +182,20 @@ describe.each(DATABASES)('on %s', (database) => {
       ['its results', { type: 'web_search_tool_result', tool_use_id: DIRTY, content: [{ title: DIRTY }] }],
     ])('is cleaned in %s, and the turn goes on', async (_name, dirty) => {
       const id = await session();
-      script = [calls(dirty, { ...CALL, id: DIRTY })];
-      const paused = await system.api.send(id, 'Look it up');
+      odd.script = [calls(dirty, { ...CALL, id: DIRTY })];
+      const paused = await odd.system.api.send(id, 'Look it up');
       expect(await submit(id, paused)).toMatchObject({ status: 'completed' });
-      expect(asked).toHaveLength(2);
+      expect(odd.asked).toHaveLength(2);
       await expectUsable(id);
     });
 
     it('is cleaned in the names of a tool, a model and a stop reason', async () => {
       const id = await session();
-      script = [
+      odd.script = [
         calls({ ...CALL, name: DIRTY, input: { [DIRTY]: DIRTY } }),
         event('message_start', { message: { model: DIRTY } }) + textBlock(0, 'Done.') + messageEnd(DIRTY),
       ];
-      const reply = await system.api.send(id, 'Look it up');
+      const reply = await odd.system.api.send(id, 'Look it up');
       expect(reply).toMatchObject({ status: 'completed', stop_reason: CLEAN, model: CLEAN });
       expect(reply.tool_calls).toMatchObject([
         { status: 'failed', name: CLEAN, parameters: { [CLEAN]: CLEAN } },
@@ -376,22 +229,22 @@ describe.each(DATABASES)('on %s', (database) => {
       ],
     ])('in %s is one clear error, once', async (_name, wire, message) => {
       const id = await session();
-      always = MESSAGE_START + wire + messageEnd();
-      const reply = await system.api.send(id, 'Hello');
+      odd.always = MESSAGE_START + wire + messageEnd();
+      const reply = await odd.system.api.send(id, 'Hello');
       expect(reply).toMatchObject({ status: 'failed', error: { code: 'model_unavailable' } });
       expect(reply.error.message).toMatch(message);
-      expect(asked).toHaveLength(1);
+      expect(odd.asked).toHaveLength(1);
       await expectUsable(id);
     });
 
     it('in the name of a tool is cut, and events stay as small as promised', async () => {
       const id = await session();
-      script = [calls({ ...CALL, name: '\u00e9'.repeat(200_000) })];
+      odd.script = [calls({ ...CALL, name: '\u00e9'.repeat(200_000) })];
       const frames: Block[] = [];
-      for await (const { data } of system.api.stream(id, 'Hello')) frames.push(data);
+      for await (const { data } of odd.system.api.stream(id, 'Hello')) frames.push(data);
       expect(frames.at(-1)?.message).toMatchObject({ status: 'completed', content: 'Done.' });
       for (const frame of frames) expect(JSON.stringify(frame).length).toBeLessThan(16 * 1024);
-      const called = (await system.api.events(id)).find(({ type }) => type === 'tool.called');
+      const called = (await odd.system.api.events(id)).find(({ type }) => type === 'tool.called');
       expect(called.tool_call.name).toBe('\u00e9'.repeat(200));
       expect(Buffer.byteLength(JSON.stringify(called))).toBeLessThan(WEBHOOK_BODY_BYTES_MAX);
     });
