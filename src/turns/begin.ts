@@ -17,7 +17,7 @@ import {
 import { messageView } from '../views/messages.ts';
 import { attach } from './attach.ts';
 import { chargeOpenCall } from './charge.ts';
-import { closeForgotten, closeReply } from './close.ts';
+import { closeForgotten, closeReply, storably } from './close.ts';
 import { closeSteered } from './current.ts';
 import { asItsTurnSees } from './settings.ts';
 import { placeOf } from './unheard.ts';
@@ -54,6 +54,9 @@ export type Begun =
    */
   | { kind: 'behind' }
   | { kind: 'gone' };
+
+/** With what is known of the store: `isBare` when it has refused the text of a reply that ends here. */
+type Wish = BeginInput & { isBare: boolean };
 
 interface Turn {
   user: MessageRow;
@@ -130,12 +133,12 @@ function takeFence(tx: SessionTransaction, attempt: Attempt | undefined): number
 
 export function createBegin({ log, catalogue }: { log: SessionLog; catalogue: Catalogue }) {
   /** Signals may be lost or late; the order of acceptance is in the rows. */
-  async function openNew(tx: SessionTransaction, turn: Turn, input: BeginInput): Promise<Begun> {
+  async function openNew(tx: SessionTransaction, turn: Turn, input: Wish): Promise<Begun> {
     const first = await tx.messages.firstQueued(tx.session.id);
     // Its own turn, not this one under another name: a retry of this step must find what it has begun.
     if (first && first.id !== turn.user.id) return { kind: 'instead', user: first, again: true };
     if (isBehind(tx, input)) return { kind: 'behind' };
-    await closeForgotten(tx, turn.reply.id);
+    await closeForgotten(tx, turn.reply.id, input.isBare);
     const fence = takeFence(tx, input.attempt);
     const reply = await attach(tx, catalogue, { ...turn, head: input.head });
     tx.append('message.content_started', reply.id, { step: input.step });
@@ -146,17 +149,17 @@ export function createBegin({ log, catalogue }: { log: SessionLog; catalogue: Ca
    * The next step, or another try of the same one: then what the last try had sent is void, and readers are told so.
    * A message that steers the reply ends it here.
    */
-  async function reopen(tx: SessionTransaction, turn: Turn, input: BeginInput): Promise<Begun> {
-    const { step } = input;
+  async function reopen(tx: SessionTransaction, turn: Turn, input: Wish): Promise<Begun> {
+    const { step, isBare } = input;
     const asked = await unanswered(tx, turn, step);
     if (asked) return asked;
     const spent = await chargeOpenCall(tx, { outcome: 'superseded', errorCode: null });
     const reply = { ...turn.reply, ...addUsage(turn.reply, spent) };
-    const steered = await closeSteered(tx, reply, step);
+    const steered = await closeSteered(tx, reply, step, isBare);
     if (steered) return { kind: 'settled', session: tx.session, ...turn, reply: steered, head: steered.id };
     if (spent !== NO_USAGE) await tx.messages.update(reply.id, addUsage(turn.reply, spent));
     const limited =
-      step > STEPS_MAX && (await closeReply(tx, reply, { status: 'failed', error: TOO_MANY_STEPS }));
+      step > STEPS_MAX && (await closeReply(tx, reply, { status: 'failed', error: TOO_MANY_STEPS, isBare }));
     if (limited) return { kind: 'settled', session: tx.session, ...turn, reply: limited, head: limited.id };
     const fence = takeFence(tx, input.attempt);
     await announceStep(tx, turn.reply.id, step);
@@ -164,19 +167,20 @@ export function createBegin({ log, catalogue }: { log: SessionLog; catalogue: Ca
   }
 
   /** The message's place on the head: the one that an earlier try made, or a new one. */
-  async function copyOnto(tx: SessionTransaction, turn: Turn, input: BeginInput): Promise<Begun> {
+  async function copyOnto(tx: SessionTransaction, turn: Turn, input: Wish): Promise<Begun> {
     if (isBehind(tx, input)) return { kind: 'behind' };
     const made = await tx.messages.copyOf(turn.user, input.head);
     if (made) return { kind: 'instead', user: made, again: false };
     // Somebody has said that no answer is wanted; on another branch it is not wanted either.
     if (turn.reply.status === 'interrupted')
       return { kind: 'settled', session: tx.session, ...turn, head: input.head };
-    if (!isTerminal(turn.reply.status)) await closeReply(tx, turn.reply, { status: 'interrupted' });
+    if (!isTerminal(turn.reply.status))
+      await closeReply(tx, turn.reply, { status: 'interrupted', isBare: input.isBare });
     return { kind: 'instead', user: await insertCopy(tx, turn), again: false };
   }
 
   /** The message has been attached before: its reply is recorded, still open, or on another branch. */
-  async function continueTurn(tx: SessionTransaction, turn: Turn, input: BeginInput): Promise<Begun> {
+  async function continueTurn(tx: SessionTransaction, turn: Turn, input: Wish): Promise<Begun> {
     const { session } = tx;
     const { user, reply } = turn;
     const isOver = isTerminal(reply.status);
@@ -188,7 +192,7 @@ export function createBegin({ log, catalogue }: { log: SessionLog; catalogue: Ca
     return copyOnto(tx, turn, input);
   }
 
-  async function decide(tx: SessionTransaction, input: BeginInput): Promise<Begun> {
+  async function decide(tx: SessionTransaction, input: Wish): Promise<Begun> {
     const { session } = tx;
     if (session.status !== 'active' || session.deleted_at !== null) return { kind: 'gone' };
     const user = await tx.messages.get(input.messageId);
@@ -206,6 +210,9 @@ export function createBegin({ log, catalogue }: { log: SessionLog; catalogue: Ca
    * Whoever holds an older fence can't write any more.
    */
   return async function begin(input: BeginInput): Promise<Begun> {
-    return (await log.write(input.sessionId, (tx) => decide(tx, input))) ?? { kind: 'gone' };
+    const begun = await storably((isBare) =>
+      log.write(input.sessionId, (tx) => decide(tx, { ...input, isBare })),
+    );
+    return begun ?? { kind: 'gone' };
   };
 }

@@ -92,11 +92,15 @@ export async function closeReply(
 }
 
 /** A reply still open when another turn begins lies on a branch that the workflow has forgotten (a Temporal reset). */
-export async function closeForgotten(tx: SessionTransaction, replyId: string): Promise<void> {
+export async function closeForgotten(
+  tx: SessionTransaction,
+  replyId: string,
+  isBare: boolean,
+): Promise<void> {
   const { open_reply_id } = tx.session;
   if (open_reply_id === null || open_reply_id === replyId) return;
   const open = await tx.messages.get(open_reply_id);
-  if (open && !isTerminal(open.status)) await closeReply(tx, open, { status: 'interrupted' });
+  if (open && !isTerminal(open.status)) await closeReply(tx, open, { status: 'interrupted', isBare });
 }
 
 /** A message whose turn has not begun has it now, and it ends at once. */
@@ -106,7 +110,7 @@ export async function closeUnbegun(
   turn: { user: MessageRow; reply: MessageRow; head: string | null },
   closing: Closing,
 ): Promise<MessageRow> {
-  await closeForgotten(tx, turn.reply.id);
+  await closeForgotten(tx, turn.reply.id, closing.isBare === true);
   return closeReply(tx, await attach(tx, catalogue, turn), closing);
 }
 

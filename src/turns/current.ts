@@ -28,7 +28,7 @@ export async function interruptCurrent(
   if (!reply || !user) return undefined;
   if (reply.status !== 'queued') return closeReply(tx, reply, { status: 'interrupted', isBare });
   const turn = { user, reply, head: tx.session.head };
-  return closeUnbegun(tx, catalogue, turn, { status: 'interrupted' });
+  return closeUnbegun(tx, catalogue, turn, { status: 'interrupted', isBare });
 }
 
 /**
@@ -39,9 +39,10 @@ export async function closeSteered(
   tx: SessionTransaction,
   reply: MessageRow,
   step: number,
+  isBare: boolean,
 ): Promise<MessageRow | undefined> {
   if (step === 1) return undefined;
   if (!(await tx.messages.steering(tx.session.id, reply.id))) return undefined;
   if (await stepHasStreamed(tx.rows, reply.id, step)) return undefined;
-  return closeReply(tx, reply, { status: 'completed', stopReason: 'steered' });
+  return closeReply(tx, reply, { status: 'completed', stopReason: 'steered', isBare });
 }

@@ -1,5 +1,13 @@
 // What `begin` decides from the rows (design 2a.3, 2a.4, 2a.13).
-import { failureOf, openTestStore, replyOf, type TestStore, writerOf } from '../support/store.ts';
+import { sql } from 'kysely';
+import {
+  failureOf,
+  openTestStore,
+  postgresUrl,
+  replyOf,
+  type TestStore,
+  writerOf,
+} from '../support/store.ts';
 
 let store: TestStore;
 beforeAll(async () => {
@@ -291,5 +299,56 @@ describe('nothing is begun', () => {
     await store.sessions[end](store.caller, session);
     for (const message of [answered, queued])
       expect(await begin(session, message.userMessageId, null)).toEqual({ kind: 'gone' });
+  });
+});
+
+describe('a reply that ends where a step begins, though the store refuses its text', () => {
+  const MARK = 'UNSTORABLE';
+
+  /** A reply with the mark in its log, and its session. */
+  async function marked() {
+    const session = await store.createSession();
+    const message = await store.send(session);
+    await store.turns.appendText(writerOf(await store.open(message, null)), `Half ${MARK}`);
+    return { session, message };
+  }
+  beforeEach(() =>
+    sql
+      .raw(
+        `create trigger refuse before update on messages when new.text like '%${MARK}%'
+         begin select raise(abort, 'CHECK'); end`,
+      )
+      .execute(store.db),
+  );
+  afterEach(() => sql.raw('drop trigger refuse').execute(store.db));
+
+  const ofSqlite = postgresUrl === null ? test : test.skip;
+
+  ofSqlite('keeps its complete steps when its turn lies on a forgotten branch', async () => {
+    const { session, message } = await marked();
+    const next = await store.send(session, 'After the reset');
+    expect(await begin(session, next.userMessageId, null)).toMatchObject({ kind: 'open' });
+    expect(await store.messageRow(message.replyId)).toMatchObject({ status: 'interrupted', text: '' });
+    expect((await store.story(session, message.replyId)).slice(-2)).toEqual(['reset', 'interrupted']);
+  });
+
+  ofSqlite('keeps its complete steps when its message goes on elsewhere', async () => {
+    const session = await store.createSession();
+    const head = await store.answer(await store.send(session), null);
+    const message = await store.send(session, 'Second');
+    await store.turns.appendText(writerOf(await store.open(message, head)), MARK);
+    expect(await begin(session, message.userMessageId, null)).toMatchObject({ kind: 'instead' });
+    expect(await store.messageRow(message.replyId)).toMatchObject({ status: 'interrupted', text: '' });
+  });
+
+  ofSqlite.each([
+    ['is steered', 2, { status: 'completed', stop_reason: 'steered' }],
+    ['has had too many steps', 1_001, { status: 'failed', error: expect.stringContaining('tool_limit') }],
+  ])('keeps its complete steps when it %s', async (_name, step, closed) => {
+    const { session, message } = await marked();
+    if (step === 2) await store.send(session, 'And this', { on_busy: 'steer' });
+    const input = { sessionId: session, head: null, messageId: message.userMessageId, step };
+    expect(await store.turns.begin(input)).toMatchObject({ kind: 'settled' });
+    expect(await store.messageRow(message.replyId)).toMatchObject({ ...closed, text: '' });
   });
 });
