@@ -29,14 +29,14 @@ function render(row: MessageRow, parts: Parts): ModelMessage[] {
 
 /**
  * How a reply stands in the conversation. `refused`: the provider refuses each request that still holds the turn. `suspect`: the provider refused the
- * request, for what was asked or for a setting; no wording tells which, so the turn is shown until that is refused again.
+ * request, for what was asked or for a setting; no wording tells which, so the turn is shown until that is refused again. A prompt
+ * that was too long may fit later, with another model or a smaller `max_tokens`.
  */
 function standingOf({ role, stop_reason, error }: MessageRow): Standing {
   if (role === 'user') return 'good';
   if (kindOfStop(stop_reason) === 'refused') return 'refused';
   const code = error === null ? null : (JSON.parse(error) as ErrorDetail).code;
-  if (code === 'context_too_long') return 'refused';
-  return code === 'model_invalid_request' ? 'suspect' : 'good';
+  return code === 'model_invalid_request' || code === 'context_too_long' ? 'suspect' : 'good';
 }
 
 /** The branch without some replies and the messages that these answer. */
@@ -191,7 +191,12 @@ export function createConversation({ messages, catalogue }: ConversationDeps) {
   /** The whole request for one step. `of.head` is the message before the user's own. */
   return async function conversation(of: ConversationOf): Promise<Conversation> {
     const found = await branchOf(of.head);
-    const branch = without(found, ({ id, standing }) => standing === 'refused' || leftOut.has(id)).reverse();
+    // Another model may take what this one refuses.
+    const keyOf = (id: string) => `${of.model} ${id}`;
+    const branch = without(
+      found,
+      ({ id, standing }) => standing === 'refused' || leftOut.has(keyOf(id)),
+    ).reverse();
     const suspects = branch.filter(({ standing }) => standing === 'suspect');
     const own = await ownMessages(of);
     const settings = settingsOf(of);
@@ -206,7 +211,7 @@ export function createConversation({ messages, catalogue }: ConversationDeps) {
       lighter: {
         request: requestOf(without(branch, ({ standing }) => standing === 'suspect')),
         taken() {
-          for (const { id } of suspects) leftOut.add(id);
+          for (const { id } of suspects) leftOut.add(keyOf(id));
         },
       },
     };

@@ -354,14 +354,11 @@ describe('the model is shown', () => {
     return { session, head: failed.replyId };
   };
 
-  test('no turn that was too long', async () => {
-    const { session, head } = await afterFailure('context_too_long');
-    const { lines } = await shownFor(session, head, 'Two');
-    expect(lines).toEqual(['user: One', 'assistant: Yes', 'user: Two']);
-  });
-
-  test('a turn that was refused: a setting may have been at fault', async () => {
-    const { session, head } = await afterFailure('model_invalid_request');
+  test.each<[string, ModelErrorCode]>([
+    ['was refused: a setting may have been at fault', 'model_invalid_request'],
+    ['was too long: it may fit another model', 'context_too_long'],
+  ])('a turn that %s', async (_name, code) => {
+    const { session, head } = await afterFailure(code);
     const { lines } = await shownFor(session, head, 'Two');
     expect(lines).toEqual(['user: One', 'assistant: Yes', 'user: Far too much', 'user: Two']);
   });

@@ -99,7 +99,7 @@ export const FAILURES: FailureRow[] = [
   {
     provider: '400, the prompt is too long',
     answer: json(400, 'invalid_request_error', 'prompt is too long: 1000001 tokens > 1000000 maximum'),
-    ...{ code: 'context_too_long', isFinal: true, isLeftOut: true },
+    ...{ code: 'context_too_long', isFinal: true },
   },
   {
     provider: '401',
