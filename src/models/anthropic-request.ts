@@ -2,6 +2,7 @@
 
 import { stringifyJson } from '../contracts/json.ts';
 import type { ModelBlock, ModelMessage, ModelRequest } from './port.ts';
+import { isBlank } from './safe-text.ts';
 
 /**
  * The API refuses text blocks without visible characters, while people do send blank messages. Such a message
@@ -54,7 +55,7 @@ function markedMessages(request: ModelRequest): Set<ModelMessage> {
   return new Set(found.filter((message) => message !== undefined));
 }
 
-const hasSystem = ({ system }: ModelRequest): boolean => (system ?? '').trim() !== '';
+const hasSystem = ({ system }: ModelRequest): boolean => !isBlank(system ?? '');
 
 /** Looks without writing the message, because it looks at the whole conversation. A blank message of the user is sent as text. */
 const canBeMarked = ({ role, content }: ModelMessage): boolean =>
@@ -108,7 +109,7 @@ function toWireMessage(message: ModelMessage): ModelMessage {
 }
 
 function isBlankText(block: ModelBlock): boolean {
-  return block.type === 'text' && (typeof block.text !== 'string' || block.text.trim() === '');
+  return block.type === 'text' && (typeof block.text !== 'string' || isBlank(block.text));
 }
 
 /** Leaves out our own marker, which the API would refuse, and breakpoints that are not this call's. */

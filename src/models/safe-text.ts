@@ -8,6 +8,15 @@ export function cleanText(text: string): string {
   return withoutNul(text).toWellFormed();
 }
 
+/**
+ * Whether nothing is to be seen of a text. Languages disagree on white space: JavaScript counts U+FEFF, Unicode U+0085, Python
+ * U+001C to U+001F. The API refuses blank texts by its own list, so a text is blank here when any of them says so.
+ */
+export const isBlank = (text: string): boolean => BLANK.test(text);
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are white space in Python
+const BLANK = /^[\s\p{White_Space}\u001c-\u001f\u180e\u200b\u2060]*$/u;
+
 /** For names, ids and reasons, which fit one line: without control characters, and of a bounded length. */
 export function cleanName(name: string, lengthMax: number): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it removes

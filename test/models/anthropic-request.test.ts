@@ -86,7 +86,7 @@ describe('the request', () => {
   test('leaves out what the API would refuse: blank texts, empty replies, our own marker', async () => {
     const call = { type: 'tool_use', id: 'toolu_1', name: 'calculator', input: {} };
     const messages = [
-      user({ type: 'text', text: '   ' }),
+      user({ type: 'text', text: ' \ufeff\u0085\u001c\u200b' }),
       assistant(),
       user({ type: 'text', text: 'b' }),
       assistant({ type: 'text', text: '\n\n' }, { ...call, invalid_input_json: '{"a"' }),

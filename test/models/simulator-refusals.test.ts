@@ -97,6 +97,14 @@ describe('refuses', () => {
     ['an unknown field', { fancy: true }, 'fancy: Extra inputs'],
     ['more tokens than the model has', { max_tokens: 1_000_000 }, 'maximum allowed number of output tokens'],
     ['a blank system prompt', { system: [text(' ')] }, 'system.0'],
+    ['a system prompt that only Unicode calls blank', { system: [text('\u0085')] }, 'system.0'],
+    ['a text that only Python calls blank', { messages: [user(text('\u001f \u001c'))] }, 'non-whitespace'],
+    ['a text that only JavaScript calls blank', { messages: [user(text('\ufeff'))] }, 'non-whitespace'],
+    [
+      'a citation of another provider',
+      { messages: [user({ ...text('x'), citations: [{ type: 'url_citation' }] })] },
+      'messages.0.content.0.text.citations.0',
+    ],
     ['half of a surrogate pair in a text', { messages: [user(text('\ud83d'))] }, 'lone surrogate'],
     [
       'half of a surrogate pair in the name of a field',

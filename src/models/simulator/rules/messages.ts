@@ -3,6 +3,7 @@ import { isRecord } from '../../tool-input.ts';
 import { RefusedError, refuse } from '../refused.ts';
 import { isSigned } from '../signature.ts';
 import type { WireBlock, WireMessage } from '../wire-message.ts';
+import { isBlank } from './text.ts';
 
 /** @throws {RefusedError} */
 export function checkMessages(messages: WireMessage[]): void {
@@ -52,10 +53,26 @@ type Check = (block: WireBlock, place: string) => void;
 const OTHER_TYPES =
   /^(image|document|search_result|container_upload|compaction|(server|mcp)_tool_use|[a-z_]+_tool_result)$/;
 
+const CITATIONS = [
+  'char_location',
+  'page_location',
+  'content_block_location',
+  'search_result_location',
+  'web_search_result_location',
+];
+
+const toList = (value: unknown): unknown[] => (Array.isArray(value) ? value : []);
+
 const CHECKS: Record<string, Check> = {
   text(block, place) {
     requireFields(block, place, ['text', 'citations']);
     requireText(block, place);
+    for (const [at, citation] of toList(block.citations).entries())
+      if (!isRecord(citation) || !CITATIONS.includes(String(citation.type)))
+        refuse(
+          `${place}.text.citations.${at}`,
+          "Input tag found using 'type' does not match any of the expected tags",
+        );
   },
   thinking(block, place) {
     requireFields(block, place, ['thinking', 'signature']);
@@ -85,7 +102,7 @@ const CHECKS: Record<string, Check> = {
     const parts = Array.isArray(block.content) ? block.content.filter(isRecord) : [];
     for (const [at, part] of parts.entries())
       if (part.type === 'text') requireText(part, `${place}.tool_result.content.${at}`);
-    const isEmpty = parts.length === 0 && String(block.content ?? '').trim() === '';
+    const isEmpty = parts.length === 0 && isBlank(String(block.content ?? ''));
     if (block.is_error === true && isEmpty)
       refuse(`${place}.tool_result`, 'content cannot be empty if `is_error` is true');
   },
@@ -99,5 +116,5 @@ function requireFields(block: WireBlock, place: string, known: string[]): void {
 function requireText(block: Record<string, unknown>, place: string): void {
   if (typeof block.text !== 'string') refuse(`${place}.text`, 'Input should be a valid string');
   if (block.text === '') refuse('messages', 'text content blocks must be non-empty');
-  if (block.text.trim() === '') refuse('messages', 'text content blocks must contain non-whitespace text');
+  if (isBlank(block.text)) refuse('messages', 'text content blocks must contain non-whitespace text');
 }

@@ -3,6 +3,7 @@
 import { BUILT_IN_MODELS } from '../../catalogue-data.ts';
 import { isRecord } from '../../tool-input.ts';
 import { RefusedError, refuse } from '../refused.ts';
+import { isBlank } from './text.ts';
 
 type Fields = Record<string, unknown>;
 
@@ -55,7 +56,7 @@ function checkSystem(system: unknown): void {
   if (system === undefined || typeof system === 'string') return;
   if (!Array.isArray(system)) refuse('system', 'Input should be a valid string or list');
   for (const [index, block] of system.entries())
-    if (!isRecord(block) || block.type !== 'text' || String(block.text ?? '').trim() === '')
+    if (!isRecord(block) || block.type !== 'text' || isBlank(String(block.text ?? '')))
       refuse(`system.${index}`, 'text content blocks must contain non-whitespace text');
 }
 

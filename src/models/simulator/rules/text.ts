@@ -50,3 +50,8 @@ function checkText(body: Record<string, unknown>): void {
 function requireWellFormed(place: string, text: string): void {
   if (!text.isWellFormed()) refuse(place.toWellFormed(), `${NOT_JSON}: lone surrogate in a string`);
 }
+
+/** Judged by JavaScript, by Unicode and by Python, because nobody knows which of them the API goes by. */
+export const isBlank = (text: string): boolean =>
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are white space in Python
+  text.trim() === '' || /^[\p{White_Space}\u001c-\u001f]*$/u.test(text);
