@@ -2,7 +2,9 @@
 // from our own rows, so a duplicate, empty or odd value of a provider never goes back to it.
 import { parseJson, stringifyJson } from '../src/contracts/json.ts';
 import { isTerminal } from '../src/contracts/messages.ts';
+import { UNNAMED } from '../src/models/clean-block.ts';
 import type { ModelBlock, ModelMessage } from '../src/models/port.ts';
+import { isBlank } from '../src/models/safe-text.ts';
 import { isSignedThinking, isThinking } from '../src/models/thoughts.ts';
 import { isRecord } from '../src/models/tool-input.ts';
 import type { MessageRow, StepRow, ToolCallRow } from '../src/stores/schema.ts';
@@ -22,11 +24,12 @@ interface Step {
 
 /** The API takes names of 1 to 200 of these characters in a `tool_use` block. */
 const NAME_CHARS_MAX = 200;
-const UNNAMED = 'unnamed_tool';
 
 /** The name of a call as requests carry it. A known tool's name passes unchanged. */
 export const wireName = (name: unknown): string =>
-  (typeof name === 'string' ? name : '').slice(0, NAME_CHARS_MAX).replace(/[^a-zA-Z0-9_-]/g, '_') || UNNAMED;
+  (typeof name === 'string' && name !== '' ? name : UNNAMED)
+    .slice(0, NAME_CHARS_MAX)
+    .replace(/[^a-zA-Z0-9_-]/g, '_');
 
 const toolUse = (block: ModelBlock, call: ToolCallRow): ModelBlock => ({
   type: 'tool_use',
@@ -42,7 +45,7 @@ const BLANK_ERROR = '(the tool failed and gave no reason)';
 function wordsOf({ result, is_error }: ToolCallRow): string {
   const value: unknown = result === null ? '' : parseJson(result);
   const words = typeof value === 'string' ? value.toWellFormed() : stringifyJson(value);
-  if (words.trim() !== '') return words;
+  if (!isBlank(words)) return words;
   return is_error === 1 ? BLANK_ERROR : BLANK_RESULT;
 }
 

@@ -18,8 +18,8 @@ export interface RawBlock {
   citations: unknown[];
 }
 
-/** Stands for a name that is missing or blank: the call exists, and is answered with an error. */
-const UNNAMED = 'unnamed';
+/** Stands for a name that is missing or blank. No tool can have this name, so the call is answered with an error. */
+export const UNNAMED = '(unnamed)';
 
 const nameOf = (value: unknown): string =>
   typeof value === 'string' ? cleanName(value, NAME_CHARS_MAX) : '';

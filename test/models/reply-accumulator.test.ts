@@ -300,7 +300,7 @@ describe('a call', () => {
   });
 
   test.each([undefined, null, '', ' ', 7, {}, '\0'])('whose name is %j is called unnamed', (name) => {
-    expect(read([start(0, { ...CALL, name })]).reply.blocks[0]).toMatchObject({ name: 'unnamed' });
+    expect(read([start(0, { ...CALL, name })]).reply.blocks[0]).toMatchObject({ name: '(unnamed)' });
   });
 
   test('has a name and an id of at most 200 characters', () => {
