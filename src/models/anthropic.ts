@@ -1,7 +1,7 @@
 // The model port over Anthropic's Messages API: one streamed HTTP call, never retried here.
 
 import Anthropic from '@anthropic-ai/sdk';
-import { Agent, type Dispatcher, fetch as undiciFetch } from 'undici';
+import { Agent, type Dispatcher, Response as UndiciResponse, fetch as undiciFetch } from 'undici';
 import { toMessagesJson } from './anthropic-request.ts';
 import { boundAnswers } from './bounded-answers.ts';
 import { readEvents } from './event-stream.ts';
@@ -15,7 +15,8 @@ import {
 } from './failures.ts';
 import type { Model, ModelCallOptions, ModelReply, ModelRequest } from './port.ts';
 import { createReplyAccumulator, type ReplyAccumulator } from './reply-accumulator.ts';
-import { MEANING_TIMEOUT_MS } from './reply-limits.ts';
+import { BLOCK_DEPTH_MAX, MEANING_TIMEOUT_MS } from './reply-limits.ts';
+import { isDeeperThan } from './safe-text.ts';
 import { createRefusedThoughts, hasPrivateBlocks, type RefusedThoughts } from './thoughts.ts';
 
 /** Where Claude is when no other address is given; always passed, so that the SDK reads no environment variable. */
@@ -33,6 +34,9 @@ const CONNECT_TIMEOUT_MS = 10_000;
 /** A turn's tools run mostly within this, so its next step finds the connection open. Servers may say less. */
 const KEEP_ALIVE_MS = 30_000;
 
+/** `message_stop` follows the stop reason at once. Some gateways leave it out, and keep their connection open. */
+const STOP_MS = 5_000;
+
 /** The end of the body follows `message_stop` at once; waiting for it keeps the connection usable. */
 const DRAIN_MS = 250;
 
@@ -45,6 +49,8 @@ export interface AnthropicModelOptions {
   silenceTimeoutMs?: number;
   /** Longest time with nothing but pings and the like, before the call fails as `model_unavailable`. */
   meaningTimeoutMs?: number;
+  /** Longest wait for `message_stop` behind a stop reason. */
+  stopMs?: number;
   connectTimeoutMs?: number;
 }
 
@@ -56,6 +62,7 @@ interface Caller {
   secret: string | null;
   silenceTimeoutMs: number;
   meaningTimeoutMs: number;
+  stopMs: number;
   thoughts: RefusedThoughts;
 }
 
@@ -77,6 +84,7 @@ export function createAnthropicModel(options: AnthropicModelOptions): Model & { 
   const {
     silenceTimeoutMs = SILENCE_TIMEOUT_MS,
     meaningTimeoutMs = MEANING_TIMEOUT_MS,
+    stopMs = STOP_MS,
     connectTimeoutMs = CONNECT_TIMEOUT_MS,
   } = options;
   if (!/^[\x21-\x7e]+$/.test(options.apiKey ?? 'none')) {
@@ -92,7 +100,8 @@ export function createAnthropicModel(options: AnthropicModelOptions): Model & { 
   const dispatcher = agent.compose(boundAnswers);
   const client = createClient(options, dispatcher, connectTimeoutMs + silenceTimeoutMs);
   const thoughts = createRefusedThoughts();
-  const caller: Caller = { client, secret: options.apiKey, silenceTimeoutMs, meaningTimeoutMs, thoughts };
+  const limits = { silenceTimeoutMs, meaningTimeoutMs, stopMs };
+  const caller: Caller = { client, secret: options.apiKey, thoughts, ...limits };
   return {
     stream: (request, callOptions) => streamWithRepair(caller, request, callOptions),
     close: () => agent.destroy(),
@@ -125,6 +134,21 @@ function createClient(
   });
 }
 
+/** The SDK writes an error's JSON with recursion, which fails on deep JSON and hides the status. */
+async function flatError(response: UndiciResponse): Promise<UndiciResponse> {
+  const { status, headers } = response;
+  const text = await response.text().catch((error: Error) => error.message);
+  return new UndiciResponse(isTooDeep(text) ? 'Its JSON is nested too deeply.' : text, { status, headers });
+}
+
+function isTooDeep(text: string): boolean {
+  try {
+    return isDeeperThan(JSON.parse(text), BLOCK_DEPTH_MAX);
+  } catch {
+    return false;
+  }
+}
+
 /**
  * The SDK turns a timed-out connection into an error that no longer says which time-out; a bare code survives it.
  * Redirect policy: a redirect fails the call, because the other address would get the API key and the conversation.
@@ -132,7 +156,8 @@ function createClient(
 function createFetch(dispatcher: Dispatcher): typeof fetch {
   const fetchOverAgent = async (url: string, init: object | undefined) => {
     try {
-      return await undiciFetch(url, { ...init, dispatcher, redirect: 'manual' });
+      const response = await undiciFetch(url, { ...init, dispatcher, redirect: 'manual' });
+      return response.status < 400 ? response : await flatError(response);
     } catch (error) {
       const code = codeOf(error);
       throw code === null ? error : Object.assign(new Error('Connection error', { cause: error }), { code });
@@ -191,14 +216,16 @@ async function readReply(call: Call, response: Response, options: ModelCallOptio
   const { accumulator } = call;
   const events = readEvents(response);
   const silence = setTimeout(() => call.ended.abort(new Meaningless()), call.caller.meaningTimeoutMs);
+  let stop: NodeJS.Timeout | undefined;
   try {
     while (!accumulator.isComplete()) {
-      const next = await duringCall(call, () => events.next());
+      const next = await nextEvent(call, events);
       const before = { usage: accumulator.usage(), progress: accumulator.progress() };
       const text = understand(call, () => (next.done ? accumulator.end() : accumulator.add(next.value)));
       if (accumulator.usage() !== before.usage) options.onUsage(accumulator.usage());
       if (accumulator.progress() !== before.progress) silence.refresh();
       if (text !== '') options.onText(text);
+      if (accumulator.isAnswered()) stop ??= setTimeout(() => call.ended.abort(), call.caller.stopMs);
       if (next.done && !accumulator.isComplete())
         throw brokenStream(describeEnd(response.headers), contextOf(call));
     }
@@ -206,6 +233,20 @@ async function readReply(call: Call, response: Response, options: ModelCallOptio
     return understand(call, () => accumulator.reply());
   } finally {
     clearTimeout(silence);
+    clearTimeout(stop);
+  }
+}
+
+/** An answer that has told its stop reason is paid and whole: whatever its connection does then is no reason to ask again. */
+async function nextEvent(
+  call: Call,
+  events: AsyncGenerator<unknown, void>,
+): Promise<IteratorResult<unknown, void>> {
+  try {
+    return await duringCall(call, () => events.next());
+  } catch (error) {
+    if (call.signal.aborted || !call.accumulator.isAnswered()) throw error;
+    return { done: true, value: undefined };
   }
 }
 

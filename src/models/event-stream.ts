@@ -5,15 +5,15 @@ import { APIError } from '@anthropic-ai/sdk';
 import { createParser, type EventSourceMessage } from 'eventsource-parser';
 import { parseJson, stringifyJson } from '../contracts/json.ts';
 import { EVENT_BYTES_MAX, tooLong } from './bounded-answers.ts';
+import { BLOCK_DEPTH_MAX } from './reply-limits.ts';
+import { isDeeperThan } from './safe-text.ts';
 import { isRecord } from './tool-input.ts';
 
 /** The end of OpenAI's streams, which gateways append to others. */
 const DONE = '[DONE]';
 
-/** Events that must be readable. Others may hold anything. */
-const KNOWN_EVENTS = new Set<string | undefined>([
-  undefined,
-  'message',
+/** Events that must be JSON objects. */
+const PROTOCOL_EVENTS = new Set<string | undefined>([
   'message_start',
   'content_block_start',
   'content_block_delta',
@@ -21,6 +21,12 @@ const KNOWN_EVENTS = new Set<string | undefined>([
   'message_delta',
   'message_stop',
 ]);
+
+/** Events whose type stands in their data. They must be JSON, and JSON without a type says nothing. Other events may hold anything. */
+const UNNAMED_EVENTS = new Set<string | undefined>([undefined, 'message']);
+
+/** Of an error that is told in a stream. Far more than is shown of it. */
+const ERROR_CHARS_MAX = 64 * 1024;
 
 /**
  * Looks at the beginning of the body and not at its `content-type`, which gateways get wrong.
@@ -44,21 +50,35 @@ async function firstText(texts: AsyncIterator<string>): Promise<string> {
   }
 }
 
+/** A message that is whole counts, whatever its connection does then. */
 async function joined(first: string, texts: AsyncIterable<string>): Promise<string> {
   const parts = [first];
   let length = first.length;
-  for await (const text of texts) {
-    parts.push(text);
-    length += text.length;
-    if (length > EVENT_BYTES_MAX) throw tooLong(EVENT_BYTES_MAX);
+  try {
+    for await (const text of texts) {
+      parts.push(text);
+      length += text.length;
+      if (length > EVENT_BYTES_MAX) throw tooLong(EVENT_BYTES_MAX);
+    }
+  } catch (error) {
+    if (!isJson(parts.join(''))) throw error;
   }
   return parts.join('');
+}
+
+function isJson(text: string): boolean {
+  try {
+    parseJson(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** A message that came whole, as the events of its stream. */
 function* eventsOf(json: string, headers: Headers): Generator<unknown> {
   const message = readEvent({ data: json }, headers);
-  if (!isRecord(message) || message.type !== 'message') return;
+  if (!isRecord(message) || message.type !== 'message') return yield message;
   yield { type: 'message_start', message };
   const content =
     typeof message.content === 'string' ? [{ type: 'text', text: message.content }] : message.content;
@@ -98,25 +118,31 @@ function readEvent({ event, data }: Pick<EventSourceMessage, 'event' | 'data'>, 
   if (event === 'error' || type === 'error' || (type === undefined && isRecord(value) && value.error)) {
     throw toldError(value ?? data, headers);
   }
-  return isRecord(value) ? { ...value, type } : value;
+  if (isRecord(value)) return { ...value, type };
+  return PROTOCOL_EVENTS.has(event) ? value : null;
 }
 
 function parsedEvent(event: string | undefined, data: string): unknown {
   try {
     return parseJson(data);
   } catch (error) {
-    if (KNOWN_EVENTS.has(event)) throw error;
+    if (PROTOCOL_EVENTS.has(event) || UNNAMED_EVENTS.has(event)) throw error;
     return null;
   }
 }
+
+const jsonOf = (value: unknown): string =>
+  isDeeperThan(value, BLOCK_DEPTH_MAX)
+    ? `(nested deeper than ${BLOCK_DEPTH_MAX})`
+    : (stringifyJson(value) ?? '');
 
 /** In the shape of the API's own errors: gateways put a text in their place. */
 function toldError(body: unknown, headers: Headers): APIError {
   const inner = isRecord(body) ? (body.error ?? body) : body;
   const { type, message } = isRecord(inner) ? inner : { type: undefined, message: inner };
   const error = {
-    type: typeof type === 'string' ? type : 'error',
-    message: typeof message === 'string' ? message : stringifyJson(inner),
+    type: typeof type === 'string' ? type.slice(0, ERROR_CHARS_MAX) : 'error',
+    message: (typeof message === 'string' ? message : jsonOf(inner)).slice(0, ERROR_CHARS_MAX),
   };
   return new APIError(undefined, { type: 'error', error }, undefined, headers);
 }

@@ -28,6 +28,8 @@ export interface ReplyAccumulator {
   add(event: unknown): string;
   /** Whether `message_stop` has come, or an `end` that counts as one: only then is the reply whole. */
   isComplete(): boolean;
+  /** Whether the stop reason has come, which stands behind all content: then the end of the stream makes the reply whole. */
+  isAnswered(): boolean;
   /**
    * Takes the end of the stream. A stream that has told its stop reason is whole: some gateways leave `message_stop` out.
    * @returns the visible text that was still held back.
@@ -81,12 +83,16 @@ export function createReplyAccumulator(): ReplyAccumulator {
   return {
     add: (event) => apply(state, fieldsOf(event, 'event')),
     isComplete: () => state.isComplete,
+    isAnswered: () => state.stopReason !== null,
     end: () => (state.stopReason === null ? '' : complete(state)),
     usage: () => state.usage,
     progress: () => state.progress,
     reply: () => toReply(state),
   };
 }
+
+/** Chunks of chat completions. The same address would send them again. */
+const OTHER_API = 'Its answer is one of another API (chat completions).';
 
 function apply(state: State, event: Fields): string {
   switch (event.type) {
@@ -104,6 +110,7 @@ function apply(state: State, event: Fields): string {
       mergeUsage(state, event.usage);
       return complete(state);
     default:
+      if (Array.isArray(event.choices) && event.choices.length > 0) throw new MalformedEventError(OTHER_API);
       return '';
   }
 }
