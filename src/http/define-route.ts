@@ -42,6 +42,8 @@ export interface Call<Params, Query, Body, CalledBy> {
 export interface JsonAnswer<T> {
   kind: 'json';
   body: T;
+  /** The handler gives this very object to each call: it is checked and written once. */
+  isConstant?: true;
   /** Where it differs from the route's own. */
   status?: number;
   headers?: Record<string, string>;

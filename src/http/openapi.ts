@@ -9,7 +9,7 @@ import {
 } from 'zod-openapi';
 import { ERROR_CODES, ErrorBody, type ErrorCode } from '../contracts/errors.ts';
 import { ALL_EVENT_NAMES, OPENING_NAME } from '../contracts/events.ts';
-import { defineRoute, json, type Route, takesBody } from './define-route.ts';
+import { defineRoute, type JsonAnswer, json, type Route, takesBody } from './define-route.ts';
 import { ERROR, STREAM_EVENT } from './examples.ts';
 import { IDEMPOTENCY_KEY_FORMS } from './idempotency.ts';
 import { REFUSED_AT_THE_SOCKET } from './socket-errors.ts';
@@ -23,7 +23,7 @@ type Document = ReturnType<typeof createDocument>;
 
 /** The document names itself too. */
 export function openApiRoute(others: readonly Route[], settings: DocumentSettings): Route {
-  let document: Document | null = null;
+  let answer: JsonAnswer<{ openapi: string }> | null = null;
   const self: Route = defineRoute({
     method: 'get',
     path: '/openapi.json',
@@ -35,10 +35,11 @@ export function openApiRoute(others: readonly Route[], settings: DocumentSetting
     status: 200,
     errors: [],
     etag: true,
-    // Made on the first request: it costs some hundred milliseconds that a start need not wait for.
+    // Made on the first request: it costs some hundred milliseconds that a start need not wait for. Anyone may ask for it without
+    // a limit, so later requests cost next to nothing.
     async handler() {
-      document ??= createOpenApi([...others, self], settings);
-      return json({ ...document });
+      answer ??= { ...json({ ...createOpenApi([...others, self], settings) }), isConstant: true };
+      return answer;
     },
   });
   return self;

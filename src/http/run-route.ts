@@ -87,19 +87,33 @@ function checked(route: Route, body: unknown): unknown {
 }
 
 function sendJson(route: Route, req: Request, res: Response, answer: JsonAnswer<unknown>): void {
-  const body = checked(route, answer.body);
+  const { bytes, etag } = writtenOf(route, answer);
   res.set(answer.headers ?? {}).status(answer.status ?? route.status);
   // A client may keep one resource and ask whether it changed; nothing else is worth keeping.
   res.set('Cache-Control', route.etag ? 'private, no-cache' : 'no-store');
-  const text = stringifyJson(body);
-  const etag = route.etag ? weakEtag(text) : undefined;
   if (etag) res.set('ETag', etag);
   if (etag && matches(req.get('if-none-match'), etag)) res.status(304).end();
-  else res.type('json').send(text);
+  else res.type('json').send(bytes);
 }
 
-function weakEtag(text: string): string {
-  const digest = createHash('sha256').update(text).digest('base64url');
+interface Written {
+  bytes: Buffer;
+  etag: string | undefined;
+}
+
+const constants = new WeakMap<JsonAnswer<unknown>, Written>();
+
+function writtenOf(route: Route, answer: JsonAnswer<unknown>): Written {
+  const known = constants.get(answer);
+  if (known) return known;
+  const bytes = Buffer.from(stringifyJson(checked(route, answer.body)));
+  const written = { bytes, etag: route.etag ? weakEtag(bytes) : undefined };
+  if (answer.isConstant) constants.set(answer, written);
+  return written;
+}
+
+function weakEtag(bytes: Buffer): string {
+  const digest = createHash('sha256').update(bytes).digest('base64url');
   return `W/"${digest.slice(0, 27)}"`;
 }
 

@@ -44,6 +44,14 @@ it('is OpenAPI 3.1 of this version', () => {
   expect(document).toMatchObject({ openapi: '3.1.0', info: { title: 'OpenClaw API', version: '0.1.0' } });
 });
 
+it('is written once, for anyone may ask for it without a limit', async () => {
+  const write = jest.spyOn(JSON, 'stringify');
+  expect((await app.call('GET', '/openapi.json', { key: null })).body).toEqual(document);
+  const lengths = write.mock.results.map(({ value }) => String(value).length);
+  write.mockRestore();
+  expect(Math.max(0, ...lengths)).toBeLessThan(10_000);
+});
+
 it('has every route that is served, and no other', () => {
   const served = routes.map(({ method, path }) => `${method} ${path.replace(/:(\w+)/g, '{$1}')}`);
   expect(operations.map(({ name }) => name).sort()).toEqual(served.sort());
