@@ -1,4 +1,5 @@
 // The tools that the model is offered in a step, and what its calls of them mean: run by somebody, or refused in words.
+import { stringifyJson } from '../src/contracts/json.ts';
 import { isCustomTool, type ToolEntry } from '../src/contracts/tools.ts';
 import type { ModelBlock, ModelTool } from '../src/models/port.ts';
 import type { SessionRow } from '../src/stores/schema.ts';
@@ -10,7 +11,7 @@ import { type StoredTool, toolsOf } from '../src/views/tools.ts';
 /** Calls of one step; what comes beyond is answered with words, and never run. */
 const CALLS_PER_STEP_MAX = 64;
 
-const ANY_OBJECT = { type: 'object', properties: {} };
+const ANY_OBJECT = stringifyJson({ type: 'object', properties: {} });
 
 export interface ToolOffer {
   tools: ModelTool[];
@@ -32,13 +33,14 @@ export function createToolOffers({ checker, registry }: { checker: SchemaChecker
     if (isCustomTool(tool as ToolEntry)) return tool;
     const builtIn = registry.find(tool.name);
     if (!builtIn?.available) return undefined;
-    return { ...tool, description: builtIn.description, parameters: builtIn.inputSchema };
+    const { description, inputSchema } = builtIn;
+    return { ...tool, description, parameters_json: stringifyJson(inputSchema) };
   }
 
-  const toModelTool = ({ name, description, parameters }: StoredTool): ModelTool => ({
+  const toModelTool = ({ name, description, parameters_json }: StoredTool): ModelTool => ({
     name,
     description: description ?? '',
-    inputSchema: checker.wireOf(parameters ?? ANY_OBJECT).inputSchema,
+    inputSchema: checker.wireOf(parameters_json ?? ANY_OBJECT).inputSchema,
   });
 
   function check(block: ModelBlock, tool: StoredTool | undefined, known: string[]): Checked {
@@ -48,7 +50,7 @@ export function createToolOffers({ checker, registry }: { checker: SchemaChecker
       return refuse(`There is no tool '${block.name}'. The tools are: ${known.join(', ') || 'none at all'}.`);
     if (brokenInput(block) !== undefined)
       return refuse('Unreadable input: it is not a JSON object. Call the tool again with a JSON object.');
-    const checked = checker.applyWire(tool.parameters ?? ANY_OBJECT, input);
+    const checked = checker.applyWire(tool.parameters_json ?? ANY_OBJECT, input);
     if (!checked.ok)
       return refuse(`The input does not fit the tool's schema: ${checked.message}`, checked.value);
     return { parameters: checked.value, refusal: null };

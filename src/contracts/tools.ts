@@ -17,6 +17,8 @@ export type BuiltInToolName = z.infer<typeof BuiltInToolName>;
 const RESERVED_NAMES = ['wait_until', 'wake_on', 'memory', 'knowledge_search'];
 
 export const TOOLS_MAX = 128;
+/** The `parameters` of all tools of a session, as JSON: what one request can carry. */
+export const TOOLS_BYTES_MAX = 4 * 1024 * 1024;
 export const TOOL_DESCRIPTION_LENGTH_MAX = 4_096;
 /** A year; a person or a process may well take weeks. */
 export const TOOL_TIMEOUT_SECONDS_MAX = 31_536_000;

@@ -1,16 +1,19 @@
 // The tools of a session: as its row keeps them, and as the API lists them.
 import { toTimestamp } from '../contracts/common.ts';
-import { parseJson } from '../contracts/json.ts';
+import { parseJson, stringifyJson } from '../contracts/json.ts';
 import { isCustomTool, type OnTimeout, type Tool, type ToolEntry } from '../contracts/tools.ts';
 import type { SessionRow } from '../stores/schema.ts';
 import type { Unchecked } from '../tools/json-schema/patterns.ts';
 import type { ToolRegistry } from '../tools/registry.ts';
 
-/** A tool as the session's row keeps it. One without a description is built in; others of older rows may have no parameters. */
+/** A tool as the session's row keeps it. One without a description is built in. */
 export interface StoredTool {
   name: string;
   description?: string;
-  parameters?: Record<string, unknown>;
+  /** Its schema as JSON, so that a reader of the row parses only the schemas that it needs. Older rows may have none. */
+  parameters_json?: string;
+  /** What the schema took from the session's budget. Older rows do not say. */
+  work?: number;
   timeout_seconds?: number | null;
   on_timeout?: OnTimeout;
   /** Its patterns that inputs are not held to. Older rows have no reason: it was look-around. */
@@ -19,12 +22,22 @@ export interface StoredTool {
   created_at: number;
 }
 
-/** Rows of the first version hold names and no times: those tools are as old as their session. */
-export const toolsOf = (row: Pick<SessionRow, 'tools' | 'created_at'>): StoredTool[] =>
-  parseJson<(string | StoredTool)[]>(row.tools).map((tool) => ({
-    created_at: row.created_at,
-    ...(typeof tool === 'string' ? { name: tool } : tool),
-  }));
+/** Earlier versions kept the schema itself, and names without times: those tools are as old as their session. */
+type Kept = string | (StoredTool & { parameters?: Record<string, unknown> });
+
+function storedTool(tool: Kept): Omit<StoredTool, 'created_at'> {
+  if (typeof tool === 'string') return { name: tool };
+  const { parameters, ...others } = tool;
+  return parameters === undefined ? others : { ...others, parameters_json: stringifyJson(parameters) };
+}
+
+export function toolsOf({ tools, created_at }: Pick<SessionRow, 'tools' | 'created_at'>): StoredTool[] {
+  const kept: Kept[] = JSON.parse(tools);
+  const hasSchemas = kept.some((tool) => typeof tool === 'object' && tool.parameters !== undefined);
+  // Numbers of these schemas need their digits.
+  const exact = hasSchemas ? parseJson<Kept[]>(tools) : kept;
+  return exact.map((tool) => ({ created_at, ...storedTool(tool) }));
+}
 
 const ANY_OBJECT = { type: 'object', properties: {} };
 
@@ -32,7 +45,7 @@ const customView = (tool: StoredTool): Tool => ({
   name: tool.name,
   type: 'custom',
   description: tool.description ?? '',
-  parameters: tool.parameters ?? ANY_OBJECT,
+  parameters: tool.parameters_json === undefined ? ANY_OBJECT : parseJson(tool.parameters_json),
   permission: 'always_allow',
   available: true,
   reason: null,

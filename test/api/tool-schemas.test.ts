@@ -152,21 +152,44 @@ describe('a pattern with look-around is not checked, and the warnings of the ses
   });
 });
 
-describe('the tools of one request share one budget', () => {
+describe('the tools of a session share one budget', () => {
   const heavy = (index: number) =>
     withParameters({ type: 'object', $comment: `${index}`, allOf: Array(4_900).fill({}) }, `heavy_${index}`);
-  const tools = Array.from({ length: 20 }, (_, index) => heavy(index));
-  const refused = {
+  const long = (index: number) =>
+    withParameters({ type: 'object', $comment: 'x'.repeat(65_000) }, `long_${index}`);
+  const listOf = (count: number, make: (index: number) => Json) =>
+    Array.from({ length: count }, (_, index) => make(index));
+  const refused = (param: string) => ({
     status: 400,
-    body: { error: { param: 'tools[8].parameters', message: expect.stringMatching(/too large together/) } },
-  };
-
-  it('of a new session', async () => {
-    expect(await system.api.post('/v1/sessions', { model: 'claude-haiku', tools })).toMatchObject(refused);
+    body: { error: { param, message: expect.stringMatching(/too large together.*Use fewer tools/) } },
   });
 
-  it('of a change', async () => {
+  it('in a new session', async () => {
+    const tools = listOf(20, heavy);
+    const made = await system.api.post('/v1/sessions', { model: 'claude-haiku', tools });
+    expect(made).toMatchObject(refused('tools[8].parameters'));
+  });
+
+  it('in a change', async () => {
     const { id } = await system.api.session();
-    expect(await system.api.patch(`/v1/sessions/${id}`, { tools })).toMatchObject(refused);
+    const changed = await system.api.patch(`/v1/sessions/${id}`, { tools: listOf(20, heavy) });
+    expect(changed).toMatchObject(refused('tools[8].parameters'));
+  });
+
+  it('added one by one', async () => {
+    const { id } = await system.api.session({ tools: listOf(8, heavy) });
+    const path = `/v1/sessions/${id}/tools`;
+    expect(await system.api.post(path, heavy(8))).toMatchObject(refused('parameters'));
+    expect(await system.api.post(path, { ...heavy(9), name: 'heavy_0' })).toMatchObject({ status: 200 });
+    expect(await system.api.post(path, withParameters({}, 'small'))).toMatchObject({ status: 201 });
+    await system.api.delete(`${path}/heavy_1`);
+    expect(await system.api.post(path, heavy(8))).toMatchObject({ status: 201 });
+  });
+
+  it('in bytes', async () => {
+    const { id } = await system.api.session({ tools: listOf(63, long) });
+    const path = `/v1/sessions/${id}/tools`;
+    expect(await system.api.post(path, long(63))).toMatchObject({ status: 201 });
+    expect(await system.api.post(path, long(64))).toMatchObject(refused('parameters'));
   });
 });

@@ -1,9 +1,9 @@
 // What a session may define as a tool beyond what the shapes of its fields say: a schema that can be checked in linear time.
 import { ApiError } from '../../contracts/errors.ts';
-import { isCustomTool, type ToolEntry } from '../../contracts/tools.ts';
+import { isCustomTool, TOOLS_BYTES_MAX, type ToolEntry } from '../../contracts/tools.ts';
 import type { SchemaChecker } from '../../tools/json-schema/checker.ts';
 import type { UncheckedPattern } from '../../tools/json-schema/compile.ts';
-import { WORK_PER_REQUEST_MAX } from '../../tools/json-schema/limits.ts';
+import { WORK_MAX } from '../../tools/json-schema/limits.ts';
 import type { StoredTool } from '../../views/tools.ts';
 
 /** A tool that can be stored. */
@@ -27,27 +27,52 @@ const uncheckedOf = ([first, ...others]: UncheckedPattern[]): Pick<ToolDefinitio
         },
       };
 
-/** The tools of one request share one budget of work. */
-function createToolCheck(checker: SchemaChecker) {
-  let workLeft = WORK_PER_REQUEST_MAX;
+interface Sizes {
+  work: number;
+  bytes: number;
+}
 
-  return function checked(entry: ToolEntry, prefix: string): ToolDefinition {
-    if (!isCustomTool(entry)) return { name: typeof entry === 'string' ? entry : entry.name };
-    const refuse = (field: string, message: string): never => {
-      const param = prefix + field;
-      throw new ApiError('invalid_request', `The '${param}' field ${message}`, { param });
-    };
-    const found = checker.inspect(entry.parameters);
-    if (found.fault) return refuse(pathOf(found.fault.path), found.fault.message);
-    workLeft -= found.work;
-    if (workLeft < 0)
-      refuse(
-        'parameters',
-        `makes the schemas of this request too large together: more than ${WORK_PER_REQUEST_MAX} schemas and parts of ` +
-          'patterns. Send fewer tools at once, or simpler schemas',
-      );
-    return { ...entry, ...uncheckedOf(found.unchecked) };
+const sizesOf = ({ work, parameters_json }: ToolDefinition): Sizes => ({
+  work: work ?? 0,
+  bytes: Buffer.byteLength(parameters_json ?? ''),
+});
+
+/** What the tools of one session may have together, however they come. */
+export function createToolBudget() {
+  let workLeft = WORK_MAX;
+  let bytesLeft = TOOLS_BYTES_MAX;
+
+  return {
+    spend(tool: ToolDefinition): void {
+      const { work, bytes } = sizesOf(tool);
+      workLeft -= work;
+      bytesLeft -= bytes;
+    },
+    /** @throws ApiError when less than nothing is left. @param prefix Where the last tool stands. */
+    check(prefix: string): void {
+      const param = `${prefix}parameters`;
+      const refuse = (limit: string): never => {
+        const message =
+          `The '${param}' field makes the schemas of this session's tools too large together: more than ${limit}. ` +
+          'Use fewer tools or simpler schemas';
+        throw new ApiError('invalid_request', message, { param });
+      };
+      if (workLeft < 0) refuse(`${WORK_MAX} schemas and parts of patterns`);
+      if (bytesLeft < 0) refuse(`${TOOLS_BYTES_MAX} bytes as JSON`);
+    },
   };
+}
+
+function checkedTool(entry: ToolEntry, checker: SchemaChecker, prefix: string): ToolDefinition {
+  if (!isCustomTool(entry)) return { name: typeof entry === 'string' ? entry : entry.name };
+  const { parameters, ...others } = entry;
+  const found = checker.inspect(parameters);
+  if (found.fault) {
+    const param = prefix + pathOf(found.fault.path);
+    throw new ApiError('invalid_request', `The '${param}' field ${found.fault.message}`, { param });
+  }
+  const { text, work, unchecked } = found;
+  return { ...others, parameters_json: text, work, ...uncheckedOf(unchecked) };
 }
 
 /** A large schema takes tens of milliseconds twice: to be compiled, and to be translated. */
@@ -61,16 +86,20 @@ async function prepared(entry: ToolEntry, checker: SchemaChecker): Promise<void>
 /** @throws ApiError naming the field. */
 export async function checkTool(entry: ToolEntry, checker: SchemaChecker): Promise<ToolDefinition> {
   await prepared(entry, checker);
-  return createToolCheck(checker)(entry, '');
+  return checkedTool(entry, checker, '');
 }
 
 /** @throws ApiError naming the field of the entry, such as `tools[0].parameters`. */
 export async function checkTools(entries: ToolEntry[], checker: SchemaChecker): Promise<ToolDefinition[]> {
-  const checked = createToolCheck(checker);
+  const budget = createToolBudget();
   const definitions: ToolDefinition[] = [];
   for (const [index, entry] of entries.entries()) {
     await prepared(entry, checker);
-    definitions.push(checked(entry, `tools[${index}].`));
+    const prefix = `tools[${index}].`;
+    const definition = checkedTool(entry, checker, prefix);
+    budget.spend(definition);
+    budget.check(prefix);
+    definitions.push(definition);
   }
   return definitions;
 }

@@ -13,7 +13,7 @@ import type { Once } from '../idempotency.ts';
 import type { Caller, Idempotency, PageRequest, ToolsService, Written } from '../ports.ts';
 import { type ChangeDeps, changeSession, visibleSession } from '../session-access.ts';
 import { fittingSlice } from '../slices.ts';
-import { checkTool } from './definitions.ts';
+import { checkTool, createToolBudget } from './definitions.ts';
 
 export interface ToolsDeps extends ChangeDeps {
   registry: ToolRegistry;
@@ -47,6 +47,14 @@ function placeFor(tools: StoredTool[], { name }: CreateTool): StoredTool | undef
   throw new ApiError('invalid_request', `A session has at most ${TOOLS_MAX} tools; remove one first`, {
     param: 'name',
   });
+}
+
+/** @throws ApiError when these are more than a session may have. */
+function withinBudget(tools: StoredTool[]): StoredTool[] {
+  const budget = createToolBudget();
+  for (const tool of tools) budget.spend(tool);
+  budget.check('');
+  return tools;
 }
 
 /**
@@ -109,7 +117,7 @@ export function createTools(deps: ToolsDeps): ToolsService {
           const before = placeFor(toolsOf(tx.session), entry);
           await keep(tx.rows, before ? entry.name : NEW_MARK + entry.name);
           const tool = { ...definition, created_at: before?.created_at ?? tx.now };
-          replace(tx, (tools) => withTool(tools, tool));
+          replace(tx, (tools) => withinBudget(withTool(tools, tool)));
           return { replaced: before !== undefined };
         });
         return { tool: await one(caller, sessionId, entry.name), replaced };

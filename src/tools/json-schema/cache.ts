@@ -1,5 +1,12 @@
 // Compiled schemas by their JSON, the least recently used go first.
+import { createHash } from 'node:crypto';
 import { CACHE_BYTES_MAX, CACHE_ENTRIES_MAX } from './limits.ts';
+
+/** V8 hashes longer texts by their length alone, and compares all those of one length with each other. */
+const KEY_CHARS_MAX = 16_383;
+
+const keyOf = (text: string): string =>
+  text.length > KEY_CHARS_MAX ? createHash('sha256').update(text).digest('base64') : text;
 
 export function createCache<Value>() {
   const entries = new Map<string, { value: Value; bytes: number }>();
@@ -10,7 +17,8 @@ export function createCache<Value>() {
     entries.delete(key);
   }
 
-  function get(key: string): Value | undefined {
+  function get(text: string): Value | undefined {
+    const key = keyOf(text);
     const entry = entries.get(key);
     if (!entry) return undefined;
     // A map keeps the order of insertion.
@@ -19,7 +27,8 @@ export function createCache<Value>() {
     return entry.value;
   }
 
-  function set(key: string, value: Value, bytes: number): void {
+  function set(text: string, value: Value, bytes: number): void {
+    const key = keyOf(text);
     remove(key);
     // One that is never kept must not push out all others.
     if (bytes > CACHE_BYTES_MAX) return;

@@ -1,21 +1,19 @@
 // JSON Schema for tools that users define: whether a schema can be used, and whether an input fits it. Draft 2020-12 and draft 7
 // as tools in the field use them. Our own, since no library has all of: no code generation, linear-time patterns, defaults, and
 // a bound on the work that schema and input can ask for together.
+import { parseJson } from '../../contracts/json.ts';
 import { toWireSchema, type WireSchema } from '../wire-schema/wire-schema.ts';
 import { createCache } from './cache.ts';
 import { check } from './check.ts';
 import { type CompiledSchema, compileSchema, type UncheckedPattern } from './compile.ts';
 import { withDefaults } from './defaults.ts';
 import { isObject } from './json.ts';
-import { BYTES_PER_CHARACTER, FAULTS_MAX } from './limits.ts';
-import { textOf } from './measure.ts';
+import { BYTES_PER_CHARACTER, BYTES_PER_VALUE, FAULTS_MAX, VALUES_PER_WORK } from './limits.ts';
+import { type Measured, textOf } from './measure.ts';
 import { createPace } from './pace.ts';
 import { type Path, SchemaFault } from './place.ts';
 import { startRun, TooComplexError } from './run.ts';
 import { sentenceOf } from './words.ts';
-
-/** The schema itself, and as the model is shown it. */
-const COPIES = 2;
 
 type Input = Record<string, unknown>;
 
@@ -24,7 +22,10 @@ type Applied = { ok: true; value: Input } | { ok: false; message: string };
 /** Where a schema is wrong and why, or what a tool with it costs and which of its patterns are not checked. */
 type Inspected =
   | { fault: { path: Path; message: string } }
-  | { fault: null; unchecked: UncheckedPattern[]; work: number };
+  | { fault: null; unchecked: UncheckedPattern[]; work: number; text: string };
+
+/** A schema, or its JSON as `inspect` gives it out. The JSON is parsed only when no cache has the schema. */
+type Source = Input | string;
 
 const TOO_COMPLEX =
   'the input is too complex to be checked against the parameters of this tool: send less at once, or less deeply nested';
@@ -32,46 +33,68 @@ const TOO_COMPLEX =
 /** For a tool that an older version took although its schema can't be shown: its inputs are checked all the same. */
 const ANY_INPUT: WireSchema = { inputSchema: { type: 'object', properties: {} }, fromWire: (input) => input };
 
-/** A schema and its JSON, which is its key in the caches. */
-type Keyed = ReturnType<typeof textOf>;
+/** A schema by its JSON, which is its key in the caches. */
+interface Keyed {
+  text: string;
+  measured(): Measured;
+}
 
-export type SchemaChecker = ReturnType<typeof createSchemaChecker>;
+function keyOf(source: Source): Keyed {
+  if (typeof source === 'string') return { text: source, measured: () => textOf(parseJson(source)) };
+  const measured = textOf(source);
+  return { text: measured.text, measured: () => measured };
+}
 
-export function createSchemaChecker() {
+/** What one of its forms may hold in memory. */
+const bytesOf = ({ text, values }: Measured): number =>
+  text.length * BYTES_PER_CHARACTER + values * BYTES_PER_VALUE;
+
+function createCompiler() {
   const schemas = createCache<CompiledSchema>();
   // Each step needs the wire of every tool, but compiled schemas of the called ones only.
   const wires = createCache<WireSchema>();
 
-  function compiled({ schema, text }: Keyed): CompiledSchema {
+  function compiled({ text, measured }: Keyed): CompiledSchema {
     const known = schemas.get(text);
     if (known) return known;
-    const made = compileSchema(schema);
+    const found = measured();
+    const made = compileSchema(found.schema);
     if (!defaultsEnd(made))
       throw new SchemaFault([], 'has defaults that are too many, or that contain themselves');
-    schemas.set(text, made, text.length * BYTES_PER_CHARACTER + made.bytes);
+    schemas.set(text, made, bytesOf(found) + made.bytes);
     return made;
   }
 
   function wired(keyed: Keyed): WireSchema {
-    const { schema, text } = keyed;
-    const known = wires.get(text);
+    const known = wires.get(keyed.text);
     if (known) return known;
     compiled(keyed);
-    const made = toWireSchema(schema);
-    wires.set(text, made, text.length * BYTES_PER_CHARACTER * COPIES);
+    const found = keyed.measured();
+    const made = toWireSchema(found.schema);
+    wires.set(keyed.text, made, bytesOf(found));
     return made;
   }
 
-  const apply = (schema: Input, input: Input): Applied =>
-    answered(() => applied(compiled(textOf(schema)), input));
+  return { compiled, wired };
+}
+
+export type SchemaChecker = ReturnType<typeof createSchemaChecker>;
+
+export function createSchemaChecker() {
+  const { compiled, wired } = createCompiler();
+
+  const apply = (schema: Source, input: Input): Applied =>
+    answered(() => applied(compiled(keyOf(schema)), input));
 
   /** Whether a schema can be a tool's `parameters`. */
   function inspect(schema: unknown): Inspected {
     try {
-      const keyed = textOf(schema);
+      const measured = textOf(schema);
+      const { text, values } = measured;
+      const keyed = { text, measured: () => measured };
       const { unchecked, work } = compiled(keyed);
       wired(keyed);
-      return { fault: null, unchecked, work };
+      return { fault: null, unchecked, work: Math.max(work, Math.ceil(values / VALUES_PER_WORK)), text };
     } catch (error) {
       if (error instanceof SchemaFault)
         return { fault: { path: error.path, message: sentenceOf([error.message]) } };
@@ -84,9 +107,9 @@ export function createSchemaChecker() {
     pace: createPace(),
 
     /** The first half of the work of `inspect`, so that callers can await `pace` between the halves. */
-    prepare(schema: unknown): void {
+    prepare(schema: Input): void {
       try {
-        compiled(textOf(schema));
+        compiled(keyOf(schema));
       } catch (error) {
         // `inspect` tells it.
         if (!(error instanceof SchemaFault)) throw error;
@@ -99,9 +122,9 @@ export function createSchemaChecker() {
     faultOf: (schema: unknown) => inspect(schema).fault,
 
     /** The schema as requests carry it. */
-    wireOf(schema: Input): WireSchema {
+    wireOf(schema: Source): WireSchema {
       try {
-        return wired(textOf(schema));
+        return wired(keyOf(schema));
       } catch (error) {
         if (error instanceof SchemaFault) return ANY_INPUT;
         throw error;
@@ -115,10 +138,10 @@ export function createSchemaChecker() {
     apply,
 
     /** The same for an input with the names that the model was shown. One that does not fit has the tool's own names, too. */
-    applyWire(schema: Input, input: Input): Applied & { value: Input } {
+    applyWire(schema: Source, input: Input): Applied & { value: Input } {
       let value = input;
       const answer = answered(() => {
-        const keyed = textOf(schema);
+        const keyed = keyOf(schema);
         value = wired(keyed).fromWire(input);
         return applied(compiled(keyed), value);
       });

@@ -28,7 +28,7 @@ export interface CompiledSchema {
   bytes: number;
   /** Where its patterns stand that are not checked, and why. */
   unchecked: UncheckedPattern[];
-  /** The work of compiling it, see `WORK_PER_REQUEST_MAX`. */
+  /** The work of compiling it, see `WORK_MAX`. */
   work: number;
 }
 

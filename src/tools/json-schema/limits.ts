@@ -29,15 +29,19 @@ export const CHECK_DEPTH_MAX = 500;
 export const FAULTS_MAX = 3;
 export const MESSAGE_CHARACTERS_MAX = 1_000;
 
-/** Compiled schemas kept: as many as busy sessions use at a time, and what these may hold in memory. */
-export const CACHE_ENTRIES_MAX = 256;
+/** Compiled schemas kept: those of eight sessions with all their tools, and what these may hold in memory. */
+export const CACHE_ENTRIES_MAX = 1_024;
 export const CACHE_BYTES_MAX = 67_108_864;
 
-/** A schema as JSON, its key, and the names, values and words made of it. */
-export const BYTES_PER_CHARACTER = 16;
+/** Measured: a schema is held as JSON, as values and as the model is shown it. */
+export const BYTES_PER_CHARACTER = 4;
+export const BYTES_PER_VALUE = 100;
 
 /**
- * Schemas and instructions of patterns that all tools of one request may have: five tools at the limits of one, or 128 tools
+ * Schemas and instructions of patterns that all tools of a session may have: eight tools at the limits of one, or 128 tools
  * with 300 in each. Either takes 5 to 40 µs.
  */
-export const WORK_PER_REQUEST_MAX = 40_000;
+export const WORK_MAX = 40_000;
+
+/** To read and to write a value costs a part of what a schema costs, a number that needs its digits the tenfold. */
+export const VALUES_PER_WORK = 10;
