@@ -46,7 +46,7 @@ const HOSTILE: Record<string, [Json, Json]> = {
   ],
   'a reference to another host': [properties({ x: { $ref: 'http://127.0.0.1:9/schema.json' } }), { x: 1 }],
   'a schema that contains itself': [properties({ n: { $ref: '#' } }), { n: { n: { n: {} } } }],
-  'five thousand schemas': [{ type: 'object', allOf: list(4_900, () => ({})) }, {}],
+  'as many schemas as are taken': [{ type: 'object', allOf: list(2_450, () => ({})) }, {}],
   'unique items': [
     properties({ x: { type: 'array', uniqueItems: true } }),
     { x: list(4_000, (a) => ({ a, b: 1 })) },

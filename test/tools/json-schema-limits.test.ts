@@ -164,7 +164,7 @@ describe('hostile schemas and inputs end soon', () => {
       /at most 65536 bytes/,
     ],
     ['deeper than 100 levels', properties({ x: deep(101, (not) => ({ not })) }), /at most 100 levels/],
-    ['of twenty thousand schemas', { allOf: list(20_000, () => ({})) }, /more than 5000 schemas/],
+    ['of twenty thousand schemas', { allOf: list(20_000, () => ({})) }, /more than 2500 schemas/],
     ['no JSON', { x: Number.NaN, y: () => 1 }, /must be JSON/],
   ])('a schema %s is refused', (_, schema, message) => {
     expect(judge(schema as Json, {})).toMatch(message);

@@ -102,7 +102,7 @@ export function compileSchema(schema: Record<string, unknown>): CompiledSchema {
     hasDefaults,
     bytes: all.length * BYTES_PER_SCHEMA + patterns.bytes(),
     unchecked,
-    work: all.length + patterns.cost(),
+    work: all.length + patterns.work(),
   };
 }
 

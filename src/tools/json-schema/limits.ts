@@ -7,14 +7,20 @@ export const SCHEMA_BYTES_MAX = 65_536;
 /** Nesting of a schema as JSON; a level of objects takes two, with a union four. Recursion over a schema stays within it. */
 export const SCHEMA_DEPTH_MAX = 100;
 
-/** Schemas within a schema. One of 64 KiB with names and descriptions has 1,500; without, `[{},{},...]` has 20,000. */
-export const SCHEMAS_MAX = 5_000;
+/**
+ * Schemas within a schema. One of 64 KiB with names and descriptions has 1,500; without, `[{},{},...]` has 20,000. They are
+ * compiled in one piece: 4,900 took 280 ms of CPU in a new process.
+ */
+export const SCHEMAS_MAX = 2_500;
 
 /**
  * Instructions that all different patterns of a schema may compile to, as counted before they are compiled (see patterns.ts):
  * re2js takes up to 40 µs for one, and a hundred times longer when cold. Twenty patterns of dates, ids and addresses need 1,500.
  */
 export const PATTERN_COST_MAX = 3_000;
+
+/** Reading a pattern costs work as well, checked or not: up to 2 µs for a character. */
+export const PATTERN_CHARS_PER_WORK = 16;
 
 /** What the automaton of one pattern may keep of what it has seen; the engine itself would keep 8 MiB. */
 export const PATTERN_BYTES_MAX = 65_536;
@@ -38,7 +44,7 @@ export const BYTES_PER_CHARACTER = 4;
 export const BYTES_PER_VALUE = 100;
 
 /**
- * Schemas and instructions of patterns that all tools of a session may have: eight tools at the limits of one, or 128 tools
+ * Schemas and instructions of patterns that all tools of a session may have: sixteen tools at the limits of one, or 128 tools
  * with 300 in each. Either takes 5 to 40 µs.
  */
 export const WORK_MAX = 40_000;

@@ -1,7 +1,7 @@
 // Patterns in linear time. JavaScript's RegExp backtracks: `^(a+)+$` blocked the event loop for 17 s on 28 characters.
 import { RE2JS, RE2Set } from 're2js';
 import { type Reading, readPattern } from './dialects.ts';
-import { PATTERN_BYTES_MAX, PATTERN_COST_MAX } from './limits.ts';
+import { PATTERN_BYTES_MAX, PATTERN_CHARS_PER_WORK, PATTERN_COST_MAX } from './limits.ts';
 import { type Run, spend } from './run.ts';
 
 /** What this server can't check faithfully: look-around, another dialect's syntax, too many or unknown instructions. */
@@ -51,6 +51,7 @@ function reasonOf({ isBroken, hasLookAround, hasBackReference, isForeign }: Read
 export function createPatterns() {
   const patterns = new Map<string, Pattern>();
   let costLeft = PATTERN_COST_MAX;
+  let charsRead = 0;
 
   function pattern(source: string): Pattern {
     const known = patterns.get(source);
@@ -61,6 +62,7 @@ export function createPatterns() {
   }
 
   function make(source: string): Pattern {
+    charsRead += source.length;
     const reading = readPattern(source);
     const reason = reasonOf(reading);
     if (reason) return unchecked(reason);
@@ -81,5 +83,6 @@ export function createPatterns() {
   /** What they may hold in memory at most. */
   const bytes = (): number =>
     patterns.size * PATTERN_BYTES_MAX + (PATTERN_COST_MAX - costLeft) * BYTES_PER_COST;
-  return { pattern, bytes, cost: (): number => PATTERN_COST_MAX - costLeft };
+  const work = (): number => PATTERN_COST_MAX - costLeft + Math.ceil(charsRead / PATTERN_CHARS_PER_WORK);
+  return { pattern, bytes, work };
 }

@@ -1,6 +1,7 @@
 // Names of fields that the provider refuses, such as `$top` or `filter[id]`, and the ones that requests have instead.
 import { isObject, type JsonObject } from '../json-schema/json.ts';
 import { namesIn, schemasBelow } from './keywords.ts';
+import type { Resolve } from './rename.ts';
 
 const WIRE_NAME = /^[a-zA-Z0-9_.-]{1,64}$/;
 const WIRE_NAME_CHARS_MAX = 64;
@@ -11,14 +12,15 @@ const STEM_CHARS_MAX = WIRE_NAME_CHARS_MAX - '_65536'.length;
 /** From a name to its name on the wire, for those that differ. One name has the same at every place of a schema. */
 export type Names = ReadonlyMap<string, string>;
 
-/** All names, in their order, that schemas anywhere in this one speak of. */
-function declaredNames(root: JsonObject): Set<string> {
+/** All names, in their order, that schemas anywhere in this one speak of. References also reach into `components` and the like. */
+function declaredNames(root: JsonObject, resolve: Resolve): Set<string> {
   const names = new Set<string>();
   const seen = new Set<unknown>([root]);
   for (const schema of seen) {
     if (!isObject(schema)) continue;
     for (const name of namesIn(schema)) names.add(name);
     for (const each of schemasBelow(schema)) seen.add(each);
+    if (typeof schema.$ref === 'string') seen.add(resolve(schema.$ref));
   }
   return names;
 }
@@ -41,8 +43,8 @@ export function createUniqueNames(reserved: ReadonlySet<string>): (name: string)
   };
 }
 
-export function namesOf(root: JsonObject): Names {
-  const declared = declaredNames(root);
+export function namesOf(root: JsonObject, resolve: Resolve): Names {
+  const declared = declaredNames(root, resolve);
   const names = new Map<string, string>();
   const unique = createUniqueNames(declared);
   for (const name of declared) {

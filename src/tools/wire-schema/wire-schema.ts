@@ -105,12 +105,12 @@ function translated(root: JsonObject, names: Names, resolve: Resolve): JsonObjec
  * @throws {SchemaFault} for one that can't be translated.
  */
 export function toWireSchema(root: JsonObject): WireSchema {
-  const names = namesOf(root);
-  const ownNames = new Map([...names].map(([name, wire]) => [wire, name]));
   const resolve: Resolve = (reference) => {
     const { schema } = targetOf(root, reference, []);
     return isObject(schema) || typeof schema === 'boolean' ? schema : undefined;
   };
+  const names = namesOf(root, resolve);
+  const ownNames = new Map([...names].map(([name, wire]) => [wire, name]));
   try {
     return {
       inputSchema: translated(root, names, resolve),
