@@ -136,11 +136,18 @@ const jsonOf = (value: unknown): string =>
     ? `(nested deeper than ${BLOCK_DEPTH_MAX})`
     : (stringifyJson(value) ?? '');
 
+/** A status or a name that a gateway puts beside the message. */
+const notesOf = ({ __type, code, status }: Record<string, unknown>): Record<string, unknown> =>
+  Object.fromEntries(
+    Object.entries({ __type, code, status }).filter(([, note]) => ['string', 'number'].includes(typeof note)),
+  );
+
 /** In the shape of the API's own errors: gateways put a text in their place. */
 function toldError(body: unknown, headers: Headers): APIError {
   const inner = isRecord(body) ? (body.error ?? body) : body;
   const { type, message } = isRecord(inner) ? inner : { type: undefined, message: inner };
   const error = {
+    ...(isRecord(inner) && notesOf(inner)),
     type: typeof type === 'string' ? type.slice(0, ERROR_CHARS_MAX) : 'error',
     message: (typeof message === 'string' ? message : jsonOf(inner)).slice(0, ERROR_CHARS_MAX),
   };

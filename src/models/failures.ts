@@ -3,7 +3,8 @@
 import { APIConnectionError, APIError } from '@anthropic-ai/sdk';
 import { ANSWER_UNBEARABLE } from './bounded-answers.ts';
 import { ModelCallError, type ModelErrorCode, type ModelUsage } from './port.ts';
-import { cleanName, cleanText } from './safe-text.ts';
+import { judge, readRefusal, type Verdict } from './refusals.ts';
+import { cleanText } from './safe-text.ts';
 
 /** A provider that asks for more is down for good as far as a waiting turn is concerned. */
 const RETRY_AFTER_MS_MAX = 60 * 60 * 1000;
@@ -11,62 +12,9 @@ const RETRY_AFTER_MS_MAX = 60 * 60 * 1000;
 /** Proxies answer whole HTML pages; an error message is read by people and kept in workflow histories. */
 const MESSAGE_CHARS_MAX = 500;
 
-/** An `error` event carries a type instead of a status; these are the API's documented pairs. */
-const STATUS_OF_TYPE = new Map<string | null, number>([
-  ['invalid_request_error', 400],
-  ['authentication_error', 401],
-  ['billing_error', 402],
-  ['permission_error', 403],
-  ['not_found_error', 404],
-  ['request_too_large', 413],
-  ['rate_limit_error', 429],
-  ['api_error', 500],
-  ['timeout_error', 504],
-  ['overloaded_error', 529],
-]);
-
-/** Of an error's type in messages. */
-const TYPE_CHARS_MAX = 100;
-
-/**
- * The account with the provider can't be used: no credit, a spending limit, a disabled organization or key. Gateways say it
- * with their own statuses and spellings, so both type and message are read in lower case with single spaces.
- */
-const ACCOUNT_REFUSED = [
-  /\bbilling\b|\bpayment\b|\bpurchase (?:more )?credits?\b|\btop up\b|\bout of (?:credits?|funds)\b/,
-  /\bcredits?\b.{0,40}\b(?:low|insufficient|exhausted|exceeded|depleted|expired|used up|run out|ran out|negative)\b/,
-  /\b(?:insufficient|not enough|no|low|lack of|exceeded)(?: (?:remaining|available|account|api|your|current|more|free|prepaid))* (?:credits?|funds|balance|quota)\b/,
-  /\b(?:usage|spend|spending|cost|budget) (?:limits?|caps?|quotas?)\b/,
-  /(?<!thinking )\b(?:budget(?! tokens)|quota|spend|spending)\b.{0,20}\b(?:exceeded|exhausted|reached)\b/,
-  /\b(?:exceed(?:s|ed)?|reached)\b.{0,40}(?<!thinking )\b(?:budget(?! tokens)|quota|spend|spending)\b/,
-  /\b(?:organi[sz]ation|account|workspace|subscription|api key)\b.{0,40}\b(?:disabled|suspended|deactivated|expired|revoked|blocked|not valid|invalid|inactive)\b/,
-  /\b(?:invalid|expired|missing|incorrect|unknown)\b.{0,10}\bapi key\b/,
-];
-
-/** A rate limit may speak of quotas, too, and passes by itself. These do not, unless they say when to ask again. */
-const NO_CREDIT = /\bbilling\b|\bcredit balance\b|\binsufficient (?:quota|credits?|funds|balance)\b/;
-const PASSES = /\bretry\b|\btry again\b|\brate limit\b|\bper (?:second|minute|hour|day)\b/;
-
-/** The refusal names a place in the request, or a thought, so it is about the request. */
-const ABOUT_THE_REQUEST =
-  /^\s*["'`]?(?:messages|tools|system|thinking|max_tokens|input_schema)\b|\bsignature\b/i;
-
-/** Words of a provider in one spelling: `creditBalance_too-LOW` reads `credit balance too low`. */
-const plainWords = (text: string): string =>
-  text
-    .replace(/([a-z])([A-Z])/g, '$1 $2')
-    .replace(/[^a-zA-Z]+/g, ' ')
-    .toLowerCase();
-
 /** Put before the provider's words: the user of a session can't mend this. */
 const FOR_THE_OPERATOR =
   'The account with the model provider cannot be used, which its operator has to settle. ';
-
-/** Proxies answer whole pages; what matters stands at their beginning. */
-const JUDGED_CHARS_MAX = 2_000;
-
-const CONTEXT_TOO_LONG =
-  /(?:prompt|input|request) is too (?:long|large)|context (?:window|length|limit|budget|size)|maximum context|too many (?:input |prompt )?tokens|(?:input|prompt) tokens? (?:count|length|limit)?.{0,40}exceed/i;
 
 /** What a failed call leaves behind besides its error. */
 export interface FailureContext {
@@ -74,13 +22,6 @@ export interface FailureContext {
   secret: string | null;
   usage: ModelUsage;
   silenceTimeoutMs: number;
-}
-
-interface Verdict {
-  code: ModelErrorCode;
-  retryable: boolean;
-  /** The provider refuses the account, not the request. */
-  isAccount?: true;
 }
 
 /** @param error what the SDK or the HTTP client threw while the request was made or the stream was read. */
@@ -124,6 +65,9 @@ const REFUSAL_STATUSES: readonly number[] = [400, 413, 422];
 /** For an `error` event inside a stream, which has no status. */
 const REFUSAL_CODES: readonly ModelErrorCode[] = ['model_invalid_request', 'context_too_long'];
 
+/** The provider is at fault, whatever its status: the request is right as it is. */
+const PROVIDER_CODES: readonly ModelErrorCode[] = ['model_overloaded', 'model_unavailable'];
+
 /**
  * Whether the provider refused what the request holds, in whatever words: asking again with less of it costs nothing and may
  * help. Newer models for instance sign their thoughts together with all that came before them, and refuse a conversation
@@ -131,6 +75,7 @@ const REFUSAL_CODES: readonly ModelErrorCode[] = ['model_invalid_request', 'cont
  */
 export const isRequestRefused = (error: unknown): error is ModelCallError =>
   error instanceof ModelCallError &&
+  !PROVIDER_CODES.includes(error.code) &&
   (error.status === null ? REFUSAL_CODES.includes(error.code) : REFUSAL_STATUSES.includes(error.status));
 
 /**
@@ -173,17 +118,17 @@ function redirected(error: APIError, context: FailureContext): ModelCallError {
 }
 
 function fromAnswer(error: APIError, context: FailureContext): ModelCallError {
-  const type = nameOf(error.type);
-  const status = error.status ?? STATUS_OF_TYPE.get(type) ?? 500;
-  if (status >= 300 && status < 400) return redirected(error, context);
+  if (error.status !== undefined && error.status >= 300 && error.status < 400)
+    return redirected(error, context);
+  const refusal = readRefusal(error);
   // Before it is cut: of a key across the cut a half would be left that nothing recognizes.
-  const said = readable(wordsOf(error), context.secret);
-  const refusal = { status, type, said, passes: error.headers?.has('retry-after') === true };
-  const verdict = obeyHeader(judge(refusal), error.headers);
+  const said = readable(refusal.words, context.secret);
+  const verdict = obeyHeader(judge({ ...refusal, words: said }), error.headers);
   const where = error.status === undefined ? 'in the middle of its stream' : String(error.status);
   const request = error.requestID ? ` (request ${error.requestID})` : '';
   const whose = verdict.isAccount ? FOR_THE_OPERATOR : '';
-  const message = `${whose}The model answered ${where} ${type ?? 'error'}: ${said.slice(0, MESSAGE_CHARS_MAX)}${request}`;
+  const name = refusal.names[0] ?? 'error';
+  const message = `${whose}The model answered ${where} ${name}: ${said.slice(0, MESSAGE_CHARS_MAX)}${request}`;
   return new ModelCallError(readable(message, context.secret), {
     code: verdict.code,
     retryable: verdict.retryable,
@@ -191,47 +136,6 @@ function fromAnswer(error: APIError, context: FailureContext): ModelCallError {
     retryAfterMs: error.headers ? retryAfterMs(error.headers, Date.now()) : null,
     usage: context.usage,
   });
-}
-
-/** Gateways put anything where the API has a text. */
-const wordsOf = ({ apiMessage, message }: { apiMessage: unknown; message: string }): string =>
-  typeof apiMessage === 'string' ? apiMessage : message;
-
-const nameOf = (type: unknown): string | null =>
-  typeof type === 'string' ? cleanName(type, TYPE_CHARS_MAX) : null;
-
-interface Refusal {
-  status: number;
-  type: string | null;
-  said: string;
-  /** The provider says when to ask again. */
-  passes: boolean;
-}
-
-function isAccountRefused({ status, type, said, passes }: Refusal): boolean {
-  if (status === 402 || type === 'billing_error') return true;
-  const words = plainWords(`${type ?? ''} ${said.slice(0, JUDGED_CHARS_MAX)}`);
-  if (status === 429) return !passes && NO_CREDIT.test(words) && !PASSES.test(words);
-  if (status === 413 || status >= 500 || ABOUT_THE_REQUEST.test(said)) return false;
-  return ACCOUNT_REFUSED.some((pattern) => pattern.test(words));
-}
-
-function judge(refusal: Refusal): Verdict {
-  const { status, type, said } = refusal;
-  if ((status === 400 || status === 413) && CONTEXT_TOO_LONG.test(said)) return final('context_too_long');
-  if (isAccountRefused(refusal)) return { ...final('model_authentication'), isAccount: true };
-  if (status === 429 || status === 529 || type === 'overloaded_error') return retry('model_overloaded');
-  if (status === 408 || status === 409 || status >= 500) return retry('model_unavailable');
-  if (status === 401 || status === 403) return final('model_authentication');
-  return final('model_invalid_request');
-}
-
-function retry(code: ModelErrorCode): Verdict {
-  return { code, retryable: true };
-}
-
-function final(code: ModelErrorCode): Verdict {
-  return { code, retryable: false };
 }
 
 /** The API knows better than its status whether another try can help. */

@@ -127,6 +127,18 @@ export const FAILURES: FailureRow[] = [
     ...{ code: 'model_unavailable', isFinal: true },
   },
   {
+    provider: '400 named `ThrottlingException`, as Bedrock sends it',
+    answer: json(400, 'error', 'Too many tokens per day, please wait before trying again.', {
+      'x-amzn-errortype': 'ThrottlingException',
+    }),
+    code: 'model_overloaded',
+  },
+  {
+    provider: '429 named `budget_exceeded`, as LiteLLM sends it',
+    answer: json(429, 'budget_exceeded', 'ExceededBudget: User crossed spend within 1d'),
+    ...{ code: 'model_authentication', isFinal: true },
+  },
+  {
     provider: '400 with `x-should-retry: true`',
     answer: json(400, 'invalid_request_error', 'Once more', { 'x-should-retry': 'true' }),
     ...{ code: 'model_invalid_request' },
@@ -177,6 +189,22 @@ export const FAILURES: FailureRow[] = [
     provider: 'sends an `error` event, `api_error`',
     answer: half((response) => void response.end(errorEvent('api_error'))),
     ...{ code: 'model_unavailable', said: SAID, isBilled: true },
+  },
+  {
+    provider: 'sends an `error` event with the code 402',
+    answer: half(
+      (response) =>
+        void response.end('event: error\ndata: {"error":{"code":402,"message":"Insufficient credits"}}\n\n'),
+    ),
+    ...{ code: 'model_authentication', isFinal: true, said: SAID, isBilled: true },
+  },
+  {
+    provider: '200 with JSON that tells of an error 402',
+    answer: (response) =>
+      void response
+        .writeHead(200, { 'content-type': 'application/json' })
+        .end('{"error":{"message":"Insufficient credits","code":402}}'),
+    ...{ code: 'model_authentication', isFinal: true },
   },
   {
     provider: '200 with JSON that is no message',
