@@ -102,12 +102,19 @@ function redirectTarget(location: string): string {
   return /^https?:$/.test(protocol) ? origin : `an address that begins with ${protocol}`;
 }
 
+/** The answer of a cache to a question that we do not ask. */
+const NOT_MODIFIED = 304;
+
+function describeRedirect({ status, headers }: APIError): string {
+  if (status === NOT_MODIFIED)
+    return "304 (not modified), which isn't an answer of a model: check ANTHROPIC_BASE_URL.";
+  const target = redirectTarget(headers?.get('location') ?? '');
+  return `${status}, a redirect to ${target}. Redirects are not followed: set ANTHROPIC_BASE_URL to the final address.`;
+}
+
 /** The operator has to change the address, so another try would be redirected again. */
 function redirected(error: APIError, context: FailureContext): ModelCallError {
-  const target = redirectTarget(error.headers?.get('location') ?? '');
-  const message =
-    `The model's address answered ${error.status}, a redirect to ${target}. ` +
-    'Redirects are not followed: set ANTHROPIC_BASE_URL to the final address.';
+  const message = `The model's address answered ${describeRedirect(error)}`;
   return new ModelCallError(readable(message, context.secret), {
     code: 'model_unavailable',
     retryable: false,

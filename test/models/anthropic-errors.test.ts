@@ -216,7 +216,7 @@ describe('an error answer', () => {
 });
 
 describe('a redirect', () => {
-  const STATUSES = [300, 301, 302, 303, 304, 305, 307, 308];
+  const STATUSES = [300, 301, 302, 303, 305, 307, 308];
 
   test.each(STATUSES)('%d to another origin fails at once and sends nothing there', async (status) => {
     const elsewhere = await serve((response) => void openStream(response).end(whole(textBlock(0, 'mine'))));
@@ -253,6 +253,18 @@ describe('a redirect', () => {
     expect(error).toMatchObject({ code: 'model_unavailable', retryable: false, status: 307 });
     expect(error.message).toContain(`answered 307, a redirect to ${told}. Redirects are not followed`);
     expect(error.message).not.toContain('word');
+    expect(server.requests).toHaveLength(1);
+  });
+
+  test('304 is no redirect, and fails at once', async () => {
+    const { server, model } = await serve(
+      (response) => void response.writeHead(304, { location: 'http://127.0.0.1:1/x' }).end(),
+    );
+    const error = await failureOf(collect(model, requestOf('hello')));
+    expect(error).toMatchObject({ code: 'model_unavailable', retryable: false, status: 304 });
+    expect(error.message).toBe(
+      "The model's address answered 304 (not modified), which isn't an answer of a model: check ANTHROPIC_BASE_URL.",
+    );
     expect(server.requests).toHaveLength(1);
   });
 
