@@ -44,7 +44,10 @@ async function unknownMigrations(db: Kysely<Tables>): Promise<string[]> {
 export async function migrate(db: Kysely<Tables>): Promise<string[]> {
   const migrator = new Migrator({ db, provider: { getMigrations: async () => MIGRATIONS } });
   const { error, results = [] } = await migrator.migrateToLatest();
-  if (!error) return results.map(({ migrationName }) => migrationName);
+  if (!error) {
+    await metadataByAccount.fillAccounts(db);
+    return results.map(({ migrationName }) => migrationName);
+  }
   // A database that can't be read has nothing to say about it.
   const unknown = await unknownMigrations(db).catch(() => []);
   const reason =

@@ -33,6 +33,19 @@ test('a second run changes nothing, and what is in the tables stays', async () =
   expect(await store.sessionRow(session)).toEqual(row);
 });
 
+test('a start completes the metadata of sessions that an older process has made since', async () => {
+  const metadata = { made: 'by an older process' };
+  const id = await store.createSession({ metadata });
+  await sql`update session_metadata set account_id = null, created_at = null`.execute(store.db);
+  const list = async () => {
+    const page = { limit: 10, order: 'desc' as const, after: null };
+    return (await store.services.sessions.list(store.caller, { metadata }, page)).data.map((each) => each.id);
+  };
+  expect(await list()).toEqual([]);
+  await migrate(store.db);
+  expect(await list()).toEqual([id]);
+});
+
 test('a database of a newer version is refused, with the reason', async () => {
   await sql`insert into kysely_migration (name, timestamp) values ('9999-later', '2027-01-01')`.execute(
     store.db,
