@@ -58,9 +58,19 @@ const modelAddress = z
     return origin + path.replace(/\/+$/, '');
   });
 
-/** An `@` or `#` behind the host is part of a password that isn't percent-encoded. The driver would read it as a path. */
-const isPostgresAddress = (text: string): boolean =>
-  /^postgres(ql)?:\/\/[^\s/?#]*([/?][^\s@#]*)?$/.test(text);
+/** A path of one part and parameters with values, as libpq takes them; anything else is a password that isn't percent-encoded. */
+const POSTGRES_ADDRESS = /^postgres(ql)?:\/\/[^\s/?#]*(\/[^\s/?#@]*)?(\?([a-z_]+=[^&\t\r\n]*(&|$))*)?$/;
+
+/** Without a path libpq takes what stands before an `@` for a user. */
+const HIDDEN_USER = /^\w+:\/\/[^/?]*\?.*@/;
+
+const isPostgresAddress = (text: string): boolean => POSTGRES_ADDRESS.test(text) && !HIDDEN_USER.test(text);
+
+/** In libpq each of these stands for itself. The driver would take them for a fragment, a blank, or a text that isn't encoded at all. */
+function forDriver(text: string): string {
+  const [place = '', ...query] = text.replace(/%(?![0-9a-f]{2})/gi, '%25').split('?');
+  return [place, ...query.map((part) => part.replace(/[ #+]/g, encodeURIComponent))].join('?');
+}
 
 /** Temporal's clients add the scheme themselves, and show the address in their errors. */
 const isTemporalAddress = (text: string): boolean => /^[^\s/?#@]+$/.test(text);
@@ -137,8 +147,9 @@ const Variables = z.object({
     .transform((text) => text.trim())
     .refine(
       isPostgresAddress,
-      'must be a postgres:// address, with special characters in user and password percent-encoded',
+      'must be a postgres:// address, with special characters in user and password percent-encoded, and parameters as name=value',
     )
+    .transform(forDriver)
     .optional(),
   REDIS_URL: z
     .string()

@@ -1,6 +1,7 @@
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import pg from 'pg';
 import { ConfigError, describeConfig, readConfig } from '../src/config.ts';
 
 const base = { HOME: '/home/someone', PATH: '/bin' };
@@ -249,6 +250,10 @@ test.each([
   { DATABASE_URL: 'postgres://user:12/the-word@host/db' },
   { DATABASE_URL: 'postgres://user:12?the-word@host/db' },
   { DATABASE_URL: 'http://user:the-word@host/db' },
+  { DATABASE_URL: 'postgres://user:12/the?the-word@host/db' },
+  { DATABASE_URL: 'postgres://host?password=the-word@host' },
+  { DATABASE_URL: 'postgres://user@host/db?password=the-word&sslmode' },
+  { DATABASE_URL: 'postgres://user@host/db?password=the-word\tb' },
   { TEMPORAL_ADDRESS: 'https://user:the-word@host:7233' },
   { TEMPORAL_ADDRESS: 'user:the-word@host:7233' },
   { TEMPORAL_ADDRESS: 'host:7233?key=the-word' },
@@ -266,6 +271,20 @@ test.each([
   'postgres://user:p@ss@host/db',
 ])('%s is an address of PostgreSQL', (DATABASE_URL) => {
   expect(readConfig({ ...base, DATABASE_URL: ` ${DATABASE_URL} ` }).databaseUrl).toBe(DATABASE_URL);
+});
+
+// As libpq reads them: each sign stands for itself in the query, also where the driver's own reader takes it for another.
+test.each<[string, Record<string, string>]>([
+  ['postgres://host/db?user=a@b&password=p@ss', { user: 'a@b', password: 'p@ss' }],
+  ['postgres://u:p%4Fss@host/db?application_name=my app', { password: 'pOss', application_name: 'my app' }],
+  ['postgres://u@host/db?options=-c search_path=a', { options: '-c search_path=a' }],
+  ['postgres://u@host/db?options=-c%20search_path%3Da', { options: '-c search_path=a' }],
+  ['postgres://u@host/db?password=a+b#c', { password: 'a+b#c' }],
+  ['postgres://u:100%@host/db?password=50%', { password: '50%' }],
+  ['postgres:///db?host=/run/my postgres', { host: '/run/my postgres' }],
+])('%s reaches the driver as it was meant', (DATABASE_URL, expected) => {
+  const connectionString = readConfig({ ...base, DATABASE_URL }).databaseUrl ?? '';
+  expect(new pg.Client({ connectionString })).toMatchObject({ connectionParameters: expected });
 });
 
 test('what is logged of it holds no secret', () => {
