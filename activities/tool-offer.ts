@@ -21,6 +21,10 @@ export interface ToolOffer {
 
 const isCall = (block: ModelBlock): boolean => block.type === 'tool_use';
 
+/** All that may be wrong with it: the adapter keeps the beginning of the input, and not the reason. */
+const UNREADABLE =
+  'Unreadable input: it must be a JSON object of at most 64 levels, with numbers between -1.8e308 and 1.8e308. Call the tool again with such an object.';
+
 /** What the adapter keeps of an input that is no JSON object. */
 const brokenInput = ({ invalid_input_json }: ModelBlock): string | undefined =>
   typeof invalid_input_json === 'string' ? invalid_input_json : undefined;
@@ -48,8 +52,7 @@ export function createToolOffers({ checker, registry }: { checker: SchemaChecker
     const refuse = (refusal: string, parameters = input): Checked => ({ parameters, refusal });
     if (!tool)
       return refuse(`There is no tool '${block.name}'. The tools are: ${known.join(', ') || 'none at all'}.`);
-    if (brokenInput(block) !== undefined)
-      return refuse('Unreadable input: it is not a JSON object. Call the tool again with a JSON object.');
+    if (brokenInput(block) !== undefined) return refuse(UNREADABLE);
     const checked = checker.applyWire(tool.parameters_json ?? ANY_OBJECT, input);
     if (!checked.ok)
       return refuse(`The input does not fit the tool's schema: ${checked.message}`, checked.value);

@@ -124,11 +124,30 @@ const DEPTH_CHANGE = Int8Array.from({ length: 256 }, (_, code) => {
 function refuseExtremeNesting(bytes: Buffer, what: string): void {
   let depth = 0;
   let inText = false;
+  /** Behind the last two quotes of the outermost object. They are those of a key, where a value nests. */
+  let [keyStart, keyEnd] = [0, 0];
   for (let index = 0; index < bytes.length; index++) {
     const code = bytes[index] as number;
-    if (code === QUOTE) inText = !inText;
-    else if (code === BACKSLASH) index++;
+    if (code === QUOTE) {
+      inText = !inText;
+      if (depth === 1) [keyStart, keyEnd] = [keyEnd, index + 1];
+    } else if (code === BACKSLASH) index++;
     else if (!inText) depth += DEPTH_CHANGE[code] as number;
-    if (depth > NESTING_PARSED_MAX) throw badBody(`${what} is nested deeper than ${DEPTH_MAX} levels`);
+    if (depth > NESTING_PARSED_MAX) throw tooDeep(bytes.toString('utf8', keyStart, keyEnd - 1), what);
+  }
+}
+
+/** @param key As JSON without its quotes. */
+function tooDeep(key: string, what: string): ApiError {
+  const param = key === '' ? null : BODY.path([textOf(key)]);
+  const where = param === null ? what : `The '${param}' field`;
+  return new ApiError('invalid_request', `${where} is nested deeper than ${DEPTH_MAX} levels`, { param });
+}
+
+function textOf(json: string): string {
+  try {
+    return JSON.parse(`"${json}"`);
+  } catch {
+    return json;
   }
 }

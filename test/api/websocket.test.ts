@@ -249,7 +249,8 @@ describe('a frame', () => {
     ['no object', '[]', /must be a JSON object/],
     ['nothing', '', /not valid JSON/],
     ['too deep', `{"type":"message","content":${'['.repeat(100)}${']'.repeat(100)}}`, /deeper than 64/],
-    ['far too deep', '[['.repeat(200_000), /deeper than 64/],
+    ['far too deep', '[['.repeat(200_000), /^The frame is nested deeper than 64/],
+    ['far too deep in a field', `{"a":[],"b":{"c":${'['.repeat(200_000)}`, /^The 'b' field is nested deeper/],
     ['a prototype', '{"type":"ping","__proto__":{"x":1}}', /reserved name/],
     ['binary', Buffer.from('{"type":"ping"}'), /binary/],
   ])('that is %s is answered by an error, and the connection stays', async (_title, bytes, message) => {

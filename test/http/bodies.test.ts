@@ -208,7 +208,10 @@ describe('JSON', () => {
 
   it.each([50_000, 2_000_000])('refuses %i levels at once', async (levels) => {
     const started = performance.now();
-    expectError(await create(`{"a":${'['.repeat(levels)}${']'.repeat(levels)}}`), 400, 'invalid_request');
+    const nested = '['.repeat(levels) + ']'.repeat(levels);
+    const refused = await create(`{"a":{"b":"c"},"d\\"\u00e9" : ${nested}}`);
+    expectError(refused, 400, 'invalid_request', 'd"\u00e9');
+    expect(refused.body.error.message).toBe(`The 'd"\u00e9' field is nested deeper than 64 levels`);
     expect(performance.now() - started).toBeLessThan(500);
   });
 
