@@ -30,8 +30,15 @@ export type MessageContent = z.infer<typeof MessageContent>;
 export const OnBusy = z.enum(['queue', 'reject', 'interrupt', 'steer']);
 export type OnBusy = z.infer<typeof OnBusy>;
 
+/** As JSON. Sessions, their events and their lists repeat it. */
+const THINKING_LENGTH_MAX = 4_096;
+
 /** Claude's own object; what it allows beyond `type` is checked by the model. */
-export const Thinking = z.looseObject({ type: z.enum(['enabled', 'disabled', 'adaptive']) });
+export const Thinking = z
+  .looseObject({ type: z.enum(['enabled', 'disabled', 'adaptive']) })
+  .refine((value) => JSON.stringify(value).length <= THINKING_LENGTH_MAX, {
+    error: `must have at most ${THINKING_LENGTH_MAX} characters as JSON`,
+  });
 
 /** Long enough for any answer in a conversation. A session or a message may ask for more or less. */
 export const MAX_TOKENS_DEFAULT = 32_000;
