@@ -7,7 +7,7 @@ import { newId } from '../ids.ts';
 import type { AccessStore, Revoked } from '../stores/access.ts';
 import type { ApiKeyRow } from '../stores/schema.ts';
 import { isWellFormed, newKey, prefixOf } from './api-key-format.ts';
-import type { Once } from './idempotency.ts';
+import type { Once, Resource } from './idempotency.ts';
 import type { ApiKeysService, Caller } from './ports.ts';
 import { byCreation, creationOf, sliceOf } from './slices.ts';
 
@@ -78,14 +78,14 @@ export function createApiKeys({ access, secretKey, once, now, onProven }: ApiKey
     create(caller, { name, level }, idempotency) {
       const key = newKey();
       const row = newRow(caller.accountId, name, level, key);
-      return once<CreatedApiKey>(
+      return once<CreatedApiKey, Resource>(
         caller,
         idempotency,
         async (keep) => {
-          await access.insertKey(row, (rows) => keep(rows, row.id));
+          await access.insertKey(row, (rows) => keep(rows, { id: row.id }));
           return { ...view(row), key };
         },
-        async (id) => ({ ...view(await access.getKey(id)), key: null }),
+        async ({ id }) => ({ ...view(await access.getKey(id)), key: null }),
       );
     },
     async list(caller, page) {
@@ -99,7 +99,7 @@ export function createApiKeys({ access, secretKey, once, now, onProven }: ApiKey
         idempotency,
         async (keep) => {
           const revoking = { accountId: caller.accountId, id: keyId, now: now() };
-          refuseUnrevoked(await access.revokeKey(revoking, (rows) => keep(rows, keyId)));
+          refuseUnrevoked(await access.revokeKey(revoking, (rows) => keep(rows)));
           return deleted(keyId);
         },
         async () => deleted(keyId),

@@ -44,6 +44,11 @@ interface ClientTokensDeps {
   now: () => number;
 }
 
+/** Nothing of a token is stored, so a repeated request can show only its end, in seconds. */
+interface Minted {
+  expiresAt: number;
+}
+
 const invalid = () => new ApiError('invalid_api_key', 'This client token is not valid');
 const expired = (what: string) => new ApiError('expired_api_key', `${what} has expired`);
 
@@ -85,7 +90,7 @@ export function createClientTokens(deps: ClientTokensDeps): ClientTokensService 
     },
 
     create(caller, { session_ids, scopes, expires_in_seconds }, idempotency) {
-      return once<ClientToken>(
+      return once<ClientToken, Minted>(
         caller,
         idempotency,
         async (keep) => {
@@ -102,11 +107,10 @@ export function createClientTokens(deps: ClientTokensDeps): ClientTokensService 
             .setIssuedAt(issuedAt)
             .setExpirationTime(expiresAt)
             .sign(secret);
-          // Nothing of a token is stored, so what a replay can show of it is its end.
-          await db.transaction().execute((rows) => keep(rows, String(expiresAt)));
+          await db.transaction().execute((rows) => keep(rows, { expiresAt }));
           return { token, expires_at: toTimestamp(expiresAt * 1_000) };
         },
-        async (expiresAt) => ({ token: null, expires_at: toTimestamp(Number(expiresAt) * 1_000) }),
+        async ({ expiresAt }) => ({ token: null, expires_at: toTimestamp(expiresAt * 1_000) }),
       );
     },
   };

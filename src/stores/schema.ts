@@ -268,7 +268,10 @@ export interface IdempotencyKeysTable {
   route: string;
   key: string;
   fingerprint: string;
+  /** What processes of the version before read in place of `result`. */
   resource_id: string;
+  /** JSON: what a repeated request needs to show the same; null on keys of the version before. */
+  result: string | null;
   created_at: number;
 }
 

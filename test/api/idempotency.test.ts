@@ -1,5 +1,7 @@
 // Acceptance tests 17 and 18: a request that is repeated with its key has one effect, whatever became of the first try.
+import Database from 'better-sqlite3';
 import { type Answer, type ApiClient, createApiClient, eventually } from '../support/api-client.ts';
+import { databaseFileIn } from '../support/files.ts';
 import { startTestSystem, type TestSystem } from '../support/system.ts';
 
 let server: TestSystem;
@@ -89,6 +91,31 @@ const WRITES: Record<string, (api: ApiClient) => Promise<{ path: string; body?: 
   }),
 };
 
+/** Leaves of each key what the version before stores. */
+function removeResults(): void {
+  const database = new Database(databaseFileIn(server.directory));
+  const { changes } = database.prepare('update idempotency_keys set result = null').run();
+  database.close();
+  if (changes === 0) throw new Error('No key has a result');
+}
+
+interface Done {
+  write: string;
+  first: Answer;
+  send(body?: object): Promise<Answer>;
+}
+
+async function expectSameAgain({ write, first, send }: Done): Promise<void> {
+  const again = await send();
+  // What gives access is shown once, in the answer that has made it.
+  const secrets = ['key', 'token', 'secret'].filter((name) => name in first.body);
+  const shown = { ...first.body, ...Object.fromEntries(secrets.map((name) => [name, null])) };
+  expect([write, isReplay(first), isReplay(again)]).toEqual([write, false, true]);
+  // A delivery goes on being tried between the two.
+  const same = write.endsWith('/redeliver') ? expect.objectContaining({ id: shown.id }) : shown;
+  expect([write, again.status, again.body]).toEqual([write, first.status, same]);
+}
+
 describe('every write', () => {
   test('that documents the header is among those tried here', async () => {
     const { paths } = (await server.api.get('/openapi.json')).body;
@@ -101,9 +128,9 @@ describe('every write', () => {
     expect(documented.sort()).toEqual(Object.keys(WRITES).sort());
   });
 
-  test('gives a retry the same answer, also after a restart, and another body 422', async () => {
+  test('gives a retry the same answer, also after a restart and from keys of the version before, and another body 422', async () => {
     const api = await newAccount('every write');
-    const done: { write: string; first: Answer; send: (body?: object) => Promise<Answer> }[] = [];
+    const done: Done[] = [];
     for (const [write, prepare] of Object.entries(WRITES)) {
       const { path, body } = await prepare(api);
       const method = write.split(' ')[0]!.toUpperCase();
@@ -111,15 +138,10 @@ describe('every write', () => {
       done.push({ write, send, first: await send() });
     }
     await server.restart();
-    for (const { write, send, first } of done) {
-      const again = await send();
-      // What gives access is shown once, in the answer that has made it.
-      const secrets = ['key', 'token', 'secret'].filter((name) => name in first.body);
-      const shown = { ...first.body, ...Object.fromEntries(secrets.map((name) => [name, null])) };
-      expect([write, isReplay(first), isReplay(again)]).toEqual([write, false, true]);
-      // A delivery goes on being tried between the two.
-      const same = write.endsWith('/redeliver') ? expect.objectContaining({ id: shown.id }) : shown;
-      expect([write, again.status, again.body]).toEqual([write, first.status, same]);
+    for (const each of done) await expectSameAgain(each);
+    await server.restart(removeResults);
+    for (const each of done) await expectSameAgain(each);
+    for (const { write, send } of done) {
       if (!/\/(complete|archive|interrupt|redeliver)$/.test(write)) continue;
       // These take no body at all, so that there is no other one.
       expect([write, (await send({ x: 1 })).status]).toEqual([write, 400]);

@@ -319,3 +319,14 @@ test('the sweep removes what is older than a day, and nothing else', async () =>
   expect(left).toContain(young.key);
   expect(left).not.toContain(old.key);
 });
+
+test('a key keeps what its request has come to, as JSON', async () => {
+  const key = newKey();
+  const { id } = await create(key);
+  const rows = await store.db
+    .selectFrom('idempotency_keys')
+    .select('result')
+    .where('key', '=', key.key)
+    .execute();
+  expect(rows.map(({ result }) => JSON.parse(result ?? ''))).toEqual([{ id }]);
+});

@@ -28,7 +28,7 @@ export interface TestSystem {
   /** A client of another account, or with another level. */
   as(account: string, level: 'read-only' | 'standard' | 'admin'): Promise<ApiClient>;
   /** Stops the system and starts another one on the same data. */
-  restart(): Promise<void>;
+  restart(whileStopped?: () => void): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -110,8 +110,9 @@ export async function startTestSystem(options: TestSystemOptions = {}): Promise<
     directory,
     taskQueue,
     as: async (account, level) => createApiClient(url, await system.apiKeys.createForAccount(account, level)),
-    async restart() {
+    async restart(whileStopped) {
       await close();
+      whileStopped?.();
       await open();
     },
     async stop() {

@@ -2,7 +2,7 @@
 import { notFound } from '../../contracts/errors.ts';
 import type { CreateMessage } from '../../contracts/messages.ts';
 import { newId } from '../../ids.ts';
-import type { Keep, Once } from '../idempotency.ts';
+import type { Keep, Once, Resource } from '../idempotency.ts';
 import type { AcceptedMessage, Caller, Idempotency, Written } from '../ports.ts';
 import { type ChangeDeps, changeSession, visibleSession } from '../session-access.ts';
 import type { Signals } from '../signals.ts';
@@ -22,11 +22,11 @@ export function createAccept(deps: AcceptCallDeps) {
     caller: Caller,
     sessionId: string,
     body: CreateMessage,
-    keep: Keep,
+    keep: Keep<Resource>,
   ): Promise<AcceptedMessage> {
     const id = newId('msg');
     const { session, accepted } = await changeSession(deps, caller, sessionId, async (tx, isBare) => {
-      await keep(tx.rows, id);
+      await keep(tx.rows, { id });
       return { accepted: await acceptMessage(tx, { ...body, id }, { ...deps, isBare }), session: tx.session };
     });
     signals.messageLater(session, accepted.signal);
@@ -50,7 +50,7 @@ export function createAccept(deps: AcceptCallDeps) {
     once(
       caller,
       idempotency,
-      (keep) => store(caller, sessionId, body, keep),
-      (userMessageId) => again(caller, sessionId, userMessageId),
+      (keep: Keep<Resource>) => store(caller, sessionId, body, keep),
+      ({ id }) => again(caller, sessionId, id),
     );
 }

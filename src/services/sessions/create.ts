@@ -7,7 +7,7 @@ import { indexMetadata } from '../../stores/sessions.ts';
 import type { SchemaChecker } from '../../tools/json-schema/checker.ts';
 import type { SessionView } from '../../views/sessions.ts';
 import type { Engine } from '../engine.ts';
-import type { Keep, Once } from '../idempotency.ts';
+import type { Keep, Once, Resource } from '../idempotency.ts';
 import { type AcceptDeps, acceptMessage } from '../messages/acceptance.ts';
 import type { NewTurn } from '../messages/new-rows.ts';
 import type { Caller, Idempotency, Written } from '../ports.ts';
@@ -42,9 +42,9 @@ interface Checked {
 export function createCreate(deps: CreateDeps) {
   const { log, sessionView, show, engine, signals, once, catalogue, checker, now } = deps;
 
-  const store = (caller: Caller, { body, tools }: Checked, keep: Keep) =>
+  const store = (caller: Caller, { body, tools }: Checked, keep: Keep<Resource>) =>
     log.create(newRow(caller.accountId, body, tools, now()), async (tx) => {
-      await keep(tx.rows, tx.session.id);
+      await keep(tx.rows, { id: tx.session.id });
       await indexMetadata(tx.rows, tx.session, body.metadata ?? {});
       tx.append('session.created', null, { session: sessionView(tx.session) });
       const turn = firstTurn(body);
@@ -52,7 +52,7 @@ export function createCreate(deps: CreateDeps) {
       return { session: tx.session, accepted };
     });
 
-  async function make(caller: Caller, checked: Checked, keep: Keep): Promise<Session> {
+  async function make(caller: Caller, checked: Checked, keep: Keep<Resource>): Promise<Session> {
     engine.requireAvailable();
     const { session, accepted } = await store(caller, checked, keep);
     if (accepted) signals.messageLater(session, accepted.signal);
@@ -79,8 +79,8 @@ export function createCreate(deps: CreateDeps) {
     return once(
       caller,
       idempotency,
-      (keep) => make(caller, { body, tools }, keep),
-      (id) => again(caller, id),
+      (keep: Keep<Resource>) => make(caller, { body, tools }, keep),
+      ({ id }) => again(caller, id),
     );
   };
 }

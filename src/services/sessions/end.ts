@@ -52,7 +52,7 @@ export function createEnds(deps: EndDeps) {
 
   async function end(caller: Caller, id: string, reason: Reason, keep: Keep): Promise<Session> {
     const ended = await changeSession(deps, caller, id, async (tx, isBare) => {
-      await keep(tx.rows, id);
+      await keep(tx.rows);
       return endOnce(tx, { reason, isBare });
     });
     if (ended) signals.endLater(ended, reason);
@@ -72,7 +72,7 @@ export function createEnds(deps: EndDeps) {
   /** Two transactions; should the second fail or get lost, the sweep runs it. */
   async function remove(caller: Caller, id: string, keep: Keep): Promise<Deleted> {
     const session = await changeSession(deps, caller, id, async (tx, isBare) => {
-      await keep(tx.rows, id);
+      await keep(tx.rows);
       if (tx.session.status === 'active') await turns.endSession(tx, { reason: 'deleted', isBare });
       else {
         tx.patch({ updated_at: tx.now });

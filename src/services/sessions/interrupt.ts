@@ -16,16 +16,18 @@ export interface InterruptDeps extends ChangeDeps {
   once: Once;
 }
 
-/** What is kept of an interrupt that had nothing to stop: its retry stops nothing either. */
-const NOTHING = '';
+/** The reply that was stopped. Null if there was nothing to stop: a repeated request stops nothing either. */
+interface Stopped {
+  id: string | null;
+}
 
 export function createInterrupt(deps: InterruptDeps) {
   const { sessions, catalogue, reader, signals, once } = deps;
 
-  async function stop(caller: Caller, sessionId: string, keep: Keep): Promise<Interrupted> {
+  async function stop(caller: Caller, sessionId: string, keep: Keep<Stopped>): Promise<Interrupted> {
     const { session, reply } = await changeSession(deps, caller, sessionId, async (tx, isBare) => {
       if (tx.session.status !== 'active') throw new ApiError('session_ended', 'The session has ended');
-      await keep(tx.rows, (await currentReplyId(tx)) ?? NOTHING);
+      await keep(tx.rows, { id: (await currentReplyId(tx)) ?? null });
       return { reply: await interruptCurrent(tx, catalogue, isBare), session: tx.session };
     });
     if (!reply) return { interrupted: true, message: null };
@@ -34,10 +36,10 @@ export function createInterrupt(deps: InterruptDeps) {
   }
 
   /** The reply that the first try has stopped, whatever the session does by now. */
-  async function again(caller: Caller, sessionId: string, replyId: string): Promise<Interrupted> {
+  async function again(caller: Caller, sessionId: string, { id }: Stopped): Promise<Interrupted> {
     await visibleSession(sessions, caller, sessionId);
-    if (replyId === NOTHING) return { interrupted: true, message: null };
-    const reply = await reader.get(replyId);
+    if (id === null) return { interrupted: true, message: null };
+    const reply = await reader.get(id);
     if (!reply) throw notFound('message');
     return { interrupted: true, message: await reader.view(reply) };
   }
@@ -50,7 +52,7 @@ export function createInterrupt(deps: InterruptDeps) {
     once(
       caller,
       idempotency,
-      (keep) => stop(caller, sessionId, keep),
-      (replyId) => again(caller, sessionId, replyId),
+      (keep: Keep<Stopped>) => stop(caller, sessionId, keep),
+      (stopped) => again(caller, sessionId, stopped),
     );
 }

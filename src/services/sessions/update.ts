@@ -104,7 +104,7 @@ export function createUpdate(deps: UpdateDeps) {
     const { definitions, ...body } = update;
     const fields = Object.keys(body);
     const session = await changeSession(deps, caller, id, async (tx) => {
-      await keep(tx.rows, id);
+      await keep(tx.rows);
       if (fields.length === 0) return undefined;
       checkEnded(tx.session, fields);
       await applyUpdate(tx, update, catalogue);

@@ -7,7 +7,7 @@ import type { SessionTransaction } from '../../stores/log.ts';
 import type { MessageRow, SessionRow, ToolCallRow } from '../../stores/schema.ts';
 import { announceCalls, settleCall } from '../../turns/tool-calls.ts';
 import { resultsView } from '../../views/submitted-results.ts';
-import type { Once } from '../idempotency.ts';
+import type { Keep, Once } from '../idempotency.ts';
 import type { MessageReader } from '../messages/reader.ts';
 import type { Caller, Idempotency, SubmittedResults, Written } from '../ports.ts';
 import { type ChangeDeps, changeSession } from '../session-access.ts';
@@ -43,6 +43,11 @@ async function find(tx: SessionTransaction, id: string, path: string): Promise<T
   const call = await tx.messages.toolCall(id);
   if (call?.session_id === tx.session.id) return call;
   throw new ApiError('not_found', `No such tool call: '${id}'`, { param: path });
+}
+
+/** The calls whose results a request has brought, in its order. */
+interface Kept {
+  ids: string[];
 }
 
 interface Submitted {
@@ -104,16 +109,11 @@ export function createSubmit(deps: SubmitDeps) {
     };
   }
 
-  async function submit(caller: Caller, sessionId: string, body: SubmitToolResults, keep: Keep) {
+  async function submit(caller: Caller, sessionId: string, body: SubmitToolResults, keep: Keep<Kept>) {
     const done = await changeSession(deps, caller, sessionId, async (tx) => {
       if (tx.session.status !== 'active')
         throw new ApiError('session_ended', 'The session has ended; its calls want no results any more');
-      await keep(
-        tx.rows,
-        resultsOf(body)
-          .map((each) => each.tool_call_id)
-          .join(','),
-      );
+      await keep(tx.rows, { ids: resultsOf(body).map((each) => each.tool_call_id) });
       const submitted = await settleAll(tx, body);
       await announce(tx, submitted.settled);
       return submitted;
@@ -131,12 +131,10 @@ export function createSubmit(deps: SubmitDeps) {
     once(
       caller,
       key,
-      (keep) => submit(caller, sessionId, body, keep),
-      async (ids) => {
-        const calls = await Promise.all(ids.split(',').map((id) => reader.toolCall(id)));
+      (keep: Keep<Kept>) => submit(caller, sessionId, body, keep),
+      async ({ ids }) => {
+        const calls = await Promise.all(ids.map((id) => reader.toolCall(id)));
         return show(calls.filter((call) => call !== undefined));
       },
     );
 }
-
-type Keep = Parameters<Parameters<Once>[2]>[0];

@@ -9,7 +9,7 @@ import type { ToolRegistry } from '../../tools/registry.ts';
 import { changeHeldTools } from '../../turns/settings.ts';
 import type { SessionView } from '../../views/sessions.ts';
 import { createToolView, type StoredTool, toolsOf } from '../../views/tools.ts';
-import type { Once } from '../idempotency.ts';
+import type { Keep, Once, Resource } from '../idempotency.ts';
 import type { Caller, Idempotency, PageRequest, ToolsService, Written } from '../ports.ts';
 import { type ChangeDeps, changeSession, visibleSession } from '../session-access.ts';
 import { fittingSlice } from '../slices.ts';
@@ -22,8 +22,10 @@ export interface ToolsDeps extends ChangeDeps {
   once: Once;
 }
 
-/** What a retry is told of a tool that its first try has added; no name has this character. */
-const NEW_MARK = '+';
+interface Added {
+  name: string;
+  replaced: boolean;
+}
 
 function requireActive(tx: SessionTransaction): void {
   if (tx.session.status !== 'active')
@@ -111,20 +113,20 @@ export function createTools(deps: ToolsDeps): ToolsService {
     return once(
       caller,
       key,
-      async (keep) => {
+      async (keep: Keep<Added>) => {
         const { replaced } = await changeSession(deps, caller, sessionId, async (tx) => {
           requireActive(tx);
           const before = placeFor(toolsOf(tx.session), entry);
-          await keep(tx.rows, before ? entry.name : NEW_MARK + entry.name);
+          await keep(tx.rows, { name: entry.name, replaced: before !== undefined });
           const tool = { ...definition, created_at: before?.created_at ?? tx.now };
           replace(tx, (tools) => withinBudget(withTool(tools, tool)));
           return { replaced: before !== undefined };
         });
         return { tool: await one(caller, sessionId, entry.name), replaced };
       },
-      async (kept) => ({
-        tool: await one(caller, sessionId, kept.replace(NEW_MARK, '')),
-        replaced: !kept.startsWith(NEW_MARK),
+      async ({ name, replaced: hadReplaced }) => ({
+        tool: await one(caller, sessionId, name),
+        replaced: hadReplaced,
       }),
     );
   }
@@ -134,16 +136,16 @@ export function createTools(deps: ToolsDeps): ToolsService {
     once(
       caller,
       key,
-      async (keep) => {
+      async (keep: Keep<Resource>) => {
         await changeSession(deps, caller, sessionId, async (tx) => {
           requireActive(tx);
           if (!named(toolsOf(tx.session), name)) throw notFound('tool');
-          await keep(tx.rows, name);
+          await keep(tx.rows, { id: name });
           replace(tx, (tools) => without(tools, name));
         });
         return deleted(name);
       },
-      async (removed) => deleted(removed),
+      async ({ id }) => deleted(id),
     );
 
   return { list, add, remove };

@@ -15,7 +15,7 @@ import type { SessionsStore } from '../../stores/sessions.ts';
 import type { WebhooksStore } from '../../stores/webhooks.ts';
 import { webhookView } from '../../views/webhooks.ts';
 import { newWebhookSecret, type SecretBox } from '../../webhooks/secrets.ts';
-import type { Keep } from '../idempotency.ts';
+import type { Keep, Resource } from '../idempotency.ts';
 import type { Caller } from '../ports.ts';
 import { visibleSession } from '../session-access.ts';
 import { ownedBy, visibleWebhook } from './access.ts';
@@ -114,21 +114,23 @@ export function createWebhookChanges({ webhooks, sessions, secrets, checkTarget,
     const row = await webhooks.updateWebhook(
       { ...ownedBy(caller, id), now: at },
       (current) => changeOf(current, at),
-      (rows) => keep(rows, id),
+      (rows) => keep(rows),
     );
     if (!row) throw notFound('webhook');
     return webhookView(row);
   }
 
   return {
-    async make(caller: Caller, body: CreateWebhook, keep: Keep): Promise<WebhookWithSecret> {
+    async make(caller: Caller, body: CreateWebhook, keep: Keep<Resource>): Promise<WebhookWithSecret> {
       const url = await checkUrl(body.url, { checkTarget });
       await checkFilter(caller, body.filter);
       const id = newId('wh');
       const secret = body.secret ?? newWebhookSecret();
       const sealedSecret = secrets.seal(id, secret);
       const row = newRow(body, { id, accountId: caller.accountId, url, sealedSecret, now: now() });
-      const inserted = await webhooks.insertWebhook(row, WEBHOOKS_PER_ACCOUNT_MAX, (rows) => keep(rows, id));
+      const inserted = await webhooks.insertWebhook(row, WEBHOOKS_PER_ACCOUNT_MAX, (rows) =>
+        keep(rows, { id }),
+      );
       if (!inserted) throw tooMany();
       return { ...webhookView(row), secret };
     },

@@ -9,7 +9,7 @@ import type { DeliveryRow, Tables, WebhookRow } from '../../stores/schema.ts';
 import type { Requeued, WebhooksStore } from '../../stores/webhooks.ts';
 import { deliveryView } from '../../views/webhooks.ts';
 import type { Sender } from '../../webhooks/send.ts';
-import type { Keep, Once } from '../idempotency.ts';
+import type { Keep, Once, Resource } from '../idempotency.ts';
 import type { Caller, DeliveriesService, Position } from '../ports.ts';
 import type { Signals } from '../signals.ts';
 import { byCreation, fittingSlice } from '../slices.ts';
@@ -75,14 +75,9 @@ async function untilTried(show: () => Promise<Delivery>): Promise<Delivery> {
   }
 }
 
-export function createDeliveries({
-  webhooks,
-  db,
-  send,
-  signals,
-  once,
-  now,
-}: DeliveriesDeps): DeliveriesService {
+export function createDeliveries(deps: DeliveriesDeps): DeliveriesService {
+  const { webhooks, db, send, signals, once, now } = deps;
+
   async function show(caller: Caller, id: string): Promise<Delivery> {
     const row = await webhooks.getDelivery(ownedBy(caller, id));
     if (!row) throw notFound('delivery');
@@ -91,16 +86,16 @@ export function createDeliveries({
 
   async function redeliver(caller: Caller, id: string, keep: Keep): Promise<Delivery> {
     const owned = { ...ownedBy(caller, id), now: now() };
-    refuseUnqueued(await webhooks.requeue(owned, (rows) => keep(rows, id)));
+    refuseUnqueued(await webhooks.requeue(owned, (rows) => keep(rows)));
     const delivery = await show(caller, id);
     signals.endpointLater(delivery.webhook_id);
     return delivery;
   }
 
-  async function test(caller: Caller, webhookId: string, body: TestWebhook, keep: Keep): Promise<Delivery> {
-    const webhook = await visibleWebhook(webhooks, caller, webhookId);
+  async function test(caller: Caller, id: string, body: TestWebhook, keep: Keep<Resource>) {
+    const webhook = await visibleWebhook(webhooks, caller, id);
     const delivery = testDelivery(webhook, testedType(webhook, body), now());
-    await webhooks.insertDelivery(delivery, (rows) => keep(rows, delivery.id));
+    await webhooks.insertDelivery(delivery, (rows) => keep(rows, { id: delivery.id }));
     await send(delivery.id);
     return show(caller, delivery.id);
   }
@@ -109,7 +104,7 @@ export function createDeliveries({
     caller: Caller,
     webhookId: string,
     body: ReplayDeliveries,
-    keep: Keep,
+    keep: Keep<Replayed>,
   ): Promise<Replayed> {
     const range = rangeOf(body);
     const webhook = await visibleWebhook(webhooks, caller, webhookId);
@@ -117,7 +112,7 @@ export function createDeliveries({
     const count = await webhooks.replay(webhook, { ...range, max: REPLAYED_MAX, now: now() });
     if (count === null) throw tooMany();
     // Should the key get lost with this process, its retry sends again: at least once, with the same ids.
-    await db.transaction().execute((rows) => keep(rows, String(count)));
+    await db.transaction().execute((rows) => keep(rows, { count }));
     if (count > 0) signals.endpointLater(webhookId);
     return { count };
   }
@@ -135,8 +130,8 @@ export function createDeliveries({
       once(
         caller,
         idempotency,
-        (keep) => test(caller, webhookId, body, keep),
-        (id) => untilTried(() => show(caller, id)),
+        (keep: Keep<Resource>) => test(caller, webhookId, body, keep),
+        ({ id: tested }) => untilTried(() => show(caller, tested)),
       ),
 
     redeliver: (caller, id, idempotency) =>
@@ -148,11 +143,11 @@ export function createDeliveries({
       ),
 
     replay: (caller, webhookId, body, idempotency) =>
-      once<Replayed>(
+      once<Replayed, Replayed>(
         caller,
         idempotency,
         (keep) => replay(caller, webhookId, body, keep),
-        async (count) => ({ count: Number(count) }),
+        async (replayed) => replayed,
       ),
   };
 }

@@ -3,7 +3,7 @@ import { type Deleted, deleted } from '../../contracts/common.ts';
 import { notFound } from '../../contracts/errors.ts';
 import type { Webhook, WebhookWithSecret } from '../../contracts/webhooks.ts';
 import { webhookView } from '../../views/webhooks.ts';
-import type { Keep, Once } from '../idempotency.ts';
+import type { Keep, Once, Resource } from '../idempotency.ts';
 import type { Caller, WebhooksService } from '../ports.ts';
 import { byCreation, creationOf, fittingSlice } from '../slices.ts';
 import { ownedBy, visibleWebhook } from './access.ts';
@@ -22,17 +22,17 @@ export function createWebhooks(deps: WebhooksDeps): WebhooksService {
 
   async function remove(caller: Caller, id: string, keep: Keep): Promise<Deleted> {
     const owned = { ...ownedBy(caller, id), now: now() };
-    if (!(await webhooks.deleteWebhook(owned, (rows) => keep(rows, id)))) throw notFound('webhook');
+    if (!(await webhooks.deleteWebhook(owned, (rows) => keep(rows)))) throw notFound('webhook');
     return deleted(id);
   }
 
   return {
     create: (caller, body, idempotency) =>
-      once<WebhookWithSecret>(
+      once<WebhookWithSecret, Resource>(
         caller,
         idempotency,
         (keep) => make(caller, body, keep),
-        async (id) => ({ ...(await show(caller, id)), secret: null }),
+        async ({ id }) => ({ ...(await show(caller, id)), secret: null }),
       ),
 
     async list(caller, page) {
