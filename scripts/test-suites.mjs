@@ -11,6 +11,7 @@ export const CHECKS = [
   { name: 'rooms', script: 'rooms', budgetMinutes: 0.5 },
   { name: 'dead code', script: 'dead-code', budgetMinutes: 0.25 },
   { name: 'lockfile', script: 'lockfile', budgetMinutes: 0.25 },
+  { name: 'commit subjects', script: 'commits', budgetMinutes: 0.1 },
 ];
 
 /**
