@@ -7,7 +7,8 @@ import {
   MAX_TOKENS_DEFAULT,
   THINKING_BUDGET_MIN,
 } from '../src/contracts/messages.ts';
-import type { Catalogue } from '../src/models/catalogue.ts';
+import { type Catalogue, refusesThinking } from '../src/models/catalogue.ts';
+import type { CatalogueEntry } from '../src/models/catalogue-entry.ts';
 import type { ModelBlock, ModelMessage, ModelRequest, ModelTool } from '../src/models/port.ts';
 import type { MessageRows } from '../src/stores/message-rows.ts';
 import type { MessageRow, SessionRow } from '../src/stores/schema.ts';
@@ -140,13 +141,28 @@ function createLeftOut() {
   };
 }
 
-type Limits = Pick<ModelRequest, 'maxTokens' | 'temperature' | 'thinking'>;
+type Limits = Pick<ModelRequest, 'maxTokens' | 'temperature'> & {
+  thinking: TurnOptions['thinking'];
+};
+
+/** The fields that the provider takes with each type. */
+const THINKING_FIELDS: Record<string, string[]> = {
+  enabled: ['type', 'budget_tokens', 'display'],
+  adaptive: ['type', 'display'],
+};
+
+function acceptableThinking(entry: CatalogueEntry | undefined, thinking: TurnOptions['thinking']) {
+  if (!thinking || refusesThinking(entry, thinking.type)) return null;
+  const fields = THINKING_FIELDS[thinking.type] ?? ['type'];
+  return Object.fromEntries(Object.entries(thinking).filter(([name]) => fields.includes(name)));
+}
 
 /**
- * The nearest settings that the provider takes. A change of the session after a message was accepted, a smaller catalogue and
- * older rows all leave pairs that no request was judged for. `max_tokens` holds; the budget of thinking gives way.
+ * The nearest settings that the provider takes. A change of the session after a message was accepted, another catalogue and
+ * older rows all leave pairs that no request was judged for. `max_tokens` and the model hold; thinking gives way.
  */
-function acceptable({ maxTokens, temperature, thinking }: Limits): Limits {
+function acceptable(entry: CatalogueEntry | undefined, { maxTokens, temperature, ...limits }: Limits) {
+  const thinking = acceptableThinking(entry, limits.thinking);
   if (thinking === null || thinking.type === 'disabled') return { maxTokens, temperature, thinking };
   const isOn = { maxTokens, temperature: null, thinking };
   if (thinking.type !== 'enabled') return isOn;
@@ -180,10 +196,10 @@ export function createConversation({ messages, catalogue }: ConversationDeps) {
       model,
       system: session.system_prompt === '' ? null : session.system_prompt,
       tools,
-      ...acceptable({
+      ...acceptable(entry, {
         maxTokens: Math.min(own.max_tokens ?? defaults.max_tokens ?? MAX_TOKENS_DEFAULT, limit),
         temperature: temperature ?? null,
-        thinking: own.thinking ?? defaults.thinking ?? null,
+        thinking: own.thinking ?? defaults.thinking,
       }),
     };
   }

@@ -30,21 +30,22 @@ export type MessageContent = z.infer<typeof MessageContent>;
 export const OnBusy = z.enum(['queue', 'reject', 'interrupt', 'steer']);
 export type OnBusy = z.infer<typeof OnBusy>;
 
-/** As JSON. Sessions, their events and their lists repeat it. */
-const THINKING_LENGTH_MAX = 4_096;
-
-/** Claude's own object; what it allows beyond `type` is checked by the model. */
-export const Thinking = z
-  .looseObject({ type: z.enum(['enabled', 'disabled', 'adaptive']) })
-  .refine((value) => JSON.stringify(value).length <= THINKING_LENGTH_MAX, {
-    error: `must have at most ${THINKING_LENGTH_MAX} characters as JSON`,
-  });
-
 /** Long enough for any answer in a conversation. A session or a message may ask for more or less. */
 export const MAX_TOKENS_DEFAULT = 32_000;
 
 /** The provider's smallest budget of thinking. */
 export const THINKING_BUDGET_MIN = 1_024;
+
+const thinkingBudget = z.int().min(THINKING_BUDGET_MIN);
+const display = z.enum(['summarized', 'omitted']).nullish();
+
+/** Claude's own object. A field of another type is refused, because the provider refuses it in every request. */
+export const Thinking = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('enabled'), budget_tokens: thinkingBudget, display }),
+  z.strictObject({ type: z.literal('disabled') }),
+  z.strictObject({ type: z.literal('adaptive'), display }),
+  z.strictObject({ type: z.literal('between_tools') }),
+]);
 
 /** What a turn may set for itself; a session has the same fields as its defaults. */
 export const turnOptions = {

@@ -4,10 +4,15 @@
 //   Fable 5.2 and Mythos 5.2: platform.claude.com/docs/en/release-notes/overview, entry of 2026-11-09 (input, output, limits);
 //   names: the `Model` union of @anthropic-ai/sdk 1.12.0 (2026-11-20), retirement dates from its DEPRECATED_MODELS;
 //   retired names and their successors: release notes, entry of 2026-06-15 (Sonnet 4 -> Sonnet 4.6, Opus 4 -> Opus 4.8);
-//   temperature: platform.claude.com/docs/en/models/<model>/migration-guide (refused from Opus 4.7 and Claude 5 on).
+//   temperature: platform.claude.com/docs/en/models/<model>/migration-guide (refused from Opus 4.7 and Claude 5 on);
+//   thinking: the table "Thinking support, defaults, and rejected configurations by model" of Anthropic's page "Troubleshooting
+//     thinking" (crawled September and October 2026: "any value not listed as rejected is accepted", "Only Claude Sonnet 5.5
+//     accepts between_tools"); for the 5.5 models "What's new in Claude Opus 5.5", "What's new in Claude Haiku 5.5" and "Claude
+//     Sonnet 5.5 migration guide". Fable 5.2 and Mythos 5.2: only its sentence on all models from Claude 4.7 on, so that other
+//     types are not judged. Opus 5 and Haiku 5.5 refuse `disabled` together with a high effort, which is never sent.
 // UNVERIFIED marks numbers that no page of Anthropic's could be found for.
 
-import type { CatalogueEntry, ModelPrices, TokenPrices } from './catalogue-entry.ts';
+import type { CatalogueEntry, ModelPrices, ThinkingType, TokenPrices } from './catalogue-entry.ts';
 
 const FLAGSHIP = { contextTokens: 1_000_000, maxOutputTokens: 128_000 };
 const CLAUDE_4_5 = { contextTokens: 200_000, maxOutputTokens: 64_000 };
@@ -34,46 +39,67 @@ const FABLE_5 = usdPerMtok('10', '50', '12.50', '1');
 // UNVERIFIED: by invitation only, on no price list; press reports of its announcement (April 2026) name 25 and 125.
 const MYTHOS_PREVIEW = usdPerMtok('25', '125', '31.25', '2.50');
 
+const EXTENDED_ONLY: ThinkingType[] = ['adaptive', 'between_tools'];
+const ADAPTIVE_OR_EXTENDED: ThinkingType[] = ['between_tools'];
+const ADAPTIVE_ONLY: ThinkingType[] = ['enabled', 'between_tools'];
+const ALWAYS_ON: ThinkingType[] = ['enabled', 'disabled', 'between_tools'];
+
 /** The guide's names, which a first page must show, then the newest family first; lists show them in this order. */
 export const BUILT_IN_MODELS: readonly CatalogueEntry[] = [
   // Our guide's name for the current Haiku; Anthropic has no such alias.
-  { ...model('claude-haiku', FLAGSHIP, HAIKU_5_5), resolvesTo: 'claude-haiku-5-5' },
+  { ...model('claude-haiku', FLAGSHIP, HAIKU_5_5, ADAPTIVE_ONLY), resolvesTo: 'claude-haiku-5-5' },
   // Retired on 2026-06-15: the API answers 404 to both names.
   deprecated(
-    successor('claude-sonnet-4-20250514', withTemperature(model('claude-sonnet-4-6', FLAGSHIP, SONNET_4))),
+    successor(
+      'claude-sonnet-4-20250514',
+      withTemperature(model('claude-sonnet-4-6', FLAGSHIP, SONNET_4, ADAPTIVE_OR_EXTENDED)),
+    ),
   ),
-  deprecated(successor('claude-opus-4-20250514', model('claude-opus-4-8', FLAGSHIP, OPUS_5))),
-  model('claude-fable-5-2', FLAGSHIP, FABLE_5_2),
-  model('claude-mythos-5-2', FLAGSHIP, FABLE_5_2),
-  model('claude-opus-5-5', FLAGSHIP, OPUS_5_5),
-  model('claude-sonnet-5-5', FLAGSHIP, SONNET_5_5),
-  model('claude-haiku-5-5', FLAGSHIP, HAIKU_5_5),
-  model('claude-fable-5-1', FLAGSHIP, FABLE_5_1),
-  model('claude-mythos-5-1', FLAGSHIP, FABLE_5_1),
-  model('claude-fable-5', FLAGSHIP, FABLE_5),
-  model('claude-mythos-5', FLAGSHIP, FABLE_5),
-  model('claude-opus-5', FLAGSHIP, OPUS_5),
-  model('claude-sonnet-5', FLAGSHIP, SONNET_5),
-  model('claude-opus-4-8', FLAGSHIP, OPUS_5),
+  deprecated(successor('claude-opus-4-20250514', model('claude-opus-4-8', FLAGSHIP, OPUS_5, ADAPTIVE_ONLY))),
+  model('claude-fable-5-2', FLAGSHIP, FABLE_5_2, ['enabled']),
+  model('claude-mythos-5-2', FLAGSHIP, FABLE_5_2, ['enabled']),
+  model('claude-opus-5-5', FLAGSHIP, OPUS_5_5, ALWAYS_ON),
+  model('claude-sonnet-5-5', FLAGSHIP, SONNET_5_5, ['enabled', 'disabled']),
+  model('claude-haiku-5-5', FLAGSHIP, HAIKU_5_5, ADAPTIVE_ONLY),
+  model('claude-fable-5-1', FLAGSHIP, FABLE_5_1, ALWAYS_ON),
+  model('claude-mythos-5-1', FLAGSHIP, FABLE_5_1, ALWAYS_ON),
+  model('claude-fable-5', FLAGSHIP, FABLE_5, ALWAYS_ON),
+  model('claude-mythos-5', FLAGSHIP, FABLE_5, ALWAYS_ON),
+  model('claude-opus-5', FLAGSHIP, OPUS_5, ADAPTIVE_ONLY),
+  model('claude-sonnet-5', FLAGSHIP, SONNET_5, ADAPTIVE_ONLY),
+  model('claude-opus-4-8', FLAGSHIP, OPUS_5, ADAPTIVE_ONLY),
   // Limits from docs.cloud.google.com (partner-models/claude/opus-4-7); Anthropic's own page was not in the stored copies.
-  model('claude-opus-4-7', FLAGSHIP, OPUS_5),
+  model('claude-opus-4-7', FLAGSHIP, OPUS_5, ADAPTIVE_ONLY),
   // UNVERIFIED: both limits; those of the other models that came after it.
-  model('claude-mythos-preview', FLAGSHIP, MYTHOS_PREVIEW),
-  withTemperature(model('claude-opus-4-6', FLAGSHIP, OPUS_5)),
-  withTemperature(model('claude-sonnet-4-6', FLAGSHIP, SONNET_4)),
-  withTemperature(model('claude-opus-4-5', CLAUDE_4_5, OPUS_5)),
-  withTemperature(model('claude-opus-4-5-20251101', CLAUDE_4_5, OPUS_5)),
-  withTemperature(model('claude-haiku-4-5', CLAUDE_4_5, HAIKU_4_5)),
-  withTemperature(model('claude-haiku-4-5-20251001', CLAUDE_4_5, HAIKU_4_5)),
+  model('claude-mythos-preview', FLAGSHIP, MYTHOS_PREVIEW, ['disabled', 'between_tools']),
+  withTemperature(model('claude-opus-4-6', FLAGSHIP, OPUS_5, ADAPTIVE_OR_EXTENDED)),
+  withTemperature(model('claude-sonnet-4-6', FLAGSHIP, SONNET_4, ADAPTIVE_OR_EXTENDED)),
+  withTemperature(model('claude-opus-4-5', CLAUDE_4_5, OPUS_5, EXTENDED_ONLY)),
+  withTemperature(model('claude-opus-4-5-20251101', CLAUDE_4_5, OPUS_5, EXTENDED_ONLY)),
+  withTemperature(model('claude-haiku-4-5', CLAUDE_4_5, HAIKU_4_5, EXTENDED_ONLY)),
+  withTemperature(model('claude-haiku-4-5-20251001', CLAUDE_4_5, HAIKU_4_5, EXTENDED_ONLY)),
   // Retires on 2026-11-30; Anthropic recommends claude-sonnet-5-5.
-  deprecated(withTemperature(model('claude-sonnet-4-5', CLAUDE_4_5, SONNET_4))),
-  deprecated(withTemperature(model('claude-sonnet-4-5-20250929', CLAUDE_4_5, SONNET_4))),
+  deprecated(withTemperature(model('claude-sonnet-4-5', CLAUDE_4_5, SONNET_4, EXTENDED_ONLY))),
+  deprecated(withTemperature(model('claude-sonnet-4-5-20250929', CLAUDE_4_5, SONNET_4, EXTENDED_ONLY))),
 ];
 
 type Limits = Pick<CatalogueEntry, 'contextTokens' | 'maxOutputTokens'>;
 
-function model(id: string, limits: Limits, prices: ModelPrices): CatalogueEntry {
-  return { id, resolvesTo: id, ...limits, prices, acceptsTemperature: false, deprecated: false };
+function model(
+  id: string,
+  limits: Limits,
+  prices: ModelPrices,
+  refusesThinking: ThinkingType[],
+): CatalogueEntry {
+  return {
+    id,
+    resolvesTo: id,
+    ...limits,
+    prices,
+    acceptsTemperature: false,
+    refusesThinking,
+    deprecated: false,
+  };
 }
 
 function successor(id: string, target: CatalogueEntry): CatalogueEntry {

@@ -1,5 +1,9 @@
 // One model of the catalogue.
 
+/** The values of `thinking.type`. */
+export const THINKING_TYPES = ['enabled', 'disabled', 'adaptive', 'between_tools'] as const;
+export type ThinkingType = (typeof THINKING_TYPES)[number];
+
 /** USD per million tokens, as plain decimal strings: `"0.125"`. */
 export interface TokenPrices {
   inputUsdPerMtok: string;
@@ -24,6 +28,8 @@ export interface CatalogueEntry {
   prices: ModelPrices;
   /** Whether the provider takes `temperature` on this model; newer ones refuse any but the default with a 400. */
   acceptsTemperature: boolean;
+  /** The values of `thinking.type` that the provider refuses on this model. Other values are not judged. */
+  refusesThinking: readonly ThinkingType[];
   /** The provider has retired the name or set a date for it. */
   deprecated: boolean;
 }

@@ -1,7 +1,7 @@
 // Which models a session may name, what the provider is asked for instead, how much fits in and what it costs.
 
 import { BUILT_IN_MODELS } from './catalogue-data.ts';
-import type { CatalogueEntry, ModelPrices } from './catalogue-entry.ts';
+import type { CatalogueEntry, ModelPrices, ThinkingType } from './catalogue-entry.ts';
 import { parseModelsFile } from './models-file.ts';
 import type { ModelUsage } from './port.ts';
 
@@ -25,6 +25,10 @@ export function createCatalogue(extra?: unknown): Catalogue {
     names: () => [...byId.keys()],
   };
 }
+
+/** Whether the provider always refuses this `thinking.type` on the model; false when the catalogue doesn't know. */
+export const refusesThinking = (entry: CatalogueEntry | undefined, type: string): boolean =>
+  entry?.refusesThinking.includes(type as ThinkingType) ?? false;
 
 /** Prices have at most nine decimals, so that each is a whole number of these. */
 const NANO = 1_000_000_000n;

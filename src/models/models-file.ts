@@ -1,7 +1,7 @@
 // The operator's own models: OPENCLAW_MODELS_FILE, checked so that a typo stops the start and not a conversation.
 
 import { z } from 'zod';
-import type { CatalogueEntry, TokenPrices } from './catalogue-entry.ts';
+import { type CatalogueEntry, THINKING_TYPES, type TokenPrices } from './catalogue-entry.ts';
 
 /** Both "0.125" and 0.125 are taken; JSON's numbers keep their digits as text. Nine decimals are a nano-dollar. */
 const Price = z
@@ -34,6 +34,7 @@ const ModelsFile = z.strictObject({
         long_prompt: z.strictObject({ above_tokens: Tokens, ...tokenPrices }).optional(),
       }),
       accepts_temperature: z.boolean().default(true),
+      refuses_thinking: z.array(z.enum(THINKING_TYPES)).default([]),
       deprecated: z.boolean().default(false),
     }),
   ),
@@ -44,7 +45,7 @@ type FilePrices = Record<keyof typeof tokenPrices, string>;
 
 /**
  * Reads `{"models":[{"id","resolves_to"?,"context_tokens","max_output_tokens","prices":{"input","output","cache_write",
- * "cache_read","long_prompt"?},"accepts_temperature"?,"deprecated"?}]}`; prices are USD per million tokens.
+ * "cache_read","long_prompt"?},"accepts_temperature"?,"refuses_thinking"?,"deprecated"?}]}`; prices are USD per million tokens.
  * @throws {Error} naming every wrong field, as `models[0].prices.input`.
  */
 export function parseModelsFile(content: unknown): CatalogueEntry[] {
@@ -76,6 +77,7 @@ function toEntry(model: FileModel): CatalogueEntry {
       ...(long && { longPrompt: { aboveTokens: long.above_tokens, ...toTokenPrices(long) } }),
     },
     acceptsTemperature: model.accepts_temperature,
+    refusesThinking: model.refuses_thinking,
     deprecated: model.deprecated,
   };
 }

@@ -1,7 +1,7 @@
 // What sessions and messages may set for their turns, checked against the catalogue of models.
 import { ApiError } from '../contracts/errors.ts';
-import { MAX_TOKENS_DEFAULT, THINKING_BUDGET_MIN } from '../contracts/messages.ts';
-import type { Catalogue } from '../models/catalogue.ts';
+import { MAX_TOKENS_DEFAULT } from '../contracts/messages.ts';
+import { type Catalogue, refusesThinking } from '../models/catalogue.ts';
 import type { TurnOptions } from '../views/sessions.ts';
 
 /** The options that are set, of whatever else holds them; null means that none is. */
@@ -23,14 +23,22 @@ const refuse = (param: string, message: string): never => {
   throw new ApiError('invalid_request', message, { param });
 };
 
-/** The budget of thinking that is on. @throws ApiError for one that the provider refuses by itself. */
-function thinkingBudget({ thinking }: TurnOptions): number | null {
-  if (thinking?.type !== 'enabled') return null;
-  const { budget_tokens: budget } = thinking;
-  if (Number.isInteger(budget) && Number(budget) >= THINKING_BUDGET_MIN) return Number(budget);
-  return refuse(
-    'thinking.budget_tokens',
-    `'thinking.budget_tokens' must be a whole number of at least ${THINKING_BUDGET_MIN}`,
+/** The settings of one request: the provider judges `thinking.type` together with the model. */
+type Given = TurnOptions & { model?: string };
+
+/** @throws ApiError naming `model` and `thinking.type`. */
+function checkThinkingType(
+  catalogue: Catalogue,
+  model: string,
+  { thinking }: TurnOptions,
+  given: Given,
+): void {
+  const entry = catalogue.find(model);
+  if (!thinking || !refusesThinking(entry, thinking.type)) return;
+  const other = refusesThinking(entry, 'adaptive') ? 'enabled' : 'adaptive';
+  refuse(
+    given.thinking == null ? 'model' : 'thinking.type',
+    `The 'model' '${model}' takes no 'thinking.type' '${thinking.type}'. Use '${other}', or leave 'thinking' out`,
   );
 }
 
@@ -41,18 +49,16 @@ function thinkingBudget({ thinking }: TurnOptions): number | null {
  * @param given The settings of this request. One of them is named in `param`.
  * @throws ApiError naming both fields.
  */
-export function checkThinking(
-  catalogue: Catalogue,
-  model: string,
-  options: TurnOptions,
-  given: TurnOptions,
-): void {
+export function checkThinking(catalogue: Catalogue, model: string, options: TurnOptions, given: Given): void {
   const { thinking, temperature } = options;
+  // Another setting may still change in a session that an earlier version has stored.
+  if (given.thinking != null || given.model !== undefined)
+    checkThinkingType(catalogue, model, options, given);
   const entry = catalogue.find(model);
   const limit = entry?.maxOutputTokens ?? MAX_TOKENS_DEFAULT;
   const maxTokens = options.max_tokens ?? Math.min(MAX_TOKENS_DEFAULT, limit);
-  const budget = thinkingBudget(options);
-  if (budget !== null && budget >= maxTokens)
+  const budget = thinking?.type === 'enabled' ? Number(thinking.budget_tokens) : 0;
+  if (budget >= maxTokens)
     refuse(
       given.max_tokens == null ? 'thinking.budget_tokens' : 'max_tokens',
       `'max_tokens' (${maxTokens}) must be more than 'thinking.budget_tokens' (${budget})`,

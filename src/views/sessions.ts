@@ -1,7 +1,7 @@
 // A session row as the API shows it, with the warnings that its settings deserve.
 import { toTimestamp, toTimestampOrNull } from '../contracts/common.ts';
 import type { SessionSummary } from '../contracts/sessions.ts';
-import type { Catalogue } from '../models/catalogue.ts';
+import { type Catalogue, refusesThinking } from '../models/catalogue.ts';
 import type { SessionRow } from '../stores/schema.ts';
 import type { Unchecked } from '../tools/json-schema/patterns.ts';
 import type { ToolRegistry } from '../tools/registry.ts';
@@ -19,6 +19,7 @@ export type SessionView = ReturnType<typeof createSessionView>;
 export interface TurnOptions {
   max_tokens?: number | null;
   temperature?: number | null;
+  /** A session of an earlier version may hold fields of another type. */
   thinking?: ({ type: string } & Record<string, unknown>) | null;
 }
 
@@ -59,9 +60,13 @@ export function createSessionView({ catalogue, tools }: SessionViewDeps) {
     return unnamed > 0 ? [...named, `${unnamed} more tools have patterns that are not checked.`] : named;
   }
 
-  function optionWarnings(model: string, { temperature }: TurnOptions): string[] {
-    const refused = temperature != null && catalogue.find(model)?.acceptsTemperature === false;
-    return refused ? [`Model '${model}' takes no 'temperature': it answers without it.`] : [];
+  function optionWarnings(model: string, { temperature, thinking }: TurnOptions): string[] {
+    const entry = catalogue.find(model);
+    const refused = [
+      ...(temperature != null && entry?.acceptsTemperature === false ? ["'temperature'"] : []),
+      ...(thinking && refusesThinking(entry, thinking.type) ? [`'thinking' of type '${thinking.type}'`] : []),
+    ];
+    return refused.map((name) => `Model '${model}' takes no ${name}: it answers without it.`);
   }
 
   return function sessionView(row: SessionRow): SessionSummary {

@@ -1,6 +1,8 @@
 // Settings that the provider refuses in every request are refused where they are set, over HTTP.
+import Database from 'better-sqlite3';
 import type { Model, ModelRequest } from '../../src/models/port.ts';
 import { eventually } from '../support/api-client.ts';
+import { databaseFileIn } from '../support/files.ts';
 import { replyOf } from '../support/store.ts';
 import { startTestSystem, type TestSystem } from '../support/system.ts';
 
@@ -13,6 +15,23 @@ beforeAll(async () => {
 afterAll(() => server.stop());
 
 const enabled = (budget_tokens: unknown) => ({ type: 'enabled', budget_tokens });
+/** Settings as an earlier version took them. The server is in this process: to wait for its lock would block both. */
+async function store({ directory }: TestSystem, sessionId: string, options: object): Promise<void> {
+  const db = new Database(databaseFileIn(directory), { timeout: 0 });
+  const write = db.prepare('update sessions set turn_options = ? where id = ?');
+  await eventually(
+    async () => {
+      try {
+        return write.run(JSON.stringify(options), sessionId).changes;
+      } catch {
+        return 0;
+      }
+    },
+    (changes) => changes === 1,
+  );
+  db.close();
+}
+
 /** A model that takes a temperature. */
 const MODEL = 'claude-sonnet-4-6';
 
@@ -22,13 +41,19 @@ test.each([
   [{ thinking: enabled(32_000) }, 'thinking.budget_tokens', "'max_tokens' (32000)"],
   [{ thinking: enabled(1_023) }, 'thinking.budget_tokens', '1024'],
   [{ thinking: enabled(2_000.5) }, 'thinking.budget_tokens', 'whole number'],
-  [{ thinking: { type: 'enabled' } }, 'thinking.budget_tokens', 'whole number'],
-  [{ thinking: enabled('2000') }, 'thinking.budget_tokens', 'whole number'],
+  [{ thinking: { type: 'enabled' } }, 'thinking.budget_tokens', 'required'],
+  [{ thinking: enabled('2000') }, 'thinking.budget_tokens', 'must be a number'],
+  [{ thinking: { type: 'disabled', budget_tokens: 2_000 } }, 'thinking.budget_tokens', 'Unknown field'],
+  [{ thinking: { type: 'adaptive', budget_tokens: 2_000 } }, 'thinking.budget_tokens', 'Unknown field'],
+  [{ thinking: { type: 'adaptive', effort: 'high' } }, 'thinking.effort', 'Unknown field'],
+  [{ thinking: { type: 'enabled', budget: 2_000 } }, 'thinking.budget', "'thinking.budget_tokens'"],
+  [{ thinking: { type: 'disabled', display: 'omitted' } }, 'thinking.display', 'Unknown field'],
+  [{ thinking: { type: 'adaptive', display: 'all' } }, 'thinking.display', 'summarized'],
   [{ thinking: enabled(2_000), temperature: 0.5 }, 'temperature', "'thinking'"],
   [{ thinking: { type: 'adaptive' }, temperature: 0 }, 'temperature', "'thinking'"],
   [{ thinking: { type: 'always', budget_tokens: 2_000 } }, 'thinking.type', 'enabled'],
   [{ thinking: { budget_tokens: 2_000 } }, 'thinking.type', 'required'],
-  [{ thinking: enabled(2_000), temperature: 0.5, model: 'claude-haiku' }, 'temperature', "'thinking'"],
+  [{ thinking: { type: 'adaptive' }, temperature: 0.5, model: 'claude-haiku' }, 'temperature', "'thinking'"],
 ])('a session with %j is refused', async (settings, param, words) => {
   const { status, body } = await server.api.post('/v1/sessions', { model: MODEL, ...settings });
   expect(status).toBe(400);
@@ -40,7 +65,8 @@ test.each([
   { thinking: enabled(1_024), max_tokens: 1_025 },
   { thinking: enabled(2_000), temperature: 1 },
   { thinking: { type: 'disabled' }, temperature: 0.5, max_tokens: 1 },
-  { thinking: { type: 'adaptive' }, max_tokens: 100 },
+  { thinking: { type: 'adaptive', display: 'summarized' }, max_tokens: 100 },
+  { thinking: { ...enabled(1_024), display: 'omitted' } },
 ])('a session with %j is taken', async (settings) => {
   const { status } = await server.api.post('/v1/sessions', { model: MODEL, ...settings });
   expect(status).toBe(201);
@@ -66,13 +92,13 @@ describe('a change of a session is judged on the whole that results', () => {
     [{ thinking: enabled(40_000), max_tokens: 50_000 }, { max_tokens: null }, 'thinking', '40000'],
     [{ thinking: enabled(2_000), max_tokens: 3_000 }, { max_tokens: 2_000 }, 'max_tokens', '2000'],
     [
-      { model: 'claude-haiku', thinking: enabled(100_000), max_tokens: 120_000 },
+      { thinking: enabled(100_000), max_tokens: 120_000 },
       { model: 'claude-sonnet-4-5', max_tokens: 64_000 },
       'max_tokens',
       '100000',
     ],
     [
-      { model: 'claude-haiku', thinking: enabled(70_000), max_tokens: 100_000 },
+      { thinking: enabled(70_000), max_tokens: 100_000 },
       { model: 'claude-sonnet-4-5' },
       'max_tokens',
       '64000',
@@ -90,10 +116,60 @@ describe('a change of a session is judged on the whole that results', () => {
   });
 
   it('one that repairs both at once is taken', async () => {
-    const settings = { model: 'claude-haiku', thinking: enabled(70_000), max_tokens: 100_000 };
+    const settings = { model: MODEL, thinking: enabled(70_000), max_tokens: 100_000 };
     const { body: session } = await server.api.post('/v1/sessions', settings);
     const repair = { model: 'claude-sonnet-4-5', max_tokens: null, thinking: enabled(30_000) };
     expect((await server.api.patch(`/v1/sessions/${session.id}`, repair)).status).toBe(200);
+  });
+});
+
+describe('a type of thinking that the model always refuses', () => {
+  const PAIRS: [string, string][] = [
+    ['claude-opus-4-7', 'enabled'],
+    ['claude-haiku', 'enabled'],
+    ['claude-opus-5-5', 'disabled'],
+    ['claude-fable-5-2', 'enabled'],
+    ['claude-sonnet-5-5', 'disabled'],
+    ['claude-mythos-preview', 'disabled'],
+    ['claude-opus-4-5', 'adaptive'],
+    ['claude-sonnet-4-6', 'between_tools'],
+  ];
+  const thinkingOf = (type: string) => (type === 'enabled' ? enabled(2_000) : { type });
+
+  it.each(PAIRS)("model '%s' with '%s' is refused where it is set", async (model, type) => {
+    const thinking = thinkingOf(type);
+    const refused = (param: string) => ({ status: 400, body: { error: { param } } });
+    const created = await server.api.post('/v1/sessions', { model, thinking });
+    expect(created).toMatchObject(refused('thinking.type'));
+    expect(created.body.error.message).toContain(`The 'model' '${model}' takes no 'thinking.type' '${type}'`);
+    const { body: session } = await server.api.post('/v1/sessions', { model });
+    const path = `/v1/sessions/${session.id}`;
+    const message = { content: 'Hello', background: true, thinking };
+    expect(await server.api.post(`${path}/messages`, message)).toMatchObject(refused('thinking.type'));
+    expect(await server.api.patch(path, { thinking })).toMatchObject(refused('thinking.type'));
+    const taken = type === 'between_tools' ? 'claude-sonnet-5-5' : 'claude-sonnet-4-6';
+    expect((await server.api.patch(path, { model: taken, thinking })).status).toBe(200);
+    expect(await server.api.patch(path, { model })).toMatchObject(refused('model'));
+    expect((await server.api.patch(path, { model, thinking: null })).status).toBe(200);
+  });
+
+  it.each([
+    ['claude-sonnet-5-5', 'between_tools'],
+    ['claude-haiku', 'disabled'],
+    ['claude-mythos-preview', 'enabled'],
+    // No source says so of these.
+    ['claude-fable-5-2', 'disabled'],
+  ])("model '%s' with '%s' is taken", async (model, type) => {
+    const created = await server.api.post('/v1/sessions', { model, thinking: thinkingOf(type) });
+    expect(created.status).toBe(201);
+  });
+
+  it('in a session that an earlier version stored, other settings may change', async () => {
+    const { body: session } = await server.api.post('/v1/sessions', { model: 'claude-opus-4-7' });
+    await store(server, session.id, { thinking: enabled(2_000) });
+    const { status, body } = await server.api.patch(`/v1/sessions/${session.id}`, { max_tokens: 4_000 });
+    expect(status).toBe(200);
+    expect(body.warnings).toEqual([expect.stringContaining("takes no 'thinking' of type 'enabled'")]);
   });
 });
 
@@ -138,6 +214,12 @@ describe('a message that waits while its session changes', () => {
       { thinking: enabled(8_000) },
       { maxTokens: 1_500, thinking: enabled(1_499) },
     ],
+    [
+      'its thinking is left out where the new model refuses it',
+      { thinking: enabled(2_000) },
+      { model: 'claude-haiku' },
+      { model: 'claude-haiku-5-5', thinking: null },
+    ],
   ])('%s', async (_name, own, change, expected) => {
     asked.length = 0;
     const { id } = await busy.api.session({ model: MODEL });
@@ -158,5 +240,20 @@ describe('a message that waits while its session changes', () => {
       (answer) => answer.body.status === 'completed',
     );
     expect(asked[1]).toMatchObject(expected);
+  });
+
+  it.each<[string, object, object | null]>([
+    [
+      'claude-haiku',
+      { type: 'adaptive', budget_tokens: 2_000, display: 'omitted' },
+      { type: 'adaptive', display: 'omitted' },
+    ],
+    ['claude-sonnet-4-6', { type: 'disabled', budget_tokens: 2_000 }, { type: 'disabled' }],
+    ['claude-opus-4-7', enabled(2_000), null],
+  ])("a stored session of '%s' with %j goes on with %j", async (name, thinking, sent) => {
+    const { id } = await busy.api.session({ model: name });
+    await store(busy, id, { thinking });
+    await busy.api.send(id, 'Hello');
+    expect(asked.at(-1)?.thinking).toEqual(sent);
   });
 });

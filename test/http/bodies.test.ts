@@ -49,8 +49,8 @@ describe('fields', () => {
     ],
     [
       { model: 'm', thinking: { type: 'disabled', x: text(5_000) } },
-      'thinking',
-      "The 'thinking' field must have at most 4096 characters as JSON",
+      'thinking.x',
+      "Unknown field 'thinking.x'",
     ],
     [{ model: 'm', max_tokens: 1.5 }, 'max_tokens', "The 'max_tokens' field must be a whole number"],
     [{ model: 'm', max_tokens: 0 }, 'max_tokens', "The 'max_tokens' field must be at least 1"],

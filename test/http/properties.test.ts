@@ -199,7 +199,7 @@ describe('a body', () => {
     },
     ...{
       message: { content: [{ type: 'text', text: 'a' }] },
-      thinking: { type: 'enabled' },
+      thinking: { type: 'adaptive' },
       temperature: 0.5,
     },
   };

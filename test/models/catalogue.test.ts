@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { costNanoUsd, createCatalogue, formatUsd } from '../../src/models/catalogue.ts';
+import { costNanoUsd, createCatalogue, formatUsd, refusesThinking } from '../../src/models/catalogue.ts';
 import type { ModelPrices } from '../../src/models/catalogue-entry.ts';
 
 const usage = (
@@ -55,6 +55,19 @@ describe('the built-in catalogue', () => {
     expect(catalogue.find('claude-sonnet-4-6')?.acceptsTemperature).toBe(true);
     expect(catalogue.find('claude-opus-5-5')?.acceptsTemperature).toBe(false);
   });
+
+  test('says which types of thinking a model refuses, and no model is without one', () => {
+    expect(refusesThinking(catalogue.find('claude-opus-4-7'), 'enabled')).toBe(true);
+    expect(refusesThinking(catalogue.find('claude-opus-4-7'), 'adaptive')).toBe(false);
+    expect(refusesThinking(undefined, 'enabled')).toBe(false);
+    for (const entry of catalogue.list())
+      expect(['adaptive', 'enabled'].some((type) => !refusesThinking(entry, type))).toBe(true);
+  });
+
+  test('names the refused types of an alias as those of its target', () => {
+    for (const entry of catalogue.list())
+      expect(entry.refusesThinking).toEqual(catalogue.find(entry.resolvesTo)?.refusesThinking);
+  });
 });
 
 describe("the operator's file", () => {
@@ -77,6 +90,7 @@ describe("the operator's file", () => {
         cacheReadUsdPerMtok: '0.1',
       },
       acceptsTemperature: true,
+      refusesThinking: [],
       deprecated: false,
     });
     expect(catalogue.find('claude-haiku')).toMatchObject({
@@ -96,8 +110,17 @@ describe("the operator's file", () => {
     });
   });
 
+  test('may say which types of thinking a model refuses; the others are not judged', () => {
+    const own = { ...fileModel, refuses_thinking: ['adaptive'] };
+    const catalogue = createCatalogue({ models: [own, { ...fileModel, id: 'claude-opus-4-7' }] });
+    expect(refusesThinking(catalogue.find('my-model'), 'adaptive')).toBe(true);
+    expect(refusesThinking(catalogue.find('my-model'), 'enabled')).toBe(false);
+    expect(refusesThinking(catalogue.find('claude-opus-4-7'), 'enabled')).toBe(false);
+  });
+
   test.each([
     ['the file', null],
+    ['models[0].refuses_thinking[0]', { models: [{ ...fileModel, refuses_thinking: ['always'] }] }],
     ['models', {}],
     ['models[0].id', { models: [{ ...fileModel, id: '' }] }],
     ['models[0].context_tokens', { models: [{ ...fileModel, context_tokens: 0 }] }],

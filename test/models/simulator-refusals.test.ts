@@ -44,7 +44,7 @@ const thought = (thinking: string, signature: unknown = signatureOf(thinking)) =
 
 async function answerTo(more: Fields): Promise<{ status: number; message: string | undefined }> {
   const body = {
-    model: 'claude-haiku-5-5',
+    model: 'claude-sonnet-4-6',
     max_tokens: 2_000,
     messages: [user(text('x'))],
     ...more,
@@ -203,6 +203,31 @@ describe('refuses', () => {
     ['no budget', { thinking: { type: 'enabled' } }, 'budget_tokens: Field required'],
     ['a temperature', { thinking: { type: 'adaptive' }, temperature: 0.5 }, 'temperature'],
     ['an unknown type', { thinking: { type: 'hard' } }, 'thinking'],
+    [
+      'a budget of another type',
+      { thinking: { type: 'adaptive', budget_tokens: 1_024 } },
+      'thinking.adaptive.budget_tokens',
+    ],
+    [
+      'an effort',
+      { thinking: { type: 'disabled', effort: 'low' } },
+      'thinking.disabled.effort: Extra inputs',
+    ],
+    [
+      'a type that the model lost',
+      { model: 'claude-opus-4-7', thinking: { type: 'enabled', budget_tokens: 1_024 } },
+      '"thinking.type.enabled" is not supported',
+    ],
+    [
+      'no way to turn it off',
+      { model: 'claude-opus-5-5', thinking: { type: 'disabled' } },
+      '"thinking.type.disabled" is not supported',
+    ],
+    [
+      'a type that came later',
+      { model: 'claude-opus-4-5', thinking: { type: 'adaptive' } },
+      'adaptive thinking is not supported',
+    ],
   ])('thinking with %s', async (_name, more, message) => {
     expect(await answerTo(more)).toEqual({ status: 400, message: expect.stringContaining(message) });
   });

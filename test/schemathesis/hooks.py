@@ -15,6 +15,7 @@ RULES_BEYOND_THE_SCHEMA = (
     "'max_tokens' must be at most",  # each model has its own limit
     "'thinking.budget_tokens'",  # settings are judged together
     "together with 'thinking'",
+    "takes no 'thinking.type'",  # each model has its own types
     "a second time",  # of tools, "x" and {"name": "x"} are the same
     "has a reserved name",  # __proto__, in objects whose keys are free
     "is nested deeper than 64 levels",

@@ -66,10 +66,39 @@ function checkTemperature(temperature: unknown): void {
     refuse('temperature', 'Input should be between 0 and 1');
 }
 
-function checkThinking({ thinking, max_tokens, temperature }: Fields): void {
+/** The fields of each type. */
+const THINKING_FIELDS: Record<string, string[]> = {
+  enabled: ['type', 'budget_tokens', 'display'],
+  disabled: ['type'],
+  adaptive: ['type', 'display'],
+  between_tools: ['type'],
+};
+
+/** Written apart from the catalogue, so that a mistake there is refused here. */
+const TYPES_REFUSED: [type: string, models: RegExp][] = [
+  ['enabled', /^claude-(opus-4-[78]|(opus|sonnet|haiku|fable|mythos)-5)/],
+  ['disabled', /^claude-(mythos-preview|(fable|mythos)-5(-1)?$|(opus|sonnet)-5-5)/],
+  ['between_tools', /^claude-(?!sonnet-5-5)/],
+];
+
+function checkThinkingType(model: string, type: string): void {
+  if (type === 'adaptive' && /^claude-\w+-4-5/.test(model))
+    throw new RefusedError(400, 'adaptive thinking is not supported on this model');
+  if (TYPES_REFUSED.some(([refused, models]) => refused === type && models.test(model)))
+    throw new RefusedError(
+      400,
+      `"thinking.type.${type}" is not supported for this model. Use "thinking.type.adaptive" and "output_config.effort" to control thinking behavior.`,
+    );
+}
+
+function checkThinking({ model, thinking, max_tokens, temperature }: Fields): void {
   if (thinking === undefined) return;
-  if (!isRecord(thinking) || !['enabled', 'disabled', 'adaptive'].includes(String(thinking.type)))
-    refuse('thinking', "Input tag should be one of 'enabled', 'disabled', 'adaptive'");
+  const fields = isRecord(thinking) ? THINKING_FIELDS[String(thinking.type)] : undefined;
+  if (!isRecord(thinking) || fields === undefined)
+    refuse('thinking', "Input tag should be one of 'enabled', 'disabled', 'adaptive', 'between_tools'");
+  const foreign = Object.keys(thinking).find((name) => !fields.includes(name));
+  if (foreign !== undefined) refuse(`thinking.${thinking.type}.${foreign}`, 'Extra inputs are not permitted');
+  checkThinkingType(String(model), String(thinking.type));
   if (thinking.type === 'disabled') return;
   if (temperature !== undefined && temperature !== 1)
     refuse('temperature', '`temperature` may only be set to 1 when thinking is enabled or in adaptive mode.');
