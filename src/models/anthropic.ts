@@ -134,6 +134,9 @@ function createClient(
   });
 }
 
+/** A `Response` can't be made with a higher status. Some proxies answer 999. */
+const STATUS_MAX = 599;
+
 /** The SDK writes an error's JSON with recursion, which fails on deep JSON and hides the status. */
 async function flatError(response: UndiciResponse): Promise<UndiciResponse> {
   const { status, headers } = response;
@@ -157,7 +160,8 @@ function createFetch(dispatcher: Dispatcher): typeof fetch {
   const fetchOverAgent = async (url: string, init: object | undefined) => {
     try {
       const response = await undiciFetch(url, { ...init, dispatcher, redirect: 'manual' });
-      return response.status < 400 ? response : await flatError(response);
+      const isError = response.status >= 400 && response.status <= STATUS_MAX;
+      return isError ? await flatError(response) : response;
     } catch (error) {
       const code = codeOf(error);
       throw code === null ? error : Object.assign(new Error('Connection error', { cause: error }), { code });
@@ -223,9 +227,12 @@ async function readReply(call: Call, response: Response, options: ModelCallOptio
       const before = { usage: accumulator.usage(), progress: accumulator.progress() };
       const text = understand(call, () => (next.done ? accumulator.end() : accumulator.add(next.value)));
       if (accumulator.usage() !== before.usage) options.onUsage(accumulator.usage());
-      if (accumulator.progress() !== before.progress) silence.refresh();
+      const isMore = accumulator.progress() !== before.progress;
+      if (isMore) silence.refresh();
       if (text !== '') options.onText(text);
       if (accumulator.isAnswered()) stop ??= setTimeout(() => call.ended.abort(), call.caller.stopMs);
+      // Some gateways tell the stop reason before the content.
+      if (isMore) stop?.refresh();
       if (next.done && !accumulator.isComplete())
         throw brokenStream(describeEnd(response.headers), contextOf(call));
     }

@@ -87,6 +87,16 @@ const FAILED: Failed[] = [
     status(400, `{"type":"error","error":{"type":"invalid_request_error","message":${deep(100_000)}}}`),
     { code: 'model_invalid_request', retryable: false, status: 400 },
   ],
+  [
+    'a status that no standard has',
+    status(999, '{"type":"error","error":{"type":"api_error","message":"Not today"}}'),
+    {
+      code: 'model_unavailable',
+      retryable: true,
+      status: 999,
+      message: expect.stringMatching(/999 .*Not today/),
+    },
+  ],
   ['a page of HTML', status(200, '<!doctype html><p>hi', 'text/html'), retried(/text\/html/)],
   ['an empty 200', status(200, ''), retried(/ended before/)],
   ['204', (response) => void response.writeHead(204).end(), retried(/ended before/)],

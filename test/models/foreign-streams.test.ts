@@ -1,4 +1,5 @@
 // Answers of gateways that bend the protocol in one more way each: they are read, or end in one clear error.
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { ModelReply } from '../../src/models/port.ts';
 import {
   block,
@@ -16,6 +17,8 @@ import {
 } from './support.ts';
 
 afterEach(closeAll);
+
+const STOP_MS = 1_000;
 
 const json = (partial_json: unknown) => ({ type: 'input_json_delta', partial_json });
 const delta = (index: unknown, fields: Record<string, unknown>) =>
@@ -40,7 +43,7 @@ const answer = async (body: string | Buffer | Handler, headers: Record<string, s
       ? body
       : (response) =>
           void response.writeHead(200, { 'content-type': 'text/event-stream', ...headers }).end(body);
-  const { model } = await serve(handler, { stopMs: 100 });
+  const { model } = await serve(handler, { stopMs: STOP_MS });
   return collect(model, requestOf('hello'));
 };
 
@@ -256,6 +259,19 @@ const READ: Read[] = [
       response.once('close', () => clearInterval(timer));
     },
     { blocks: [TEXT] },
+  ],
+  [
+    'a stop reason before content that takes longer than the wait for message_stop',
+    async (response) => {
+      openStream(response).write(MESSAGE_START + deltaOf({ delta: { stop_reason: 'end_turn' } }));
+      for (let index = 0; index < 5; index += 1) {
+        response.write(textBlock(index, `${index} `));
+        await sleep(0.3 * STOP_MS);
+      }
+      response.end();
+    },
+    {},
+    Array.from({ length: 5 }, (_, index) => `${index} `).join(''),
   ],
   [
     'a whole message whose connection hangs',
