@@ -321,6 +321,43 @@ export const NO_LEASE: LeaseColumns = {
   lease_renewed_at: null,
 };
 
+/** Columns of a session that DELETE leaves as they are, or that it sets for itself. */
+type LastingColumn =
+  | 'id'
+  | 'account_id'
+  | 'parent_session_id'
+  | 'model'
+  | 'on_busy'
+  | 'status'
+  | 'ended_reason'
+  | 'ended_at'
+  | 'expires_after_seconds'
+  | 'expires_at'
+  | 'created_at'
+  | 'updated_at'
+  | 'seq'
+  | 'fence'
+  | 'next_position'
+  | 'message_count'
+  | 'deleted_at'
+  | 'erased_at'
+  | 'end_signalled_at'
+  | 'check_at'
+  | keyof UsageColumns
+  | keyof LeaseColumns;
+
+/** The contents of a session before anything is set, and after DELETE. A column is among these or a lasting one. */
+export const EMPTY_CONTENTS = {
+  system_prompt: null,
+  tools: '[]',
+  metadata: '{}',
+  turn_options: '{}',
+  turn_settings: null,
+  head: null,
+  open_reply_id: null,
+  open_call: null,
+} satisfies Omit<SessionsTable, LastingColumn>;
+
 export const NO_USAGE: UsageColumns = {
   input_tokens: 0,
   output_tokens: 0,

@@ -28,7 +28,7 @@ async function addSessions(account: string): Promise<string[]> {
   };
   const begin = Date.now() - SESSIONS;
   const rows = Array.from({ length: SESSIONS }, (_, index) =>
-    newRow(accountId, { model: 'claude-haiku' }, [], begin + Math.floor(index / 4)),
+    newRow(accountId, { model: 'claude-haiku' }, begin + Math.floor(index / 4)),
   );
   const columns = Object.keys(rows[0] ?? {});
   const insert = db.prepare(

@@ -43,7 +43,7 @@ export function createCreate(deps: CreateDeps) {
   const { log, sessionView, show, engine, signals, once, catalogue, checker, now } = deps;
 
   const store = (caller: Caller, { body, tools }: Checked, keep: Keep<Resource>) =>
-    log.create(newRow(caller.accountId, body, tools, now()), async (tx) => {
+    log.create(newRow(caller.accountId, { ...body, tools }, now()), async (tx) => {
       await keep(tx.rows, { id: tx.session.id });
       await indexMetadata(tx.rows, tx.session, body.metadata ?? {});
       tx.append('session.created', null, { session: sessionView(tx.session) });

@@ -1,6 +1,7 @@
 // The second half of a deletion.
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { SessionLog, SessionTransaction } from '../../stores/log.ts';
+import { EMPTY_CONTENTS } from '../../stores/schema.ts';
 import { removeContents } from '../../stores/session-contents.ts';
 
 /** @returns whether all is gone. */
@@ -15,14 +16,7 @@ async function removePiece(tx: SessionTransaction): Promise<boolean> {
     // The run of a session that had ended before has not heard of the deletion: it is erased after it has.
     end_signalled_at: null,
     check_at: tx.now,
-    system_prompt: null,
-    metadata: '{}',
-    tools: '[]',
-    turn_options: '{}',
-    turn_settings: null,
-    head: null,
-    open_reply_id: null,
-    open_call: null,
+    ...EMPTY_CONTENTS,
   });
   return true;
 }
