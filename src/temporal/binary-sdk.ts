@@ -16,8 +16,10 @@ const STALL_POLL_MS = 500;
 const DOWNLOAD_TIMEOUT_MS = 600_000;
 
 // Redirect policy: the SDK follows redirects to Temporal's CDN. The request holds no secret, and the version is proved after.
+// The download may need a proxy of the environment. The call of the started server on loopback must not use one.
 const DOWNLOAD_SCRIPT = `
   const [, testing, version, downloadDir] = process.argv;
+  process.env.no_grpc_proxy = '127.0.0.1';
   const executable = { type: 'cached-download', version, downloadDir };
   require(testing).TestWorkflowEnvironment.createLocal({ server: { executable } })
     .then((environment) => environment.teardown())

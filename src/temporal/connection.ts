@@ -28,6 +28,12 @@ const UNAVAILABLE = 14;
 /** After a restart of the server the client is back within a second, not after gRPC's default of up to two minutes. */
 const RECONNECT = { 'grpc.initial_reconnect_backoff_ms': 100, 'grpc.max_reconnect_backoff_ms': 1_000 };
 
+/**
+ * gRPC would send even calls to loopback through a proxy of the environment (`http_proxy`, `grpc_proxy`). The worker's native
+ * client reads no such variable, so a connection goes direct in both.
+ */
+export const WITHOUT_PROXY = { 'grpc.enable_http_proxy': 0 };
+
 /** Where Temporal is and how to get in: what the client and the worker both understand. */
 export type TemporalAddress = Pick<NativeConnectionOptions, 'address' | 'tls' | 'apiKey' | 'metadata'>;
 
@@ -63,7 +69,11 @@ export async function connectTemporal(options: TemporalAddress, log: Logger) {
     delayFunction,
     retryableDecider: (attempt, status) => !closing && retryableDecider(attempt, status),
   });
-  const connection = await connect({ ...options, channelArgs: RECONNECT, interceptors: [retry] });
+  const connection = await connect({
+    ...options,
+    channelArgs: { ...RECONNECT, ...WITHOUT_PROXY },
+    interceptors: [retry],
+  });
   const underWay = new Set<Promise<unknown>>();
   let health: TemporalHealth = { ok: true, error: null };
   let timer: NodeJS.Timeout | undefined;
