@@ -50,6 +50,7 @@ async function startTemporal({ config, log, cleanup, signal, fail }: Start) {
     version: TEMPORAL_CLI.version,
     searchAttributes: Object.fromEntries(attributes),
     uiPort: config.temporalUiPort,
+    reservedPort: config.port,
     signal,
     log,
     onLost: fail,

@@ -65,6 +65,8 @@ export interface EmbeddedTemporalOptions {
   preferredPort?: number;
   /** The operator's choice of a port for the UI. */
   uiPort?: number | null;
+  /** Of the API, which listens later. Neither the server nor its UI takes it. */
+  reservedPort?: number;
   /** Aborts a start that is under way. */
   signal?: AbortSignal;
   /** Another program has taken a port while the server was down, and keeps it: it can't be started again on its ports. */
@@ -105,7 +107,8 @@ export async function startEmbeddedTemporal(options: EmbeddedTemporalOptions): P
   // Before the UI is opened: an earlier version's server listens on the UI's port itself.
   await endOtherVersions(options);
   const leftOver = await adoptOrEnd(plan, record, options);
-  const ui = await openEmbeddedUi({ configured: options.uiPort ?? null, remembered, preferred });
+  const { uiPort: configured = null, reservedPort: reserved } = options;
+  const ui = await openEmbeddedUi({ configured, remembered, preferred, reserved });
   try {
     writeUiPlace(directory, { port: ui.port, backendHost: plan.uiHost });
     const server = leftOver ?? (await startOnFreePorts(plan, record?.ports ?? null, options));
@@ -211,7 +214,7 @@ async function startOnFreePorts(
   options: EmbeddedTemporalOptions,
 ): Promise<RunningServer> {
   const preferredGrpc = options.preferredPort ?? PREFERRED_PORT;
-  const lost = new Set<number>();
+  const lost = new Set(options.reservedPort === undefined ? [] : [options.reservedPort]);
   for (let attempt = 1; ; attempt++) {
     const ports = await choosePorts({ remembered, preferredGrpc, uiHost: plan.uiHost, lost });
     try {

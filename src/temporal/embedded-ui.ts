@@ -103,11 +103,13 @@ export interface UiPorts {
   /** Where the UI of this data directory was the last time. */
   remembered: number | null;
   preferred: number;
+  /** Free now, but another part of this process will listen there. */
+  reserved?: number | undefined;
 }
 
 async function listenOnFirstFree(
   server: Server,
-  { configured, remembered, preferred }: UiPorts,
+  { configured, remembered, preferred, reserved }: UiPorts,
 ): Promise<number> {
   if (configured !== null) {
     if (await listenOn(server, configured)) return configured;
@@ -117,7 +119,7 @@ async function listenOnFirstFree(
   }
   const candidates = Array.from({ length: NEIGHBOURS_MAX }, (_, offset) => preferred + offset);
   if (remembered !== null) candidates.unshift(remembered);
-  for (const port of candidates) if (await listenOn(server, port)) return port;
+  for (const port of candidates) if (port !== reserved && (await listenOn(server, port))) return port;
   throw new Error(
     `No free port for the Temporal UI from ${preferred} on: set OPENCLAW_TEMPORAL_UI_PORT to a free one`,
   );

@@ -47,7 +47,7 @@ export interface PortChoice {
   preferredGrpc: number;
   /** The address of the UI backend; the other ports are on 127.0.0.1. */
   uiHost: string;
-  /** Ports that were free when asked and taken when used. */
+  /** Ports that are reserved, or were free when asked and taken when used. */
   lost: ReadonlySet<number>;
 }
 
