@@ -3,7 +3,7 @@ import type { Config } from '../config.ts';
 import { assertPortFree, listen } from '../http/server.ts';
 import { createApiSystem } from '../wiring.ts';
 import { deploymentOf } from './deployment.ts';
-import { firstKeyOfDeployment } from './first-key.ts';
+import { checkGivenKey, firstKeyOfDeployment } from './first-key.ts';
 import { runUntilStopped, type Start } from './lifecycle.ts';
 import { readCatalogue } from './model.ts';
 import { packageVersion } from './paths.ts';
@@ -11,6 +11,7 @@ import { apiReadyText } from './ready-text.ts';
 
 async function start({ config, log, cleanup }: Start): Promise<string> {
   const deployment = deploymentOf('api', config);
+  checkGivenKey(config);
   const catalogue = readCatalogue(config);
   await assertPortFree(config);
   const system = await createApiSystem({

@@ -12,7 +12,7 @@ import { locateBinary, TEMPORAL_CLI } from '../temporal/binary.ts';
 import type { TemporalAddress } from '../temporal/connection.ts';
 import { startEmbeddedTemporal } from '../temporal/embedded-server.ts';
 import { createSystem } from '../wiring.ts';
-import { firstKeyOfDirectory } from './first-key.ts';
+import { checkGivenKey, firstKeyOfDirectory } from './first-key.ts';
 import { checkInstallation } from './installation.ts';
 import { runUntilStopped, type Start } from './lifecycle.ts';
 import { readCatalogue, startModel } from './model.ts';
@@ -72,6 +72,7 @@ function secretKey(config: Config, directory: DataDirectory): string {
 
 async function startAll(parts: Start): Promise<string> {
   const { config, log, cleanup } = parts;
+  checkGivenKey(config);
   const catalogue = readCatalogue(config);
   const directory = openDataDirectory(config.dataDir);
   cleanup.add('the data directory', async () => directory.release());

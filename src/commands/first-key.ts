@@ -9,7 +9,7 @@ import { adminKeyFile } from './paths.ts';
 const ACCOUNT_NAME = 'default';
 
 interface FirstKey {
-  /** Set when it was made now. */
+  /** Set when it was generated now. The operator's own key is never printed. */
   adminKey: string | null;
   /** What the operator may have got wrong. */
   warning: string | null;
@@ -20,9 +20,9 @@ interface FirstKeyOfDirectory extends FirstKey {
   lostKey: string | null;
 }
 
-/** The operator's, if any. @throws {ConfigError} when no call could ever present it. */
-function givenKey({ apiKey }: Config): string | null {
-  if (apiKey === null || isWellFormed(apiKey)) return apiKey;
+/** Before the slow parts of a start. @throws {ConfigError} when no call could ever present the operator's key. */
+export function checkGivenKey({ apiKey }: Config): void {
+  if (apiKey === null || isWellFormed(apiKey)) return;
   throw new ConfigError('OPENCLAW_API_KEY: looks like one of our own keys but is mistyped or cut off');
 }
 
@@ -45,7 +45,7 @@ async function lostKeyIn(file: string, apiKeys: ApiKeys): Promise<string | null>
 
 /** `dev`: a key is generated when none is given. */
 export async function firstKeyOfDirectory(config: Config, apiKeys: ApiKeys): Promise<FirstKeyOfDirectory> {
-  const given = givenKey(config);
+  const { apiKey: given } = config;
   const file = adminKeyFile(config.dataDir);
   if (await apiKeys.hasKeys()) {
     const first = await keyOfBefore(given, apiKeys, 'this data directory');
@@ -59,7 +59,7 @@ export async function firstKeyOfDirectory(config: Config, apiKeys: ApiKeys): Pro
       `OPENCLAW_API_KEY: ${file} holds another key; delete the file or unset the variable`,
     );
   await apiKeys.createForAccount(ACCOUNT_NAME, 'admin', adminKey);
-  return { adminKey, warning: null, lostKey: null };
+  return { adminKey: given === null ? adminKey : null, warning: null, lostKey: null };
 }
 
 const NO_KEY =
@@ -67,7 +67,7 @@ const NO_KEY =
 
 /** `api`: several that start at once with the same key make one. None is generated, for only one could print it. */
 export async function firstKeyOfDeployment(config: Config, apiKeys: ApiKeys): Promise<FirstKey> {
-  const given = givenKey(config);
+  const { apiKey: given } = config;
   if (await apiKeys.hasKeys()) return keyOfBefore(given, apiKeys, 'this database');
   if (given === null) return { adminKey: null, warning: NO_KEY };
   await apiKeys.createForAccount(ACCOUNT_NAME, 'admin', given);

@@ -181,6 +181,11 @@ describe('a start with OPENCLAW_API_KEY', () => {
     expect((await createApiClient(server.url, key).get('/v1/api-keys')).status).toBe(200);
   });
 
+  it('prints the file that holds it, and never the key', () => {
+    expect(server.stdout()).toContain(`Admin key   in ${keyFileOf(server)}`);
+    expect(server.stdout() + server.stderr()).not.toContain(key);
+  });
+
   it('takes empty variables as unset: the simulator, the own Temporal server, the default host', () => {
     expect(server.stdout()).toContain('simulator');
     expect(server.temporal()).toBeDefined();
