@@ -228,8 +228,12 @@ function refuseMethod(path: string, methods: readonly Method[]): RequestHandler 
   const allow = methods.flatMap((method) => (method === 'get' ? ['GET', 'HEAD'] : [method.toUpperCase()]));
   return (req, res) => {
     stateOf(res).route = path;
-    throw new ApiError('method_not_allowed', `${req.method} is not allowed here; ${allow.join(', ')} is`, {
-      allow,
-    });
+    throw new ApiError(
+      'method_not_allowed',
+      `${req.method} is not allowed here. Allowed: ${allow.join(', ')}`,
+      {
+        allow,
+      },
+    );
   };
 }

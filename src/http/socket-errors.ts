@@ -33,6 +33,15 @@ const MALFORMED: Refusal = {
   message: 'The request is not well-formed HTTP',
 };
 
+const CONNECT: Refusal = {
+  status: 400,
+  reason: 'Bad Request',
+  message: 'CONNECT is not allowed: this server is no proxy',
+};
+
+/** Node closes the connection of a CONNECT without a word. */
+export const refuseConnect = (socket: Duplex): void => void socket.end(rawAnswer(CONNECT));
+
 /** The answer whose turn it is on this socket, if any: Node keeps it here. */
 export const answerOn = (socket: Duplex): ServerResponse | null =>
   (socket as Duplex & { _httpMessage?: ServerResponse | null })._httpMessage ?? null;

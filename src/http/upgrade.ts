@@ -2,7 +2,7 @@
 // WebSocket goes through the application as any request does; every other wish is left aside, as HTTP allows.
 import { type IncomingMessage, type Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { answerOn } from './socket-errors.ts';
+import { answerOn, refuseConnect } from './socket-errors.ts';
 
 /** For a refusal to be taken, or the handshake to be made; Node's own limits no longer hold for this connection. */
 const IDLE_MS_MAX = 30_000;
@@ -14,13 +14,24 @@ export const wantsWebSocket = ({ method, headers }: IncomingMessage): boolean =>
 
 export function serveUpgrades(server: Server): void {
   server.on('upgrade', (req: IncomingMessage, socket: Socket, head: Buffer) => {
-    // Node listens no longer, and an error that nobody hears ends the process. A connection that is put back comes here again.
-    if (!socket.listeners('error').includes(destroyOnError)) socket.on('error', destroyOnError);
+    listenForErrors(socket);
     if (!wantsWebSocket(req)) inTurn(socket, () => continueWithout(server, req, socket, head));
     // Behind a request that is still being answered: no client opens a WebSocket that way.
     else if (answerOn(socket)) socket.destroy();
     else answer(server, req, socket, head);
   });
+  server.on('connect', (_req: IncomingMessage, socket: Socket) => {
+    listenForErrors(socket);
+    socket.setTimeout(IDLE_MS_MAX, () => socket.destroy());
+    // What the client sends into its tunnel is read and dropped, so that its end is noticed.
+    socket.resume();
+    inTurn(socket, () => refuseConnect(socket));
+  });
+}
+
+/** Node listens no longer, and an error that nobody hears ends the process. A connection that is put back comes here again. */
+function listenForErrors(socket: Socket): void {
+  if (!socket.listeners('error').includes(destroyOnError)) socket.on('error', destroyOnError);
 }
 
 function destroyOnError(this: Socket): void {

@@ -47,6 +47,7 @@ describe('routes', () => {
       const answer = await app.call(method, '/v1/sessions', { key: null });
       expectError(answer, 405, 'method_not_allowed');
       expect(answer.headers.get('allow')).toBe('POST, GET, HEAD');
+      expect(answer.body.error.message).toBe(`${method} is not allowed here. Allowed: POST, GET, HEAD`);
       expectRateHeaders(answer.headers);
     },
   );
@@ -55,6 +56,14 @@ describe('routes', () => {
     const received = await app.raw('TRACE /v1/sessions HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
     expect(received).toMatch(/^HTTP\/1.1 405 /);
     expect(received).toMatch(/\r\nAllow: POST, GET, HEAD\r\n/);
+  });
+
+  it('refuses CONNECT in words, in its turn, and ends the connection', async () => {
+    const connect = 'CONNECT api.example:443 HTTP/1.1\r\nHost: api.example:443\r\n\r\n';
+    const received = await app.raw(`GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n${connect}`);
+    expect(received).toMatch(/^HTTP\/1.1 200 OK[\s\S]*HTTP\/1.1 400 Bad Request\r\n/);
+    expect(received).toMatch(/"invalid_request","message":"CONNECT is not allowed/);
+    expect(await app.raw(connect)).toMatch(/^HTTP\/1.1 400 Bad Request\r\n/);
   });
 
   it('answers HEAD as GET without the body, and refuses it where there is no GET', async () => {
