@@ -3,40 +3,58 @@
 import { z } from 'zod';
 import { type CatalogueEntry, THINKING_TYPES, type TokenPrices } from './catalogue-entry.ts';
 
+/** zod's own words name types of the language; an operator reads JSON. */
+const must = (words: string) => ({
+  error: ({ input }: { input?: unknown }) => (input === undefined ? 'is missing' : `must be ${words}`),
+});
+
+const PRICE = must('a plain decimal number of USD per million tokens, such as "0.125"');
+const TOKENS_MAX = 100_000_000;
+const TOKENS = must(`a whole number from 1 to ${TOKENS_MAX}`);
+const NAME_CHARS_MAX = 200;
+const NAME = must(`a text of 1 to ${NAME_CHARS_MAX} characters`);
+const FLAG = must('true or false');
+const THINKING = must(`a list of ${THINKING_TYPES.join(', ')}`);
+
+/** An object whose names are all known. */
+function object<Shape extends z.ZodRawShape>(shape: Shape) {
+  const known = Object.keys(shape).join(', ');
+  return z.strictObject(shape, {
+    error: (issue) => {
+      if (issue.code !== 'unrecognized_keys') return must('an object in {}').error(issue);
+      return `has the unknown field ${issue.keys.join(', ')} (known: ${known})`;
+    },
+  });
+}
+
 /** Both "0.125" and 0.125 are taken; JSON's numbers keep their digits as text. Nine decimals are a nano-dollar. */
 const Price = z
-  .union([z.string(), z.number()])
+  .union([z.string(), z.number()], PRICE)
   .transform(String)
-  .pipe(
-    z
-      .string()
-      .regex(
-        /^\d{1,6}(\.\d{1,9})?$/,
-        'must be a plain decimal number of USD per million tokens, such as "0.125"',
-      ),
-  );
+  .pipe(z.string().regex(/^\d{1,6}(\.\d{1,9})?$/, PRICE));
 
 const tokenPrices = { input: Price, output: Price, cache_write: Price, cache_read: Price };
 
-const Tokens = z.int().min(1).max(100_000_000);
+const Tokens = z.int(TOKENS).min(1, TOKENS).max(TOKENS_MAX, TOKENS);
 
-const Name = z.string().trim().min(1).max(200);
+const Name = z.string(NAME).trim().min(1, NAME).max(NAME_CHARS_MAX, NAME);
 
-const ModelsFile = z.strictObject({
+const ModelsFile = object({
   models: z.array(
-    z.strictObject({
+    object({
       id: Name,
       resolves_to: Name.optional(),
       context_tokens: Tokens,
       max_output_tokens: Tokens,
-      prices: z.strictObject({
+      prices: object({
         ...tokenPrices,
-        long_prompt: z.strictObject({ above_tokens: Tokens, ...tokenPrices }).optional(),
+        long_prompt: object({ above_tokens: Tokens, ...tokenPrices }).optional(),
       }),
-      accepts_temperature: z.boolean().default(true),
-      refuses_thinking: z.array(z.enum(THINKING_TYPES)).default([]),
-      deprecated: z.boolean().default(false),
+      accepts_temperature: z.boolean(FLAG).default(true),
+      refuses_thinking: z.array(z.enum(THINKING_TYPES, THINKING), THINKING).default([]),
+      deprecated: z.boolean(FLAG).default(false),
     }),
+    must('a list in []'),
   ),
 });
 

@@ -118,6 +118,8 @@ describe("the operator's file", () => {
     expect(refusesThinking(catalogue.find('claude-opus-4-7'), 'enabled')).toBe(false);
   });
 
+  const withPrice = (input: unknown) => ({ ...fileModel, prices: { ...fileModel.prices, input } });
+
   test.each([
     ['the file', null],
     ['models[0].refuses_thinking[0]', { models: [{ ...fileModel, refuses_thinking: ['always'] }] }],
@@ -131,6 +133,26 @@ describe("the operator's file", () => {
     ['models[0].prices.input', { models: [{ ...fileModel, prices: { ...fileModel.prices, input: '-1' } }] }],
     ['contextTokens', { models: [{ ...fileModel, contextTokens: 5 }] }],
     ['models[1].id', { models: [fileModel, fileModel] }],
+    ['the file: must be an object in {}', [1]],
+    ['models: must be a list in []', { models: {} }],
+    ['models: is missing; the file: has the unknown field x (known: models)', { x: {} }],
+    ['models[0]: must be an object in {}', { models: [1] }],
+    ['models[0].prices: is missing', { models: [{ ...fileModel, prices: undefined }] }],
+    ['models[0].prices.input: must be a plain decimal number', { models: [withPrice([])] }],
+    ['models[0].prices.input: is missing', { models: [withPrice(undefined)] }],
+    [
+      'models[0].max_output_tokens: must be a whole number',
+      { models: [{ ...fileModel, max_output_tokens: '8k' }] },
+    ],
+    [
+      'models[0].id: must be a text of 1 to 200 characters',
+      { models: [{ ...fileModel, id: 'x'.repeat(201) }] },
+    ],
+    [
+      'models[0].refuses_thinking[0]: must be a list of',
+      { models: [{ ...fileModel, refuses_thinking: ['x'] }] },
+    ],
+    ['models[0].deprecated: must be true or false', { models: [{ ...fileModel, deprecated: 'yes' }] }],
   ])('is refused with the name of the wrong field: %s', (field, file) => {
     expect(() => createCatalogue(file)).toThrow(field);
     expect(() => createCatalogue(file)).toThrow('OPENCLAW_MODELS_FILE');
