@@ -29,6 +29,8 @@ function oneOf<const Names extends readonly string[]>(names: Names) {
 /** Why no HTTP header can carry this key. The key itself is never part of a message. */
 function headerMistake(key: string): string | null {
   if (/[\r\n]/.test(key)) return 'must hold no line break';
+  // `docker run --env-file` passes them on.
+  if (/^(['"]).*\1$/.test(key)) return 'must not stand in quotes';
   if (/\s/.test(key)) return 'must hold no spaces or other white space';
   return /^[\x21-\x7e]+$/.test(key) ? null : 'must hold plain ASCII characters only';
 }
@@ -40,6 +42,13 @@ const headerKey = z.string().superRefine((key, context) => {
 
 const isHost = (text: string): boolean => isIP(text) !== 0 || /^[\w.-]+$/.test(text);
 
+/** Paths of single calls, of this API and of others. A gateway may have more behind its own `/v1`. */
+const isEndpoint = (address: string): boolean =>
+  /\/v1\/+(messages|complete|models|responses|chat)(\/|$)|\/completions$/i.test(address);
+
+/** A server may decode the path. */
+const hasQuery = (text: string): boolean => /[?#]|%3f|%23/i.test(text);
+
 /** Where the Messages API lives, without the `/v1` that each call adds. */
 const modelAddress = z
   .string()
@@ -50,13 +59,17 @@ const modelAddress = z
     const { username, password } = new URL(text);
     if (username + password !== '' || /^[^/]+\/\/[^/?#]*@/.test(text))
       refuse('must hold no user or password; the key belongs in ANTHROPIC_API_KEY');
-    if (/[?#]/.test(text)) refuse('must hold no query and no fragment (no ? and no #)');
+    if (hasQuery(text)) refuse('must hold no query and no fragment (no ? and no #)');
   })
   .transform((text) => {
     const { origin, pathname } = new URL(text);
     const path = pathname.replace(/\/+$/, '').replace(/\/v1(\/+messages)?$/i, '');
     return origin + path.replace(/\/+$/, '');
-  });
+  })
+  .refine(
+    (address) => !isEndpoint(address),
+    'must end before the endpoint, such as https://gateway.example or https://gateway.example/v1',
+  );
 
 /** A path of one part and parameters with values, as libpq takes them; anything else is a password that isn't percent-encoded. */
 const POSTGRES_ADDRESS = /^postgres(ql)?:\/\/[^\s/?#]*(\/[^\s/?#@]*)?(\?([a-z_]+=[^&\t\r\n]*(&|$))*)?$/;
@@ -103,8 +116,11 @@ function commaList(reason: string, isMistake: (entry: string) => boolean) {
     });
 }
 
+const NO_ORIGIN = 'is no origin, such as https://app.example.com; wildcards are not supported';
+
 /** As browsers send it: without a path, a slash at its end, or a port that the scheme has anyway. */
-const isOrigin = (text: string): boolean => URL.canParse(text) && new URL(text).origin === text;
+const isOrigin = (text: string): boolean =>
+  /^https?:\/\/[^*]+$/.test(text) && URL.canParse(text) && new URL(text).origin === text;
 
 /** The names are those of Express. It takes no subnet of all addresses. */
 const isProxy = (entry: string): boolean =>
@@ -135,7 +151,7 @@ const Variables = z.object({
   OPENCLAW_MODELS_FILE: z.string().optional(),
   OPENCLAW_SECRET_KEY: z.string().min(16, 'must have at least 16 characters').optional(),
   OPENCLAW_TRUSTED_PROXIES: commaList('is no IP address or subnet, such as 10.0.0.0/8', (e) => !isProxy(e)),
-  OPENCLAW_CORS_ORIGINS: commaList('is no origin, such as https://app.example.com', (e) => !isOrigin(e)),
+  OPENCLAW_CORS_ORIGINS: commaList(NO_ORIGIN, (e) => !isOrigin(e)),
   OPENCLAW_EGRESS_ALLOW: commaList('is no host, address or subnet', (e) => mistakesIn([e]).length > 0),
   OPENCLAW_TEMPORAL_PREVIEWS: oneOf(['true', 'false'])
     .default('true')
@@ -162,6 +178,8 @@ const Variables = z.object({
   HOME: z.string().default(ownHome),
   PATH: z.string().default(''),
 });
+
+type Parsed = z.infer<typeof Variables>;
 
 export type Config = ReturnType<typeof readConfig>;
 
@@ -253,6 +271,12 @@ function externalTemporal(environment: Environment) {
   }
 }
 
+/** The embedded Temporal UI and the API would fight for one port. */
+function portMistakes(environment: Environment, { PORT, OPENCLAW_TEMPORAL_UI_PORT }: Parsed): string[] {
+  if (PORT !== OPENCLAW_TEMPORAL_UI_PORT || namesTemporal(environment)) return [];
+  return [`OPENCLAW_TEMPORAL_UI_PORT: must differ from PORT, which is ${PORT} too`];
+}
+
 /** @throws {ConfigError} that names every mistake at once. */
 function parse(environment: Environment) {
   const blank = blankNames(environment);
@@ -263,6 +287,7 @@ function parse(environment: Environment) {
     ...blank.map((name) => `${name}: holds white space only`),
     ...(result.error?.issues ?? []).map((issue) => `${issue.path.join('.')}: ${issue.message}`),
     ...(namesTemporal(filled) ? temporalMistakes(filled) : []),
+    ...(result.success ? portMistakes(filled, result.data) : []),
   ];
   if (result.success && lines.length === 0) return result.data;
   throw new ConfigError(`The environment has mistakes:\n  ${lines.join('\n  ')}`);

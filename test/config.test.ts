@@ -70,6 +70,8 @@ const badValues: [string, string, RegExp][] = [
   ['OPENCLAW_TRUSTED_PROXIES', 'a:the-word@10.0.0.1', /is no IP address or subnet/],
   ['OPENCLAW_CORS_ORIGINS', 'https://a.example, *', /'\*' is no origin, such as/],
   ['OPENCLAW_CORS_ORIGINS', 'https://a.example/', /is no origin/],
+  ['OPENCLAW_CORS_ORIGINS', 'https://*.a.example', /is no origin.*wildcards are not supported/],
+  ['OPENCLAW_CORS_ORIGINS', 'ws://a.example', /is no origin/],
   ['OPENCLAW_EGRESS_ALLOW', '10.0.0.0/99', /is no host, address or subnet/],
   ['OPENCLAW_TEMPORAL_PREVIEWS', 'TRUE', /must be true or false/],
   ['OPENCLAW_TEMPORAL_UI_PORT', '0', /from 1 to 65535/],
@@ -77,11 +79,17 @@ const badValues: [string, string, RegExp][] = [
   ['DATABASE_URL', 'mysql://a:the-word@b', /must be a postgres:\/\/ address/],
   ['REDIS_URL', 'http://a:the-word@b', /must be a redis:\/\/ or rediss:\/\/ address/],
   ['ANTHROPIC_API_KEY', '   ', /holds white space only/],
+  ['ANTHROPIC_API_KEY', '"the-word"', /must not stand in quotes/],
+  ['OPENCLAW_API_KEY', "'the-word-of-the-operator'", /must not stand in quotes/],
   ['ANTHROPIC_API_KEY', ' the-word', /must hold no spaces/],
   ['ANTHROPIC_API_KEY', 'the-word\n', /must hold no line break/],
   ['ANTHROPIC_API_KEY', 'the-word\u00e9', /plain ASCII/],
   ['ANTHROPIC_API_KEY', 'the-word\u0007', /plain ASCII/],
   ['ANTHROPIC_BASE_URL', 'localhost/the-word', /must be an http/],
+  ['ANTHROPIC_BASE_URL', 'http://a/v1/messages%3Fk=the-word', /must hold no query/],
+  ['ANTHROPIC_BASE_URL', 'http://a/v1%23the-word', /must hold no query/],
+  ['ANTHROPIC_BASE_URL', 'http://a/v1/messages/count_tokens', /must end before the endpoint/],
+  ['ANTHROPIC_BASE_URL', 'http://a/the-word/V1/chat/completions/', /must end before the endpoint/],
   ['XDG_CACHE_HOME', ' ', /holds white space only/],
   ['HOME', ' ', /holds white space only/],
   ['TEMPORAL_ADDRESS', 'https://the-word@temporal', /must be host:port/],
@@ -98,6 +106,19 @@ test.each(badValues)('%s=%j is refused with its name and the reason', (name, val
   expect(start).toThrow(ConfigError);
   expect(start).toThrow(new RegExp(`^ +${name}: .*${reason.source}`, 'm'));
   expect(start).not.toThrow(/the-word/);
+});
+
+test('one port for the API and the Temporal UI is refused, unless the server is another one', () => {
+  const ports = { ...base, OPENCLAW_TEMPORAL_UI_PORT: '8080' };
+  expect(() => readConfig(ports)).toThrow(/OPENCLAW_TEMPORAL_UI_PORT: must differ from PORT, which is 8080/);
+  expect(readConfig({ ...ports, TEMPORAL_ADDRESS: 'temporal:7233' }).port).toBe(8080);
+});
+
+test.each([
+  ['https://gateway.example/v1/account/anthropic/', 'https://gateway.example/v1/account/anthropic'],
+  ['https://gateway.example/models/claude/v1', 'https://gateway.example/models/claude'],
+])('%s is the base URL %s', (ANTHROPIC_BASE_URL, expected) => {
+  expect(readConfig({ ...base, ANTHROPIC_BASE_URL }).anthropicBaseUrl).toBe(expected);
 });
 
 test('there is a bad value for every variable', () => {
