@@ -15,7 +15,7 @@ import type { MessageRow, SessionRow } from '../src/stores/schema.ts';
 import { kindOfStop } from '../src/turns/stop-reason.ts';
 import type { TurnOptions } from '../src/views/sessions.ts';
 import { createBranchCache, type RenderedMessage, type Standing } from './branch-cache.ts';
-import { type Parts, spoken } from './spoken.ts';
+import { type Parts, spoken, withoutRepeatedProviderCalls } from './spoken.ts';
 
 const userBlock = (block: InputBlock): ModelBlock =>
   block.type === 'json' ? { type: 'text', text: stringifyJson(block.value) } : block;
@@ -218,7 +218,7 @@ export function createConversation({ messages, catalogue }: ConversationDeps) {
     const settings = settingsOf(of);
     const requestOf = (before: RenderedMessage[]): ModelRequest => ({
       ...settings,
-      messages: [...before.flatMap((each) => each.messages), ...own],
+      messages: withoutRepeatedProviderCalls([...before.flatMap((each) => each.messages), ...own]),
     });
     const request = requestOf(branch);
     if (suspects.length === 0) return { request };

@@ -59,23 +59,26 @@ const toolResult = (call: ToolCallRow): ModelBlock => ({
 const PROVIDER_CALL = /^(server|mcp)_tool_use$/;
 const PROVIDER_RESULT = /_tool_result$/;
 
+/** The API takes other ids of its own tools from nobody. */
+const hasLegalId = ({ type, id }: ModelBlock): boolean =>
+  typeof id === 'string' &&
+  (type === 'server_tool_use' ? /^srvtoolu_[a-zA-Z0-9_]+$/ : /^[a-zA-Z0-9_-]+$/).test(id);
+
 /**
  * Ids of the tools that the provider ran itself. Such a call and its result go back verbatim, as a pair: the provider
  * refuses half of one, and an id that appears twice.
  */
 function idsOfProviderTools(blocks: ModelBlock[]): Set<unknown> {
-  const called = blocks.filter(({ type }) => PROVIDER_CALL.test(type)).map(({ id }) => id);
+  const calls = blocks.filter(({ type }) => PROVIDER_CALL.test(type));
+  const called = calls.map(({ id }) => id);
   const answered = blocks.filter(({ type }) => PROVIDER_RESULT.test(type)).map((each) => each.tool_use_id);
   const isOnce = (ids: unknown[], id: unknown) => ids.indexOf(id) === ids.lastIndexOf(id);
+  const isPair = (id: unknown) => answered.includes(id) && isOnce(called, id) && isOnce(answered, id);
   return new Set(
-    called.filter(
-      (id) =>
-        typeof id === 'string' &&
-        /^[a-zA-Z0-9_-]+$/.test(id) &&
-        answered.includes(id) &&
-        isOnce(called, id) &&
-        isOnce(answered, id),
-    ),
+    calls
+      .filter(hasLegalId)
+      .map(({ id }) => id)
+      .filter(isPair),
   );
 }
 
@@ -145,4 +148,28 @@ export function spoken(reply: MessageRow, parts: Parts): ModelMessage[] {
   });
   const rest = unfinishedText(reply, steps);
   return rest === '' ? said : [...said, { role: 'assistant', content: [{ type: 'text', text: rest }] }];
+}
+
+const idsOfProviderCalls = ({ content }: ModelMessage): unknown[] =>
+  content.filter(({ type }) => PROVIDER_CALL.test(type)).map(({ id }) => id);
+
+/**
+ * Gateways count the ids of their tools anew in each answer, and the API refuses one that appears twice in a request. The
+ * latest pair stays, because the turn that goes on needs it. A message that loses nothing stays the same object.
+ */
+export function withoutRepeatedProviderCalls(messages: ModelMessage[]): ModelMessage[] {
+  const later = new Set<unknown>();
+  const kept = messages.toReversed().map((message): ModelMessage => {
+    const own = idsOfProviderCalls(message);
+    const repeated = new Set(own.filter((id) => later.has(id)));
+    for (const id of own) later.add(id);
+    if (repeated.size === 0) return message;
+    const content = message.content.filter(({ type, id, tool_use_id }) =>
+      PROVIDER_CALL.test(type)
+        ? !repeated.has(id)
+        : !(PROVIDER_RESULT.test(type) && repeated.has(tool_use_id)),
+    );
+    return { ...message, content: withoutLastThoughts(content) };
+  });
+  return kept.toReversed().filter(({ role, content }) => role === 'user' || content.length > 0);
 }

@@ -159,6 +159,38 @@ describe('ids of calls, whatever the provider names them', () => {
   });
 });
 
+describe('ids that a gateway gives its own tools', () => {
+  const search = (id: string, query: string) => [
+    { type: 'server_tool_use', id, name: 'web_search', input: { query } },
+    { type: 'web_search_tool_result', tool_use_id: id, content: [{ query }] },
+  ];
+  const searches = () =>
+    asked.at(-1)!.messages.flatMap(({ content }) => content.filter(({ type }) => /server|web/.test(type)));
+
+  it('again in a later step and a later turn: the latest pair goes out, and nothing is refused', async () => {
+    const id = await session();
+    script = [
+      calls(...search('srvtoolu_1', 'a'), use('x')),
+      calls(...search('srvtoolu_1', 'b'), ...search('srvtoolu_2', 'c'), use('y')),
+      calls(...search('srvtoolu_2', 'd')),
+      calls(...search('srvtoolu_2', 'e'), use('z')),
+    ];
+    await turn(id, 'Do it');
+    await turn(id, 'Go on');
+    expect(asked).toHaveLength(5);
+    expect(searches()).toEqual([...search('srvtoolu_1', 'b'), ...search('srvtoolu_2', 'e')]);
+    expect(asked.every(({ messages }) => refusalOf(messages) === null)).toBe(true);
+  });
+
+  it('in letters that the API refuses: the search is left out', async () => {
+    const id = await session();
+    script = [calls(...search('srv-1', 'a'), ...search('srvtoolu_1.2', 'b'), use('x'))];
+    await turn(id, 'Do it');
+    expect(asked).toHaveLength(2);
+    expect(searches()).toEqual([]);
+  });
+});
+
 describe('turns that end before their calls have results', () => {
   it('an interrupted one is shown with a result for each call', async () => {
     const id = await session();

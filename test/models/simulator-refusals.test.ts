@@ -142,6 +142,20 @@ describe('refuses', () => {
       'must be unique',
     ],
     [
+      "an id of the provider's tools with a dot",
+      { messages: turn([call('srvtoolu_1.2', { type: 'server_tool_use' })], text('y')) },
+      'server_tool_use.id',
+    ],
+    [
+      "an id of the provider's tools used again in a later turn",
+      {
+        messages: [1, 2].flatMap(() =>
+          turn([call('srvtoolu_1', { type: 'server_tool_use' }), text('y')], text('z')),
+        ),
+      },
+      'must be unique',
+    ],
+    [
       'a name of 201 characters',
       { messages: turn([call('a', { name: 'n'.repeat(201) })], result('a')) },
       'name',

@@ -17,6 +17,7 @@ const FAULTS: Record<string, (block: Block) => string | null> = {
   },
   thinking: ({ signature }) => (signature ? null : 'thinking.signature: Field required'),
   tool_result: ({ content }) => (isBlank(content) ? 'content cannot be empty if `is_error` is true' : null),
+  server_tool_use: ({ id }) => (/^srvtoolu_[a-zA-Z0-9_]+$/.test(String(id)) ? null : 'server_tool_use.id'),
   tool_use({ id, name, input }) {
     if (!/^[a-zA-Z0-9_-]+$/.test(String(id))) return 'tool_use.id';
     if (!/^[a-zA-Z0-9_-]{1,200}$/.test(String(name))) return 'tool_use.name';
@@ -38,7 +39,7 @@ function messageFault({ role, content }: Message, next: Message | undefined): st
 
 /** @returns null when the messages would be taken. */
 export function refusalOf(messages: Message[]): string | null {
-  const uses = messages.flatMap(({ content }) => content.filter(({ type }) => type === 'tool_use'));
+  const uses = messages.flatMap(({ content }) => content.filter(({ type }) => type.endsWith('tool_use')));
   if (messages[0]?.role !== 'user') return 'the first message is not from a user';
   if (new Set(uses.map(({ id }) => id)).size < uses.length) return '`tool_use` ids must be unique';
   const faults = messages.map((message, index) => messageFault(message, messages[index + 1]));

@@ -97,6 +97,10 @@ const CHECKS: Record<string, Check> = {
       refuse(`${place}.tool_use.name`, 'String should have at least 1 and at most 200 characters');
     if (!isRecord(input)) refuse(`${place}.tool_use.input`, 'Input should be a valid dictionary');
   },
+  server_tool_use({ id }, place) {
+    if (!/^srvtoolu_[a-zA-Z0-9_]+$/.test(String(id ?? '')))
+      refuse(`${place}.server_tool_use.id`, "String should match pattern '^srvtoolu_[a-zA-Z0-9_]+$'");
+  },
   tool_result(block, place) {
     requireFields(block, place, ['tool_use_id', 'content', 'is_error']);
     const parts = Array.isArray(block.content) ? block.content.filter(isRecord) : [];

@@ -3,9 +3,12 @@
 import { refuse } from '../refused.ts';
 import type { WireMessage } from '../wire-message.ts';
 
+/** Calls of the client's tools, and of those that the provider runs. */
+const CALL_TYPES = ['tool_use', 'server_tool_use', 'mcp_tool_use'];
+
 /** @throws {RefusedError} */
 export function checkToolCalls(messages: WireMessage[]): void {
-  const ids = messages.flatMap((message) => idsOf(message, 'tool_use', 'id'));
+  const ids = messages.flatMap((message) => CALL_TYPES.flatMap((type) => idsOf(message, type, 'id')));
   const twice = repeated(ids);
   if (twice !== undefined) refuse('messages', `\`tool_use\` ids must be unique: ${twice}`);
   for (const [index, message] of messages.entries()) {
