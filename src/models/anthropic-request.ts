@@ -1,7 +1,7 @@
 // A ModelRequest as the body of `POST /v1/messages`, with cache breakpoints on the stable prefix.
 
 import { stringifyJson } from '../contracts/json.ts';
-import type { ModelBlock, ModelMessage, ModelRequest } from './port.ts';
+import type { ModelBlock, ModelMessage, ModelRequest, ModelTool } from './port.ts';
 import { isBlank } from './safe-text.ts';
 
 /**
@@ -27,7 +27,8 @@ const BREAKPOINTS_MAX = 4;
  * @returns the body as JSON; the request is not changed. A message without a breakpoint is written once and then remembered with
  * its object, for a long conversation is the same from turn to turn but for its end.
  */
-export function toMessagesJson(request: ModelRequest): string {
+export function toMessagesJson(asked: ModelRequest): string {
+  const request = { ...asked, tools: asked.tools.length > 0 ? asked.tools : toolsForHistory(asked) };
   const marked = markedMessages(request);
   const texts = request.messages.flatMap((message) =>
     marked.has(message) ? stringifyJson(markLastBlock(toWireMessage(message))) : wireText(message),
@@ -35,6 +36,17 @@ export function toMessagesJson(request: ModelRequest): string {
   const head = stringifyJson(toHead(request, BREAKPOINTS_MAX - marked.size));
   return `${head.slice(0, -1)},"messages":[${texts.join(',')}]}`;
 }
+
+/** It has no name of a real tool, so that no model takes one for available. */
+const PLACEHOLDER: ModelTool = {
+  name: 'no_tool_available',
+  description: 'A placeholder: there is no tool now. Do not call it.',
+  inputSchema: { type: 'object', properties: {} },
+};
+
+/** Bedrock and LiteLLM refuse calls in a request without tools, as after the last tool of a session was removed. */
+const toolsForHistory = ({ messages }: ModelRequest): ModelTool[] =>
+  messages.some(({ content }) => content.some(({ type }) => type === 'tool_use')) ? [PLACEHOLDER] : [];
 
 /**
  * The messages that get a breakpoint:
@@ -93,7 +105,7 @@ function wireText(message: ModelMessage): string[] {
   return text === '' ? [] : [text];
 }
 
-function toWireTools(tools: ModelRequest['tools'], isMarked: boolean): Record<string, unknown>[] {
+function toWireTools(tools: ModelTool[], isMarked: boolean): Record<string, unknown>[] {
   return tools.map((tool, index) => ({
     name: tool.name,
     description: tool.description,

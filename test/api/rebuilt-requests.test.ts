@@ -1,24 +1,16 @@
 // What goes back to a provider that sends odd ids, names and blocks: over HTTP, against a provider that refuses what the
 // Messages API refuses.
 import Database from 'better-sqlite3';
-import {
-  block,
-  closeAll,
-  event,
-  MESSAGE_START,
-  messageEnd,
-  openStream,
-  serve,
-  textBlock,
-  whole,
-} from '../models/support.ts';
+import { closeAll, openStream, serve, textBlock, whole } from '../models/support.ts';
+import { eventually } from '../support/api-client.ts';
 import { databaseFileIn } from '../support/files.ts';
 import { type Block, type Message, refusalOf } from '../support/messages-rules.ts';
 import { startTestSystem, type TestSystem } from '../support/system.ts';
+import { calls, resultsOf, thinkingCall, thoughtsOf, use, usesOf } from './scripted-answers.ts';
 
 /** The wire of each answer in turn; when they are used up the provider says that it is done. */
 let script: string[] = [];
-let asked: { messages: Message[]; thinking?: Block }[] = [];
+let asked: { messages: Message[]; thinking?: Block; tools?: Block[] }[] = [];
 /** A further reason of the test's own to refuse a request. */
 let refuse: (messages: Message[]) => Block | null = () => null;
 
@@ -50,13 +42,6 @@ beforeEach(() => {
   refuse = () => null;
 });
 
-const calls = (...blocks: Block[]) =>
-  MESSAGE_START + blocks.map((each, index) => block(index, each, [])).join('') + messageEnd('tool_use');
-const use = (id: unknown, name: unknown = 'look_up', input: unknown = { key: 'a' }): Block => ({
-  ...{ type: 'tool_use', name, input },
-  ...(id === undefined ? {} : { id }),
-});
-
 const LOOK_UP = {
   name: 'look_up',
   description: 'Looks something up',
@@ -82,11 +67,6 @@ async function turn(
   }
   return reply;
 }
-
-const usesOf = (messages: Message[]) =>
-  messages.flatMap(({ content }) => content.filter(({ type }) => type === 'tool_use'));
-const resultsOf = (messages: Message[]) =>
-  messages.flatMap(({ content }) => content.filter(({ type }) => type === 'tool_result'));
 
 describe('ids of calls, whatever the provider names them', () => {
   it.each<[string, unknown[]]>([
@@ -138,9 +118,16 @@ describe('ids of calls, whatever the provider names them', () => {
     const id = await session();
     script = [calls(use('x'), use('x'))];
     await turn(id, 'Do it');
-    // The running system may hold the write lock for longer than the default of 5 s on a loaded machine.
-    const database = new Database(databaseFileIn(system.directory), { timeout: 60_000 });
-    database.prepare("update tool_calls set provider_id = 'functions.a:0' where session_id = ?").run(id);
+    const database = new Database(databaseFileIn(system.directory), { timeout: 0 });
+    const update = database.prepare(
+      "update tool_calls set provider_id = 'functions.a:0' where session_id = ?",
+    );
+    // The system may hold the write lock, and needs this very event loop to release it.
+    const changed = async () => update.run(id).changes;
+    await eventually(
+      () => changed().catch(() => 0),
+      (rows) => rows > 0,
+    );
     database.close();
     await system.restart();
     expect(await turn(id, 'Go on')).toMatchObject({ status: 'completed', content: 'Done.' });
@@ -202,6 +189,31 @@ describe('turns that end before their calls have results', () => {
   });
 });
 
+describe('calls whose tools were all removed since', () => {
+  it('go out with a placeholder, which Bedrock and LiteLLM ask for, and a call is still answered', async () => {
+    const id = await session();
+    script = [calls(use('a')), calls(use('b'))];
+    const { tool_calls } = await system.api.send(id, 'Do it');
+    expect((await system.api.delete(`/v1/sessions/${id}/tools/look_up`)).status).toBe(200);
+    const body = { tool_call_id: tool_calls[0].id, result: 'ok', wait: true };
+    const { body: reply } = await system.api.post(`/v1/sessions/${id}/tool-results`, body);
+    expect(reply).toMatchObject({ status: 'completed', content: 'Done.' });
+    expect(reply.tool_calls[1]).toMatchObject({ status: 'failed', is_error: true });
+    const [placeholder, ...others] = asked[1]!.tools ?? [];
+    expect(placeholder).toMatchObject({ name: 'no_tool_available', input_schema: { type: 'object' } });
+    expect(others).toEqual([]);
+    await turn(id, 'And now?');
+    expect(asked.at(-1)!.tools).toHaveLength(1);
+  });
+
+  it('are no reason for a tool in a session that never had any', async () => {
+    const id = await session({ tools: [] });
+    await turn(id, 'Hello');
+    await turn(id, 'And now?');
+    expect(asked.at(-1)!.tools).toBeUndefined();
+  });
+});
+
 describe('names of tools that no request may hold', () => {
   it.each<[string, unknown]>([
     ['300 characters', 'x'.repeat(300)],
@@ -240,23 +252,6 @@ describe('results that say nothing', () => {
     expect(resultsOf(asked.at(-1)!.messages)[0]?.content).toBe(words);
   });
 });
-
-const think = (index: number, signature: string | null): string =>
-  event('content_block_start', { index, content_block: { type: 'thinking', thinking: '' } }) +
-  event('content_block_delta', { index, delta: { type: 'thinking_delta', thinking: 'Hm.' } }) +
-  (signature === null
-    ? ''
-    : event('content_block_delta', { index, delta: { type: 'signature_delta', signature } })) +
-  event('content_block_stop', { index });
-
-let signatures = 0;
-function thinkingCall(signature?: string | null): string {
-  signatures += 1;
-  const own = signature === undefined ? `sig-${signatures}` : signature;
-  return MESSAGE_START + think(0, own) + block(1, use('toolu_1'), []) + messageEnd('tool_use');
-}
-const thoughtsOf = (messages: Message[]) =>
-  messages.flatMap(({ content }) => content.filter(({ type }) => /thinking/.test(type)));
 
 describe('thoughts', () => {
   const thinking = { type: 'enabled', budget_tokens: 1_024 };
