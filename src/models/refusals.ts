@@ -127,7 +127,7 @@ const CONTEXT_TOO_LONG =
 /** Names that decide whatever the status and the words are. `rate_limit_error` and the like only repeat the status. */
 const MEANINGS: [RegExp, Verdict][] = [
   [
-    /\bbilling\b|\bpayment required\b|\bbudget exceeded\b|\binsufficient (?:user )?(?:quota|credits?|funds|balance)\b|\b(?:credit|spend|spending|usage) (?:balance|limit)\b/,
+    /\bbilling\b|\bpayment required\b|\bbudget exceeded\b|\bexceeded current quota\b|\binsufficient (?:user )?(?:quota|credits?|funds|balance)\b|\b(?:credit|spend|spending|usage) (?:balance|limit)\b/,
     account(),
   ],
   [

@@ -97,6 +97,7 @@ describe('is about the account, and fails at once with words to the operator', (
       {},
       { error: { message: 'Budget has been exceeded! Current cost: 3' } },
     ],
+    ['Moonshot', 429, {}, { error: { type: 'exceeded_current_quota_error', message: 'Check your balance' } }],
     ['an AWS key', 400, aws('UnrecognizedClientException'), { message: 'The token is invalid.' }],
     ['an AWS role', 403, aws('AccessDeniedException'), { Message: 'You have no access to this model.' }],
   ])('%s', async (_name, status, headers, body) => {
