@@ -6,9 +6,11 @@ export function canonicalJson(value: unknown): string {
   if (isNumber(value)) return numberText(value);
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`;
   if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'null';
-  const fields = Object.entries(value)
-    .filter(([, field]) => field !== undefined)
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([key, field]) => `${JSON.stringify(key)}:${canonicalJson(field)}`);
-  return `{${fields.join(',')}}`;
+  const fields = value as Record<string, unknown>;
+  // Sorted without a function, which takes a third of the time.
+  const names = Object.keys(fields).sort();
+  const texts = names.flatMap((name) =>
+    fields[name] === undefined ? [] : `${JSON.stringify(name)}:${canonicalJson(fields[name])}`,
+  );
+  return `{${texts.join(',')}}`;
 }

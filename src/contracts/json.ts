@@ -1,14 +1,29 @@
 // JSON whose numbers keep their digits. A double rounds 12345678901234567890 and writes 1.10 as 1.1, but numbers of clients
 // and models must leave the server as they came. Everything that holds foreign values reads and writes it with this module.
 // docs/decisions/0019-numbers-keep-their-digits.md has the reasons and the measurements.
-import { compareNumber, LosslessNumber, splitNumber, stringify } from 'lossless-json';
+import { compareNumber, splitNumber } from 'lossless-json';
 
-/** Set while `stringifyJson` runs: native JSON has met a number that it would round. */
-let metExactNumber = false;
+/** Stands for an exact number in texts of native JSON. Short, and random, so that no client can write it. */
+const MARK = btoa(String.fromCharCode(...globalThis.crypto.getRandomValues(new Uint8Array(9))));
+
+/** Only `stringifyJson` replaces the marks. */
+let isWriting = false;
+let hasWrittenMarks = false;
 
 /** A number that a double would write differently. It is immutable. */
-export class ExactNumber extends LosslessNumber {
+export class ExactNumber {
   #parts: ReturnType<typeof splitNumber> | undefined;
+
+  /** As JSON has it. */
+  readonly value: string;
+
+  constructor(value: string) {
+    this.value = value;
+  }
+
+  toString(): string {
+    return this.value;
+  }
 
   /** Its significant digits, and the power of ten of the first one. */
   get parts() {
@@ -17,9 +32,10 @@ export class ExactNumber extends LosslessNumber {
   }
 
   /** For JSON.stringify, which has no way to write the digits themselves. */
-  toJSON(): number {
-    metExactNumber = true;
-    return Number(this.value);
+  toJSON(): number | string {
+    if (!isWriting) return Number(this.value);
+    hasWrittenMarks = true;
+    return MARK + this.value;
   }
 }
 
@@ -41,46 +57,48 @@ export const isContainer = (value: unknown): value is object =>
 const MAYBE_EXACT =
   /(?:^|[:[,\s])(?:-0(?=[\s,\]}]|$)|-?(?:[\d.]{16}|\d+(?:\.\d+)?[eE]|\d+\.\d*0(?=[\s,\]}]|$)|0\.000000))/;
 
-/** Stands for an exact number while native JSON reads the text. Short, and random, so that no client can write it. */
-const MARK = btoa(String.fromCharCode(...globalThis.crypto.getRandomValues(new Uint8Array(9))));
-
 const QUOTE = 0x22;
+
+export class TooManyExactNumbersError extends Error {}
 
 /**
  * Reads JSON without rounding. Each number that a double would write differently becomes an `ExactNumber`.
+ * @param exactNumbersMax Each costs up to 2 µs, forty times a double.
  * @throws SyntaxError as JSON.parse
+ * @throws TooManyExactNumbersError
  */
-export function parseJson<T = unknown>(text: string): T {
+export function parseJson<T = unknown>(text: string, exactNumbersMax = Number.POSITIVE_INFINITY): T {
   const value = JSON.parse(text);
   if (!MAYBE_EXACT.test(text)) return value;
-  const marked = withMarks(text);
+  const marked = withMarks(text, exactNumbersMax);
   return marked === text ? value : (unmarked(JSON.parse(marked)) as T);
 }
 
-/** Exact numbers as marked strings. The library's own parser takes 0.4 s for 4 MiB of text, this and native JSON a tenth. */
-function withMarks(text: string): string {
-  let marked = '';
+/** Exact numbers as marked strings. Valid JSON only. */
+function withMarks(text: string, exactNumbersMax: number): string {
+  const pieces: string[] = [];
   let copied = 0;
   for (let index = 0; index < text.length; index += 1) {
     const code = text.charCodeAt(index);
     if (code === QUOTE) index = endOfString(text, index);
-    else if (isNumberStart(code)) {
+    else if (STARTS_NUMBER[code] === 1) {
       const start = index;
-      while (isInNumber(text.charCodeAt(index + 1))) index += 1;
+      while (IN_NUMBER[text.charCodeAt(index + 1)] === 1) index += 1;
       const literal = text.slice(start, index + 1);
       if (String(Number(literal)) === literal) continue;
-      marked += `${text.slice(copied, start)}"${MARK}${literal}"`;
+      if (pieces.length >= 2 * exactNumbersMax) throw new TooManyExactNumbersError();
+      pieces.push(text.slice(copied, start), `"${MARK}${literal}"`);
       copied = index + 1;
     }
   }
-  return copied === 0 ? text : marked + text.slice(copied);
+  return copied === 0 ? text : pieces.join('') + text.slice(copied);
 }
 
-const isDigit = (code: number): boolean => code >= 0x30 && code <= 0x39;
-const isNumberStart = (code: number): boolean => isDigit(code) || code === 0x2d;
-/** Digits, sign, point and exponent. The end of the text has the code NaN. */
-const isInNumber = (code: number): boolean =>
-  isDigit(code) || code === 0x2e || (code | 0x20) === 0x65 || code === 0x2b || code === 0x2d;
+/** By character code. The end of the text has the code NaN, which is in no table. */
+const tableOf = (characters: string) =>
+  Uint8Array.from({ length: 0x80 }, (_, code) => (characters.includes(String.fromCharCode(code)) ? 1 : 0));
+const STARTS_NUMBER = tableOf('-0123456789');
+const IN_NUMBER = tableOf('-+.eE0123456789');
 
 /** The index of the quote that ends the string which begins at `start`. The text is valid JSON. */
 function endOfString(text: string, start: number): number {
@@ -94,31 +112,54 @@ function endOfString(text: string, start: number): number {
 /** Without recursion, since nobody has looked yet how deep the value is. */
 function unmarked(root: unknown): unknown {
   const holder = { root };
-  const open: Record<string, unknown>[] = [holder];
-  for (let container = open.pop(); container; container = open.pop())
-    for (const key of Object.keys(container)) {
-      const value = container[key];
-      if (typeof value === 'string' && value.startsWith(MARK))
-        container[key] = new ExactNumber(value.slice(MARK.length));
-      else if (typeof value === 'object' && value !== null) open.push(value as Record<string, unknown>);
-    }
+  const open: object[] = [holder];
+  const read = (value: unknown): unknown => {
+    if (typeof value === 'string')
+      return value.startsWith(MARK) ? new ExactNumber(value.slice(MARK.length)) : value;
+    if (typeof value === 'object' && value !== null) open.push(value);
+    return value;
+  };
+  for (let container = open.pop(); container; container = open.pop()) readEach(container, read);
   return holder.root;
 }
 
-/** Writes what `parseJson` read, digit for digit. Without exact numbers it costs what JSON.stringify costs. */
+/** Replaces each value. */
+function readEach(container: object, read: (value: unknown) => unknown): void {
+  if (Array.isArray(container)) {
+    for (let index = 0; index < container.length; index += 1) container[index] = read(container[index]);
+    return;
+  }
+  const fields = container as Record<string, unknown>;
+  for (const key of Object.keys(fields)) {
+    const value = fields[key];
+    const next = read(value);
+    if (next !== value) fields[key] = next;
+  }
+}
+
+const MARKED = new RegExp(`"${MARK.replaceAll('+', '\\+')}([^"]*)"`, 'g');
+
+/** Writes what `parseJson` read, digit for digit. */
 export function stringifyJson(value: unknown): string {
-  metExactNumber = false;
-  const text = JSON.stringify(value);
-  return metExactNumber ? (stringify(value) as string) : text;
+  isWriting = true;
+  hasWrittenMarks = false;
+  try {
+    const text = JSON.stringify(value);
+    return hasWrittenMarks ? text.replace(MARKED, '$1') : text;
+  } finally {
+    isWriting = false;
+  }
 }
 
 /** Whether a number is beyond what a double can hold, such as 1e999: few programs could read it back. */
-export const isBeyondDouble = (value: JsonNumber): boolean => !Number.isFinite(Number(value.toString()));
+export const isBeyondDouble = (value: JsonNumber): boolean => !Number.isFinite(toDouble(value));
 
-export const toDouble = (value: JsonNumber): number => Number(value.toString());
+export const toDouble = (value: JsonNumber): number =>
+  typeof value === 'number' ? value : Number(value.value);
 
 /** A double when it has the very value, such as 100 for `1e2`. */
 export function simplest(value: JsonNumber): JsonNumber {
+  if (typeof value === 'number') return value;
   const double = toDouble(value);
   return Number.isFinite(double) && compareNumbers(double, value) === 0 ? double : value;
 }
@@ -126,8 +167,8 @@ export function simplest(value: JsonNumber): JsonNumber {
 /** One text for one value: `1e2`, `100` and `100.0` are the same number. */
 export function numberText(value: JsonNumber): string {
   const simple = simplest(value);
-  // JSON has one zero: JSON.stringify writes -0 as 0.
-  if (typeof simple === 'number') return JSON.stringify(simple);
+  // JSON has one zero: String writes -0 as 0.
+  if (typeof simple === 'number') return Number.isFinite(simple) ? String(simple) : 'null';
   const { sign, digits, exponent } = simple.parts;
   return `${sign}${digits}e${exponent}`;
 }

@@ -1,20 +1,39 @@
 // Reads a JSON body: bounded, in UTF-8, an object, and free of what `json-guard` refuses.
 import type { IncomingMessage } from 'node:http';
 import type { Readable } from 'node:stream';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { createGunzip, createInflate } from 'node:zlib';
 import { ApiError } from '../contracts/errors.ts';
-import { isContainer, parseJson } from '../contracts/json.ts';
+import { isContainer, parseJson, TooManyExactNumbersError } from '../contracts/json.ts';
 import { DEPTH_MAX, guardJson } from './json-guard.ts';
 import { BODY } from './validation.ts';
 
 /** A message of 1,000,000 characters takes at most 4 MB in UTF-8. */
 export const BODY_BYTES_MAX = 4 * 1024 * 1024;
 
+/** The steps of reading larger ones let other requests run between them. */
+const BYTES_AT_ONCE_MAX = 64 * 1024;
+
 /** JSON.parse takes a second for two million levels; so many are refused before it runs. */
 const NESTING_PARSED_MAX = 10_000;
 
+/**
+ * Values and names of fields. 4 MiB of `{}` or of new names take up to a second of CPU. This many are more than a model can
+ * read, and each step of reading them stays below 100 ms.
+ */
+export const PARTS_MAX = 200_000;
+
+/** Numbers such as 1.10, which take the most. */
+export const EXACT_NUMBERS_MAX = 50_000;
+
 const tooLarge = () =>
   new ApiError('payload_too_large', `The request body is larger than ${BODY_BYTES_MAX} bytes`);
+
+const tooMany = (what: string, max: number, parts: string) =>
+  new ApiError(
+    'payload_too_large',
+    `${what} has more than ${max} ${parts}. Send less at once, or send it as text`,
+  );
 
 const badBody = (message: string, cause?: unknown) => new ApiError('invalid_request', message, { cause });
 
@@ -24,7 +43,9 @@ export async function readBody(req: IncomingMessage): Promise<Record<string, unk
   const bytes = await readBytes(req);
   if (bytes.length === 0) return {};
   const value = parseObject(bytes, 'The request body');
+  if (bytes.length > BYTES_AT_ONCE_MAX) await nextTurn();
   guardJson(value, BODY);
+  if (bytes.length > BYTES_AT_ONCE_MAX) await nextTurn();
   return value;
 }
 
@@ -34,7 +55,7 @@ export async function readBody(req: IncomingMessage): Promise<Record<string, unk
  * @throws ApiError `invalid_request`
  */
 export function parseObject(bytes: Buffer, what: string): Record<string, unknown> {
-  refuseExtremeNesting(bytes, what);
+  refuseCostly(bytes, what);
   const value = parseText(decodeUtf8(bytes, what), what);
   if (!isContainer(value) || Array.isArray(value)) throw badBody(`${what} must be a JSON object`);
   return value as Record<string, unknown>;
@@ -106,8 +127,10 @@ function decodeUtf8(bytes: Buffer, what: string): string {
 
 function parseText(text: string, what: string): unknown {
   try {
-    return parseJson(text);
+    return parseJson(text, EXACT_NUMBERS_MAX);
   } catch (cause) {
+    if (cause instanceof TooManyExactNumbersError)
+      throw tooMany(what, EXACT_NUMBERS_MAX, 'numbers that a double would write differently, such as 1.10');
     const where = cause instanceof Error ? cause.message.toWellFormed() : String(cause);
     throw badBody(`${what} is not valid JSON: ${where}`, cause);
   }
@@ -120,9 +143,15 @@ const DEPTH_CHANGE = Int8Array.from({ length: 256 }, (_, code) => {
   if (code === 0x5b || code === 0x7b) return 1;
   return code === 0x5d || code === 0x7d ? -1 : 0;
 });
+/** Each value and each name of a field has one of `[`, `{`, `,` and `:` before it. */
+const PART = Uint8Array.from({ length: 256 }, (_, code) =>
+  '[{,:'.includes(String.fromCharCode(code)) ? 1 : 0,
+);
 
-function refuseExtremeNesting(bytes: Buffer, what: string): void {
+/** Before JSON.parse, which can't be stopped. */
+function refuseCostly(bytes: Buffer, what: string): void {
   let depth = 0;
+  let parts = 0;
   let inText = false;
   /** Behind the last two quotes of the outermost object. They are those of a key, where a value nests. */
   let [keyStart, keyEnd] = [0, 0];
@@ -132,9 +161,13 @@ function refuseExtremeNesting(bytes: Buffer, what: string): void {
       inText = !inText;
       if (depth === 1) [keyStart, keyEnd] = [keyEnd, index + 1];
     } else if (code === BACKSLASH) index++;
-    else if (!inText) depth += DEPTH_CHANGE[code] as number;
+    else if (!inText) {
+      depth += DEPTH_CHANGE[code] as number;
+      parts += PART[code] as number;
+    }
     if (depth > NESTING_PARSED_MAX) throw tooDeep(bytes.toString('utf8', keyStart, keyEnd - 1), what);
   }
+  if (parts > PARTS_MAX) throw tooMany(what, PARTS_MAX, 'values and names of fields');
 }
 
 /** @param key As JSON without its quotes. */

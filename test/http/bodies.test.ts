@@ -1,4 +1,5 @@
 // Bodies: what is read, what is refused, and the one sentence that says why.
+import { EXACT_NUMBERS_MAX, PARTS_MAX } from '../../src/http/body.ts';
 import { DEPTH_MAX } from '../../src/http/json-guard.ts';
 import { addSession } from './support/fake-services.ts';
 import { expectError, type Harness, startHarness } from './support/server.ts';
@@ -218,6 +219,42 @@ describe('JSON', () => {
     expectError(refused, 400, 'invalid_request', 'd"\u00e9');
     expect(refused.body.error.message).toBe(`The 'd"\u00e9' field is nested deeper than 64 levels`);
     expect(performance.now() - started).toBeLessThan(500);
+  });
+
+  describe('bodies that take long to read', () => {
+    const sent = async (item: (index: number) => string, count: number) => {
+      const { id } = addSession(app);
+      const value = `[${Array.from({ length: count }, (_, index) => item(index)).join(',')}]`;
+      const body = `{"content":[{"type":"json","value":${value}}]}`;
+      return app.call('POST', `/v1/sessions/${id}/messages`, { body });
+    };
+    /** Those around the list. */
+    const PARTS_BESIDES = 8;
+
+    it.each<[string, (index: number) => string, number]>([
+      ['empty objects', () => '{}', 2],
+      ['new names', (index) => `{"k${index}":1}`, 3],
+      ['numbers', () => '1', 1],
+    ])('takes %s up to a limit', async (_name, item, parts) => {
+      const count = Math.floor((PARTS_MAX - PARTS_BESIDES) / parts);
+      expect((await sent(item, count)).status).toBe(200);
+      const refused = await sent(item, count + PARTS_BESIDES);
+      expectError(refused, 413, 'payload_too_large');
+      expect(refused.body.error.message).toMatch(/more than 200000 values and names of fields\. Send less/);
+    });
+
+    it('does not count what is in a text', async () => {
+      expect((await sent(() => '"[{,:\\",:"', 90_000)).status).toBe(200);
+    });
+
+    it.each(['1.0', '-0', '1e1', '12345678901234567890'])('takes %s up to a limit', async (literal) => {
+      expect((await sent(() => literal, EXACT_NUMBERS_MAX)).status).toBe(200);
+      const refused = await sent(() => literal, EXACT_NUMBERS_MAX + 1);
+      expectError(refused, 413, 'payload_too_large');
+      expect(refused.body.error.message).toContain(
+        'more than 50000 numbers that a double would write differently',
+      );
+    });
   });
 
   it.each([

@@ -108,6 +108,16 @@ it('a frame of a megabyte is taken, in fragments too', async () => {
   );
 });
 
+it.each(['{}', '1.0'])('a frame of very many %s is refused, and the connection stays', async (item) => {
+  const tab = await connect();
+  tab.send(`{"type":"tool_result","result":[${Array(250_000).fill(item).join(',')}]}`);
+  await eventually(
+    async () => tab.frames.find(({ type }) => type === 'error')?.code,
+    (code) => code === 'payload_too_large',
+  );
+  expect(await tab.ask({ type: 'ping' })).toMatchObject({ type: 'pong' });
+});
+
 it('a connection that is cut off in a frame, or in its handshake, leaves nothing behind', async () => {
   const { socket } = await raw();
   socket.write(frame(TEXT, Buffer.from('{"type":'), 100));
