@@ -54,8 +54,11 @@ function cleanTextBlock({ text, citations }: RawBlock): ModelBlock | undefined {
 }
 
 /** A signature is good for the very text that was signed. Without one, thoughts are shown and never sent back. */
-function cleanThinking({ thinking, signature }: RawBlock): ModelBlock | undefined {
+function cleanThinking({ started, thinking, ...raw }: RawBlock): ModelBlock | undefined {
   const clean = cleanText(thinking);
+  // Some gateways send it whole with the block's start and again in its deltas.
+  const isTwice = raw.signature === `${started.signature}${started.signature}`;
+  const signature = isTwice ? String(started.signature) : raw.signature;
   const isSigned = signature !== '' && clean === thinking && cleanText(signature) === signature;
   if (clean === '' && !isSigned) return undefined;
   return { type: 'thinking', thinking: clean, ...(isSigned && { signature }) };

@@ -80,11 +80,6 @@ function* eventsOf(json: string, headers: Headers): Generator<unknown> {
   const message = readEvent({ data: json }, headers);
   if (!isRecord(message) || message.type !== 'message') return yield message;
   yield { type: 'message_start', message };
-  const content =
-    typeof message.content === 'string' ? [{ type: 'text', text: message.content }] : message.content;
-  for (const [index, content_block] of Array.isArray(content) ? content.entries() : [])
-    yield { type: 'content_block_start', index, content_block };
-  yield { type: 'message_delta', delta: { stop_reason: message.stop_reason } };
   yield { type: 'message_stop' };
 }
 

@@ -56,6 +56,8 @@ interface State {
   /** The text block that has the latest words. */
   speaking: OpenBlock | null;
   model: string;
+  /** What `message_start` held of the answer. It counts when nothing else tells it. */
+  early: { content: unknown[]; stopReason: string | null };
   stopReason: string | null;
   usage: ModelUsage;
   chars: number;
@@ -74,6 +76,7 @@ export function createReplyAccumulator(): ReplyAccumulator {
     open: new Map(),
     speaking: null,
     model: '',
+    early: { content: [], stopReason: null },
     stopReason: null,
     usage: { inputTokens: 0, outputTokens: 0, cacheCreationInputTokens: 0, cacheReadInputTokens: 0 },
     ...{ chars: 0, progress: 0, calls: 0, citations: 0 },
@@ -84,7 +87,7 @@ export function createReplyAccumulator(): ReplyAccumulator {
     add: (event) => apply(state, fieldsOf(event, 'event')),
     isComplete: () => state.isComplete,
     isAnswered: () => state.stopReason !== null,
-    end: () => (state.stopReason === null ? '' : complete(state)),
+    end: () => (state.stopReason === null && !isWholeEarly(state) ? '' : complete(state)),
     usage: () => state.usage,
     progress: () => state.progress,
     reply: () => toReply(state),
@@ -121,18 +124,36 @@ function startMessage(state: State, message: unknown): string {
     state.model = cleanName(message.model, NAME_CHARS_MAX);
     state.progress += 1;
   }
+  if (state.early.content.length === 0) state.early.content = contentOf(message);
+  state.early.stopReason ??= stopReasonOf(message);
   mergeUsage(state, message.usage);
   return '';
 }
 
+/** The blocks of a message. Some gateways put a text in their place. */
+function contentOf({ content }: Fields): unknown[] {
+  if (typeof content === 'string') return [{ type: 'text', text: content }];
+  return Array.isArray(content) ? content : [];
+}
+
+function stopReasonOf({ stop_reason: reason }: Fields): string | null {
+  return typeof reason === 'string' && reason !== '' ? cleanName(reason, NAME_CHARS_MAX) : null;
+}
+
+const isWholeEarly = ({ blocks, early }: State): boolean =>
+  blocks.length === 0 && early.content.length > 0 && early.stopReason !== null;
+
+/** Blocks of `message_start` are the answer unless others came: gateways that stream may repeat them. */
+function takeEarly(state: State): string {
+  state.stopReason ??= state.early.stopReason;
+  if (state.blocks.length > 0) return '';
+  return state.early.content
+    .map((block, index) => startBlock(state, index, fieldsOf(block, 'content_block')))
+    .join('');
+}
+
 function changeMessage(state: State, event: Fields): string {
-  if (
-    isRecord(event.delta) &&
-    typeof event.delta.stop_reason === 'string' &&
-    event.delta.stop_reason !== ''
-  ) {
-    state.stopReason = cleanName(event.delta.stop_reason, NAME_CHARS_MAX);
-  }
+  if (isRecord(event.delta)) state.stopReason = stopReasonOf(event.delta) ?? state.stopReason;
   mergeUsage(state, event.usage);
   return '';
 }
@@ -306,9 +327,10 @@ function stopBlock(state: State, index: unknown): string {
 
 function complete(state: State): string {
   state.isComplete = true;
+  const early = takeEarly(state);
   state.strayInput.settle();
   state.open.clear();
-  return hush(state);
+  return early + hush(state);
 }
 
 function toReply(state: State): ModelReply {
