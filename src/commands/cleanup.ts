@@ -9,6 +9,7 @@ export function createCleanup(log: Logger) {
     undo(): Promise<void>;
   }
   const steps: Step[] = [];
+  const late: Promise<void>[] = [];
   let hasRun = false;
   const undoStep = ({ name, undo }: Step): Promise<void> =>
     undo().catch((error: unknown) => log.error({ err: error }, `Could not stop ${name}`));
@@ -16,13 +17,14 @@ export function createCleanup(log: Logger) {
   return {
     /** A part that a start finishes after its stop is stopped at once. */
     add(name: string, undo: () => Promise<void>): void {
-      if (hasRun) void undoStep({ name, undo });
+      if (hasRun) late.push(undoStep({ name, undo }));
       else steps.push({ name, undo });
     },
-    /** Runs every step, also after one that failed: nothing may be left running. */
+    /** Runs every step, also after one that failed, and waits for parts that are added meanwhile: nothing may be left running. */
     async run(): Promise<void> {
       hasRun = true;
       for (const step of steps.splice(0).reverse()) await undoStep(step);
+      while (late.length > 0) await Promise.all(late.splice(0));
     },
   };
 }
