@@ -84,7 +84,7 @@ export function readRefusal({ status, error, headers, message }: APIError): Refu
     status: told.includes(402) ? 402 : (status ?? told[0] ?? ofType ?? null),
     names,
     words: valuesOf(layers, WORDS_KEYS).find(isFilled) ?? message,
-    passes: headers?.has('retry-after') === true,
+    passes: headers?.has('retry-after') === true || headers?.has('retry-after-ms') === true,
   };
 }
 

@@ -136,6 +136,7 @@ describe('an error answer', () => {
     ['You exceeded your current quota, check your plan and billing details. Please retry in 32s.', {}],
     ['billing period rate limit', {}],
     ['check your billing details', { 'retry-after': '3' }],
+    ['check your billing details', { 'retry-after-ms': '300' }],
   ])('429 "%s" passes by itself', async (message, headers) => {
     expect(await verdictOf(429, message, headers)).toMatchObject({
       code: 'model_overloaded',
