@@ -31,7 +31,6 @@ const call = (index = 1, ...pieces: unknown[]) =>
   block(index, CALL, (pieces.length ? pieces : ['{"a":1}']).map(json));
 const hello = textBlock(0, 'Hel', 'lo');
 const TEXT = { type: 'text', text: 'Hello' };
-const early = (message: object) => event('message_start', { message: { model: 'm', ...message } });
 const STOP = event('message_stop');
 const deltaOf = (fields: Record<string, unknown>) => event('message_delta', fields);
 const usage = (fields: object) => deltaOf({ delta: { stop_reason: 'end_turn' }, usage: fields }) + STOP;
@@ -163,45 +162,6 @@ const READ: Read[] = [
       ]),
     ),
     { blocks: [thinking({ thinking: 'hm', signature: 'abcd' })] },
-  ],
-  [
-    'all content in message_start',
-    early({ content: [TEXT, CALLED] }) + messageEnd('tool_use'),
-    { blocks: [TEXT, CALLED], stopReason: 'tool_use' },
-    'Hello',
-  ],
-  [
-    'content and stop reason in message_start',
-    early({ content: [TEXT], stop_reason: 'end_turn' }) + STOP,
-    { blocks: [TEXT], stopReason: 'end_turn' },
-    'Hello',
-  ],
-  [
-    'the same without message_stop',
-    early({ content: 'Hello', stop_reason: 'end_turn' }),
-    { blocks: [TEXT], stopReason: 'end_turn' },
-    'Hello',
-  ],
-  [
-    'a stop reason only in message_start',
-    early({ content: [], stop_reason: 'max_tokens' }) + hello + STOP,
-    { blocks: [TEXT], stopReason: 'max_tokens' },
-  ],
-  [
-    'another stop reason than that of message_start',
-    early({ stop_reason: 'end_turn' }) + hello + messageEnd('max_tokens'),
-    { blocks: [TEXT], stopReason: 'max_tokens' },
-  ],
-  [
-    'content of message_start again in blocks',
-    early({ content: [TEXT] }) + hello + messageEnd('end_turn'),
-    { blocks: [TEXT] },
-    'Hello',
-  ],
-  [
-    'a call in message_start and its input in deltas',
-    early({ content: [CALL] }) + delta(0, json('{"a":1}')) + messageEnd('tool_use'),
-    { blocks: [CALLED] },
   ],
   [
     'redacted_thinking without data',
