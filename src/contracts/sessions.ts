@@ -42,6 +42,18 @@ export type SessionStatus = z.infer<typeof SessionStatus>;
 export const EndedReason = z.enum(['completed', 'expired', 'archived']);
 export type EndedReason = z.infer<typeof EndedReason>;
 
+/** Filters of a list that judge each session. */
+export interface SessionTraits {
+  status?: SessionStatus[];
+  model?: string;
+}
+
+/** Filters that bound the part of the list. Milliseconds since the epoch, exclusive. */
+export interface SessionRange {
+  createdAfterMs?: number;
+  createdBeforeMs?: number;
+}
+
 export const PHASES = [
   'idle',
   'running',

@@ -10,9 +10,10 @@ import type {
   CreateSession,
   Interrupted,
   Session,
+  SessionRange,
   SessionState,
-  SessionStatus,
   SessionSummary,
+  SessionTraits,
   UpdateSession,
 } from '../contracts/sessions.ts';
 import type {
@@ -84,12 +85,7 @@ export interface PageRequest {
   after: Position | null;
 }
 
-export interface SessionFilter {
-  status?: SessionStatus[];
-  model?: string;
-  /** Milliseconds since the epoch, exclusive. */
-  createdAfterMs?: number;
-  createdBeforeMs?: number;
+export interface SessionFilter extends SessionTraits, SessionRange {
   metadata: Record<string, string>;
 }
 

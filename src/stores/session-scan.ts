@@ -1,14 +1,11 @@
 // Finds sessions for a list in pieces of a known size: however many sessions there are, a piece looks at so many rows at most.
 import { type Kysely, type RawBuilder, sql } from 'kysely';
+import type { SessionRange, SessionTraits } from '../contracts/sessions.ts';
 import { type Keyset, page } from './keyset.ts';
 import type { SessionRow, Tables } from './schema.ts';
 
-export interface SessionQuery extends Keyset {
+export interface SessionQuery extends Keyset, SessionTraits, SessionRange {
   accountId: string;
-  status?: SessionRow['status'][];
-  model?: string;
-  createdAfterMs?: number;
-  createdBeforeMs?: number;
   /** All of them must match. The piece looks at the sessions that have the first one. */
   pairs: MetadataPair[];
 }
@@ -24,44 +21,53 @@ export interface LookedAt extends Pick<SessionRow, 'id' | 'created_at'> {
 /** Bytes that a list reads for a session. Of the tools it shows names only, but a row's tools are read together. */
 const summaryBytes = sql<number>`2048 + octet_length(tools) + octet_length(metadata) + octet_length(turn_options)`;
 
-type TimeRange = Pick<SessionQuery, 'createdAfterMs' | 'createdBeforeMs'>;
+/** The condition of each filter. A filter that is missing here does not compile. */
+type Conditions<Filters> = {
+  [Name in keyof Filters]-?: (value: NonNullable<Filters[Name]>) => RawBuilder<unknown>;
+};
+
+const TRAITS: Conditions<SessionTraits> = {
+  status: (statuses) => sql`status in (${sql.join(statuses)})`,
+  model: (model) => sql`model = ${model}`,
+};
+
+const RANGE: Conditions<SessionRange> = {
+  createdAfterMs: (ms) => sql`created_at > ${ms}`,
+  createdBeforeMs: (ms) => sql`created_at < ${ms}`,
+};
+
+function conditionsOf<Filters>(table: Conditions<Filters>, filters: Filters): RawBuilder<unknown>[] {
+  const given = (Object.keys(table) as (keyof Filters)[]).filter((name) => filters[name] !== undefined);
+  return given.map((name) => table[name](filters[name] as NonNullable<Filters[typeof name]>));
+}
+
+const all = (conditions: RawBuilder<unknown>[]): RawBuilder<boolean> =>
+  sql<boolean>`${sql.join([sql`true`, ...conditions], sql` and `)}`;
 
 /** In the order of an index, so that the piece ends where its last row is. */
-const inRange = ({ createdAfterMs, createdBeforeMs }: TimeRange): RawBuilder<boolean> =>
-  sql<boolean>`${sql.join(
-    [
-      sql`true`,
-      ...(createdAfterMs === undefined ? [] : [sql`created_at > ${createdAfterMs}`]),
-      ...(createdBeforeMs === undefined ? [] : [sql`created_at < ${createdBeforeMs}`]),
-    ],
-    sql` and `,
-  )}`;
+const inRange = (range: SessionRange): RawBuilder<boolean> => all(conditionsOf(RANGE, range));
 
 /** Excludes deleted sessions, and those whose deletion was cut short between its two transactions. */
 const isVisible = sql`deleted_at is null and coalesce(ended_reason, '') <> 'deleted'`;
 
 /** Whether a session matches; the rarest pair comes first, so that most sessions need no further look. */
-const matches = ({ status, model, pairs: [, ...others] }: SessionQuery): RawBuilder<boolean> =>
-  sql<boolean>`${sql.join(
-    [
-      isVisible,
-      ...(status ? [sql`status in (${sql.join(status)})`] : []),
-      ...(model === undefined ? [] : [sql`model = ${model}`]),
-      ...others.map(
-        ([key, value]) => sql`exists (select 1 from session_metadata
-          where session_id = sessions.id and key = ${key} and value = ${value})`,
-      ),
-    ],
-    sql` and `,
-  )}`;
+const matches = ({ pairs: [, ...others], ...query }: SessionQuery): RawBuilder<boolean> =>
+  all([
+    isVisible,
+    ...conditionsOf<SessionTraits>(TRAITS, query),
+    ...others.map(
+      ([key, value]) => sql`exists (select 1 from session_metadata
+        where session_id = sessions.id and key = ${key} and value = ${value})`,
+    ),
+  ]);
 
 export function createSessionScan(db: Kysely<Tables>) {
   /** The sessions that have the first pair, or all of the account, in order. An index holds everything that this reads. */
   function candidates({ accountId, pairs: [pair], ...query }: SessionQuery) {
     const ofAccount = { account_id: accountId };
     if (!pair) {
-      const all = db.selectFrom('sessions').select(['id', 'created_at']);
-      return page(all.where((eb) => eb.and(ofAccount)).where(inRange(query)), query);
+      const whole = db.selectFrom('sessions').select(['id', 'created_at']);
+      return page(whole.where((eb) => eb.and(ofAccount)).where(inRange(query)), query);
     }
     const [key, value] = pair;
     const having = db

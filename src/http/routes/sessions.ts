@@ -43,13 +43,24 @@ const GetSessionQuery = z.strictObject({
   include: z.literal('state').optional().meta({ description: "Adds `state`, the workflow's own answer" }),
 });
 
-const filterOf = (query: z.output<typeof ListSessionsQuery>): SessionFilter => ({
-  ...(query.status && { status: query.status }),
-  ...(query.model !== undefined && { model: query.model }),
-  ...(query.created_after !== undefined && { createdAfterMs: query.created_after }),
-  ...(query.created_before !== undefined && { createdBeforeMs: query.created_before }),
-  metadata: query.metadata ?? {},
-});
+type ListSessionsQuery = z.output<typeof ListSessionsQuery>;
+type ListFilters = Omit<ListSessionsQuery, keyof typeof pageParameters>;
+
+/** What each parameter filters by. A parameter that is missing here does not compile. */
+const FILTERS: {
+  [Name in keyof ListFilters]-?: (value: NonNullable<ListFilters[Name]>) => Partial<SessionFilter>;
+} = {
+  status: (status) => ({ status }),
+  model: (model) => ({ model }),
+  created_after: (createdAfterMs) => ({ createdAfterMs }),
+  created_before: (createdBeforeMs) => ({ createdBeforeMs }),
+  metadata: (metadata) => ({ metadata }),
+};
+
+function filterOf(query: ListSessionsQuery): SessionFilter {
+  const given = (Object.keys(FILTERS) as (keyof ListFilters)[]).filter((name) => query[name] !== undefined);
+  return Object.assign({ metadata: {} }, ...given.map((name) => FILTERS[name](query[name] as never)));
+}
 
 const createSession = ({ services }: RouteDeps) =>
   defineRoute({
