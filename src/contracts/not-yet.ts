@@ -23,7 +23,7 @@ const within = (prefix: string, missing: readonly MissingField[]): MissingField[
   missing.map((field) => ({ ...field, path: `${prefix}.${field.path}` }));
 
 const SESSION_FIELDS: MissingField[] = [
-  ...fields('title', 'fallback_models', 'response_format', 'budget', 'memory'),
+  ...fields('fallback_models', 'response_format', 'budget', 'memory'),
   ...within('tools[]', TOOL_FIELDS),
 ];
 

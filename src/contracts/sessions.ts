@@ -5,11 +5,17 @@ import { FirstMessage, Message, OnBusy, ShownMessage, turnOptions } from './mess
 import { ShownToolCall, ToolEntries } from './tools.ts';
 
 export const SYSTEM_PROMPT_LENGTH_MAX = 100_000;
+const TITLE_LENGTH_MAX = 200;
 /** A minute to a year of idleness. */
 export const EXPIRES_AFTER_SECONDS_MIN = 60;
 export const EXPIRES_AFTER_SECONDS_MAX = 31_536_000;
 
 const settings = {
+  title: z
+    .string()
+    .max(TITLE_LENGTH_MAX)
+    .nullish()
+    .meta({ description: 'A name for people. The model is not told' }),
   system_prompt: z.string().max(SYSTEM_PROMPT_LENGTH_MAX).nullish(),
   tools: ToolEntries.optional(),
   on_busy: OnBusy.optional(),
@@ -95,6 +101,7 @@ export type SessionState = z.infer<typeof SessionState>;
 export const SessionSummary = z
   .object({
     id: z.string(),
+    title: z.string().nullable(),
     model: z.string(),
     created_at: Timestamp,
     updated_at: Timestamp,

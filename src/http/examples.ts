@@ -1,4 +1,6 @@
 // What the documentation shows of the main calls; a test holds each against its schema.
+import type { Session } from '../contracts/sessions.ts';
+
 const USAGE = {
   input_tokens: 812,
   output_tokens: 64,
@@ -17,8 +19,9 @@ export const CREATE_SESSION = {
   metadata: { customer_id: 'cust_12345', department: 'support' },
 };
 
-export const SESSION = {
+export const SESSION: Session = {
   id: SESSION_ID,
+  title: null,
   model: 'claude-sonnet-4-20250514',
   created_at: '2026-02-20T10:30:00.000Z',
   updated_at: '2026-02-20T10:30:00.000Z',

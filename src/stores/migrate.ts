@@ -13,6 +13,7 @@ import * as metadataByAccount from './migrations/0010-metadata-by-account.ts';
 import * as installation from './migrations/0011-installation.ts';
 import * as erasedSessions from './migrations/0012-erased-sessions.ts';
 import * as idempotencyResults from './migrations/0014-idempotency-results.ts';
+import * as title from './migrations/0015-title.ts';
 import type { Tables } from './schema.ts';
 
 const MIGRATIONS: Record<string, Migration> = {
@@ -29,6 +30,7 @@ const MIGRATIONS: Record<string, Migration> = {
   '0011-installation': installation,
   '0012-erased-sessions': erasedSessions,
   '0014-idempotency-results': idempotencyResults,
+  '0015-title': title,
 };
 
 /** What a later version has done to it and this one does not know. */

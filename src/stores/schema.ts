@@ -51,6 +51,7 @@ export interface SessionsTable extends UsageColumns, LeaseColumns {
   id: string;
   account_id: string;
   parent_session_id: string | null;
+  title: string | null;
   model: string;
   system_prompt: string | null;
   /** JSON: the entries as given. */
@@ -348,6 +349,7 @@ type LastingColumn =
 
 /** The contents of a session before anything is set, and after DELETE. A column is among these or a lasting one. */
 export const EMPTY_CONTENTS = {
+  title: null,
   system_prompt: null,
   tools: '[]',
   metadata: '{}',

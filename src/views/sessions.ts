@@ -75,6 +75,7 @@ export function createSessionView({ catalogue, tools }: SessionViewDeps) {
     const usage = usageView(row);
     return {
       id: row.id,
+      title: row.title,
       model: row.model,
       created_at: toTimestamp(row.created_at),
       updated_at: toTimestamp(row.updated_at),

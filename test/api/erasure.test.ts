@@ -62,6 +62,7 @@ const tool = (word: string) => ({
 /** A session that holds the word in every place where a client, or the model, can put it. */
 async function fill(word: string): Promise<string> {
   const { id } = await system.api.session({
+    title: `Title ${word}`,
     system_prompt: `Prompt ${word}`,
     metadata: { key: word, [word]: 'value' },
     tools: [tool(word)],

@@ -47,6 +47,7 @@ describe('creating a session', () => {
     [{ model: 'claude-haiku', metadata: { a: 1 } }, 'metadata.a', /string/],
     [{ model: 'claude-haiku', max_tokens: 10_000_000 }, 'max_tokens', /at most/],
     [{ model: 'claude-haiku', expires_after_seconds: 5 }, 'expires_after_seconds', /60/],
+    [{ model: 'claude-haiku', title: 'x'.repeat(201) }, 'title', /200/],
     [{ model: 'claude-haiku', on_busy: 'wait' }, 'on_busy', /queue.*steer/],
     [{ model: 'claude-haiku', budget: {} }, 'budget', /budget/],
     [{ model: 'claude-haiku', status: 'archived', account_id: 'acct_x' }, 'status', /status/],
@@ -126,6 +127,20 @@ describe('changing a session', () => {
     expect((await server.api.send(session.id, 'which?')).model).toBe('claude-opus-4-8');
     const types = (await server.api.events(session.id)).map((event) => event.type);
     expect(types).toContain('session.updated');
+  });
+
+  test('sets its title, which the session, the list and its events show', async () => {
+    const { id, title } = await server.api.session({ title: 'Delivery of 12 March' });
+    expect([title, (await server.api.session()).title]).toEqual(['Delivery of 12 March', null]);
+    const path = `/v1/sessions/${id}`;
+    expect((await server.api.patch(path, { title: 'Late delivery 🚚' })).body.title).toBe('Late delivery 🚚');
+    expect((await server.api.patch(path, { metadata: { a: '1' } })).body.title).toBe('Late delivery 🚚');
+    expect((await server.api.get(path)).body.title).toBe('Late delivery 🚚');
+    const { data } = (await server.api.get('/v1/sessions?metadata%5Ba%5D=1')).body;
+    expect(data.find((each: any) => each.id === id).title).toBe('Late delivery 🚚');
+    expect((await server.api.patch(path, { title: null })).body.title).toBeNull();
+    const titles = (await server.api.events(id)).map(({ session }) => session.title);
+    expect(titles).toEqual(['Delivery of 12 March', 'Late delivery 🚚', 'Late delivery 🚚', null]);
   });
 
   test('with a wrong field changes nothing', async () => {

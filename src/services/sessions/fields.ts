@@ -45,6 +45,7 @@ const turnOption = <Name extends keyof TurnOptions>(name: Name): Field<TurnOptio
 });
 
 const FIELDS = {
+  title: { columns: (title) => ({ title }) },
   model: { columns: (model) => ({ model }) },
   system_prompt: { columns: (system_prompt) => ({ system_prompt }), isHeld: true },
   tools: {

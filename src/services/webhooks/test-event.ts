@@ -24,6 +24,7 @@ const USAGE: Usage = {
 
 const session = (at: string, isEnded: boolean): SessionSummary => ({
   id: SESSION_ID,
+  title: null,
   model: MODEL,
   created_at: at,
   updated_at: at,

@@ -18,6 +18,7 @@ export const makeId = (prefix: string): string => `${prefix}_${String(++counter)
 
 export const makeSession = (changes: Partial<Session> = {}): Session => ({
   id: makeId('sess'),
+  title: null,
   model: 'claude-haiku',
   created_at: '2026-02-20T10:30:00.000Z',
   updated_at: '2026-02-20T10:30:00.000Z',
