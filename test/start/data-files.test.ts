@@ -13,6 +13,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import Database from 'better-sqlite3';
 import { createApiClient } from '../support/api-client.ts';
 import { PROJECT_DIR } from '../support/built.ts';
 import { freePort } from '../support/ports.ts';
@@ -21,6 +22,7 @@ import {
   environment,
   newDirectory,
   openclaw,
+  run,
   spawnServer,
   startServer,
 } from '../support/process.ts';
@@ -195,6 +197,24 @@ describe('a data directory', () => {
 
   it('is refused with another OPENCLAW_SECRET_KEY', async () => {
     expect(await refusal({ OPENCLAW_SECRET_KEY: 'z'.repeat(48) })).toContain('OPENCLAW_SECRET_KEY');
+  });
+
+  it('whose secret is lost goes on with a new one, as docs/operations.md says', async () => {
+    rmSync(fileOf('secret.key'));
+    const text = readFileSync(join(PROJECT_DIR, 'docs', 'operations.md'), 'utf8');
+    const section = text.slice(text.indexOf("A lost secret can't be restored"));
+    const [sqlite = '', ...others] = (/```sh\n([\s\S]*?)```/.exec(section)?.[1] ?? '').trim().split('\n');
+    const [, statement = ''] = /^sqlite3 "\S+" "(.*)"$/.exec(sqlite) ?? [];
+    const database = new Database(fileOf('openclaw.db'));
+    expect(database.prepare(statement).run().changes).toBe(1);
+    database.close();
+    const commands = others.join('\n').replace('npm run', 'npm run -s');
+    const { code, stdout } = await run('bash', ['-euc', commands], { OPENCLAW_DATA_DIR: dataDir });
+    expect(code).toBe(0);
+    const server = await startServer({ dataDir });
+    const { body } = await createApiClient(server.url, stdout.trim()).get('/v1/sessions');
+    expect(body.data).toHaveLength(1);
+    await server.stop();
   });
 
   it('that is as it was starts, with the key of before', async () => {
