@@ -136,7 +136,7 @@ export async function withdrawDeliveries(
     .where('status', '=', 'pending')
     .where('event_type', '<>', 'session.ended')
     .execute();
-  await all.set({ body: '' }).where('status', '<>', 'pending').execute();
+  await all.set({ body: '' }).where('status', '<>', 'pending').where('body', '<>', '').execute();
 }
 
 /** A part of that: some deliveries of a deleted session, none of which still has its end to tell. */

@@ -44,10 +44,24 @@ async function removeFitting<Row extends Sized>(
   };
 }
 
-type RemoveSome = (rows: Rows, sessionId: string, bytesMax: number, now: number) => Promise<Removed>;
+/** How far a removal has come. */
+export interface Removal {
+  /** Deliveries before this `seq` have no bodies any more. To look them through again for each piece takes quadratic time. */
+  bodiesFrom: number;
+}
+
+export const newRemoval = (): Removal => ({ bodiesFrom: 0 });
+
+interface From {
+  sessionId: string;
+  now: number;
+  removal: Removal;
+}
+
+type RemoveSome = (rows: Rows, from: From, bytesMax: number) => Promise<Removed>;
 
 /** The newest go first: a reader that is behind meets an end of the log and no gap. */
-const removeEvents: RemoveSome = (rows, sessionId, bytesMax) =>
+const removeEvents: RemoveSome = (rows, { sessionId }, bytesMax) =>
   removeFitting(
     rows
       .selectFrom('events')
@@ -63,7 +77,7 @@ const removeEvents: RemoveSome = (rows, sessionId, bytesMax) =>
   );
 
 /** An index leads to them from their replies only, so they go before the messages. */
-const removeSteps: RemoveSome = (rows, sessionId, bytesMax) =>
+const removeSteps: RemoveSome = (rows, { sessionId }, bytesMax) =>
   removeFitting(
     rows
       .selectFrom('steps')
@@ -78,7 +92,7 @@ const removeSteps: RemoveSome = (rows, sessionId, bytesMax) =>
         .where(({ or, and }) => or(found.map(({ reply_id, n }) => and({ reply_id, n })))),
   );
 
-const removeToolCalls: RemoveSome = (rows, sessionId, bytesMax) =>
+const removeToolCalls: RemoveSome = (rows, { sessionId }, bytesMax) =>
   removeFitting(
     rows
       .selectFrom('tool_calls')
@@ -93,7 +107,7 @@ const removeToolCalls: RemoveSome = (rows, sessionId, bytesMax) =>
       ),
   );
 
-const removeMessages: RemoveSome = (rows, sessionId, bytesMax) =>
+const removeMessages: RemoveSome = (rows, { sessionId }, bytesMax) =>
   removeFitting(
     rows
       .selectFrom('messages')
@@ -109,21 +123,25 @@ const removeMessages: RemoveSome = (rows, sessionId, bytesMax) =>
   );
 
 /** `withdrawDeliveries` does the same for what is queued meanwhile. Their end stays to be told. */
-const removeBodies: RemoveSome = (rows, sessionId, bytesMax, now) =>
+const removeBodies: RemoveSome = (rows, { sessionId, now, removal }, bytesMax) =>
   removeFitting(
     rows
       .selectFrom('deliveries')
-      .select(['id', sql<number>`octet_length(body)`.as('bytes')])
+      .select(['id', 'seq', sql<number>`octet_length(body)`.as('bytes')])
       .where('session_id', '=', sessionId)
+      .where('seq', '>=', removal.bodiesFrom)
       .where(sql`octet_length(body)`, '>', 0)
-      .where(({ or, eb }) => or([eb('status', '<>', 'pending'), eb('event_type', '<>', 'session.ended')])),
+      .where(({ or, eb }) => or([eb('status', '<>', 'pending'), eb('event_type', '<>', 'session.ended')]))
+      .orderBy('seq'),
     bytesMax,
-    (found) =>
-      withdrawThese(
+    (found) => {
+      removal.bodiesFrom = Number(found.at(-1)?.seq);
+      return withdrawThese(
         rows,
         found.map(({ id }) => id),
         now,
-      ),
+      );
+    },
   );
 
 const KINDS = [removeBodies, removeEvents, removeSteps, removeToolCalls, removeMessages];
@@ -134,14 +152,14 @@ const KINDS = [removeBodies, removeEvents, removeSteps, removeToolCalls, removeM
  * is gone (404). They hold no contents, only ids and digests. Of its deliveries the rows stay, without their bodies.
  * @returns whether all is gone.
  */
-export async function removeContents(rows: Rows, sessionId: string, now: number): Promise<boolean> {
+export async function removeContents(rows: Rows, from: From): Promise<boolean> {
   let bytesLeft = PIECE_BYTES_MAX;
   for (const removeSome of KINDS) {
-    const { bytes, isAll } = await removeSome(rows, sessionId, bytesLeft, now);
+    const { bytes, isAll } = await removeSome(rows, from, bytesLeft);
     if (!isAll) return false;
     bytesLeft -= bytes;
   }
-  await rows.deleteFrom('session_metadata').where('session_id', '=', sessionId).execute();
-  await withdrawDeliveries(rows, sessionId, now);
+  await rows.deleteFrom('session_metadata').where('session_id', '=', from.sessionId).execute();
+  await withdrawDeliveries(rows, from.sessionId, from.now);
   return true;
 }

@@ -5,8 +5,6 @@ import { purge } from '../../src/services/sessions/purge.ts';
 import type { SessionLog } from '../../src/stores/log.ts';
 import { openTestStore, type TestStore } from '../support/store.ts';
 
-const quiet = async () => undefined;
-
 const LONG = 'x'.repeat(200_000);
 
 let nowMs = 0;
@@ -81,14 +79,21 @@ test('the bodies of many deliveries are removed in many transactions, and the en
     ...(index % 2 === 0 && { status: 'delivered' as const, completed_at: nowMs }),
   }));
   await store.db.insertInto('deliveries').values(rows).execute();
-  expect((await purged(session, quiet)).length).toBeGreaterThan(8);
+  // A replay may queue one that pieces have passed already.
+  const late = { ...end, id: 'dlv_late', event_type: 'session.updated' as const, seq: 1, body: LONG };
+  let pieces = 0;
+  const queueLate = async () => {
+    pieces += 1;
+    if (pieces === 5) await store.db.insertInto('deliveries').values(late).execute();
+  };
+  expect((await purged(session, queueLate)).length).toBeGreaterThan(8);
   const left = await store.db
     .selectFrom('deliveries')
     .select(['event_type', 'status', 'body'])
     .where('webhook_id', '=', webhook.id)
     .execute();
   expect(left.filter(({ status }) => status === 'delivered')).toHaveLength(30);
-  expect(left.filter(({ status }) => status === 'cancelled')).toHaveLength(30);
+  expect(left.filter(({ status }) => status === 'cancelled')).toHaveLength(31);
   expect(left.filter(({ body }) => body !== '')).toMatchObject([
     { event_type: 'session.ended', status: 'pending' },
   ]);

@@ -1,7 +1,7 @@
 // What is queued again for a webhook, or no longer, while something else goes on. PostgreSQL alone can show it: SQLite's transactions take turns.
 import { type Kysely, sql } from 'kysely';
 import type { Tables } from '../../src/stores/schema.ts';
-import { removeContents } from '../../src/stores/session-contents.ts';
+import { newRemoval, removeContents } from '../../src/stores/session-contents.ts';
 import { eventually } from '../support/api-client.ts';
 import { createDatabase, findPostgres, startPostgres, type TestPostgres } from '../support/postgres.ts';
 import { openTestStore, type TestStore } from '../support/store.ts';
@@ -73,7 +73,7 @@ about(bin ? 'on PostgreSQL' : 'skipped, for PostgreSQL is not installed', () => 
     const { id, session } = await missing();
     let replaying: Promise<number> | undefined;
     await store.log.write(session, async (tx) => {
-      await removeContents(tx.rows, session, tx.now);
+      await removeContents(tx.rows, { sessionId: session, now: tx.now, removal: newRemoval() });
       tx.patch({ ended_reason: 'deleted', deleted_at: tx.now });
       replaying = replay(id);
       await Promise.race([replaying, blocked(1)]);
@@ -127,7 +127,7 @@ about(bin ? 'on PostgreSQL' : 'skipped, for PostgreSQL is not installed', () => 
     await store.sessions.complete(store.caller, session);
     let disabling: Promise<unknown> | undefined;
     await store.log.write(session, async (tx) => {
-      await removeContents(tx.rows, session, tx.now);
+      await removeContents(tx.rows, { sessionId: session, now: tx.now, removal: newRemoval() });
       tx.patch({ ended_reason: 'deleted', deleted_at: tx.now });
       disabling = set(id, 'disabled');
       await blocked(1);

@@ -2,11 +2,11 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { SessionLog, SessionTransaction } from '../../stores/log.ts';
 import { EMPTY_CONTENTS } from '../../stores/schema.ts';
-import { removeContents } from '../../stores/session-contents.ts';
+import { newRemoval, type Removal, removeContents } from '../../stores/session-contents.ts';
 
 /** @returns whether all is gone. */
-async function removePiece(tx: SessionTransaction): Promise<boolean> {
-  if (!(await removeContents(tx.rows, tx.session.id, tx.now))) {
+async function removePiece(tx: SessionTransaction, removal: Removal): Promise<boolean> {
+  if (!(await removeContents(tx.rows, { sessionId: tx.session.id, now: tx.now, removal }))) {
     // The sweep takes a deletion that stands still for one that was cut short.
     tx.patch({ updated_at: tx.now });
     return false;
@@ -26,5 +26,6 @@ async function removePiece(tx: SessionTransaction): Promise<boolean> {
  * many transactions, and others have their turn between them.
  */
 export async function purge(log: SessionLog, sessionId: string): Promise<void> {
-  while ((await log.write(sessionId, removePiece)) === false) await nextTurn();
+  const removal = newRemoval();
+  while ((await log.write(sessionId, (tx) => removePiece(tx, removal))) === false) await nextTurn();
 }
