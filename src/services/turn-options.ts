@@ -38,7 +38,7 @@ function checkThinkingType(
   const other = refusesThinking(entry, 'adaptive') ? 'enabled' : 'adaptive';
   refuse(
     given.thinking == null ? 'model' : 'thinking.type',
-    `The 'model' '${model}' takes no 'thinking.type' '${thinking.type}'. Use '${other}', or leave 'thinking' out`,
+    `The 'model' '${model}' takes no 'thinking.type' '${thinking.type}'. Use '${other}', or set 'thinking' to null`,
   );
 }
 
