@@ -58,8 +58,6 @@ function grown(reply: MessageRow, answer: ModelReply, calls: ToolCallRow[]) {
   return {
     text: `${reply.text}${separator}${text}`,
     blocks: stringifyJson([...parseJson<ShownBlock[]>(reply.blocks), ...shownBlocks(answer.blocks, calls)]),
-    // A gateway may not say which model has answered.
-    model: answer.model === '' ? reply.model : answer.model,
   };
 }
 
@@ -81,8 +79,14 @@ export interface CompletedStep {
 }
 
 export const createCompleteStep = ({ log, catalogue }: { log: SessionLog; catalogue: Catalogue }) => {
-  async function finish(tx: SessionTransaction, reply: MessageRow, stopReason: string | null) {
-    const patch = { status: 'completed', stop_reason: stopReason, completed_at: tx.now } as const;
+  async function finish(tx: SessionTransaction, reply: MessageRow, answer: ModelReply) {
+    const patch = {
+      status: 'completed',
+      stop_reason: answer.stopReason,
+      // Until here `model` is the model to ask: a gateway may answer under a name that it refuses in requests, or under none.
+      model: answer.model === '' ? reply.model : answer.model,
+      completed_at: tx.now,
+    } as const;
     await tx.messages.update(reply.id, patch);
     const finished = { ...reply, ...patch };
     tx.patch({ open_reply_id: null, expires_at: idleDeadline(tx.session.expires_after_seconds, tx.now) });
@@ -126,7 +130,7 @@ export const createCompleteStep = ({ log, catalogue }: { log: SessionLog; catalo
       await tx.messages.update(open.id, patch);
       const reply = { ...open, ...patch };
       if (calls.length === 0) {
-        const finished = await finish(tx, reply, answer.stopReason);
+        const finished = await finish(tx, reply, answer);
         return { open: [], goesOn: false, reply: finished, session: tx.session };
       }
       // Nobody writes while the calls are answered, be it for weeks: no attempt may be missed.

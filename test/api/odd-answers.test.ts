@@ -135,6 +135,14 @@ describe.each(DATABASES)('on %s', (database) => {
     expect(reply.model).toMatch(/^claude-haiku/);
   });
 
+  it('the model that answers is shown, and the model that was asked is asked again', async () => {
+    const id = await session();
+    odd.script = [calls(CALL)];
+    const paused = await odd.system.api.send(id, 'Look it up');
+    expect(await submit(id, paused)).toMatchObject({ status: 'completed', model: 'claude-answering' });
+    expect(odd.models).toEqual([expect.stringMatching(/^claude-haiku/), odd.models[0]]);
+  });
+
   it('answers of any events in any order are stored as they were streamed, and the session goes on', async () => {
     const id = await session();
     for (const wire of oddStreams(15)) {

@@ -40,6 +40,8 @@ export interface OddProvider {
   /** What it answers when the script is used up. */
   always: string;
   asked: Message[][];
+  /** The model that each request names. */
+  models: string[];
   refused: string[];
   session(): Promise<string>;
   submit(id: string, reply: Block, result?: unknown, isError?: boolean): Promise<Block>;
@@ -52,7 +54,7 @@ export function useOddProvider(database: string): OddProvider {
   let postgres: TestPostgres | undefined;
   const odd: OddProvider = {
     system: undefined as unknown as TestSystem,
-    ...{ script: [], always: DONE, asked: [], refused: [] },
+    ...{ script: [], always: DONE, asked: [], models: [], refused: [] },
     session: async () => (await odd.system.api.session({ tools: [LOOK_UP] })).id,
     async submit(id, reply, result = 'found', is_error = false) {
       const results = reply.waiting_for.map((tool_call_id: string) => ({ tool_call_id, result, is_error }));
@@ -70,6 +72,7 @@ export function useOddProvider(database: string): OddProvider {
     const raw = await serve((response, count) => {
       const messages = raw.server.requests[count - 1]?.body.messages as Message[];
       odd.asked.push(messages);
+      odd.models.push(String(raw.server.requests[count - 1]?.body.model));
       const message = refusalOf(messages);
       if (message === null) return void openStream(response).end(odd.script.shift() ?? odd.always);
       odd.refused.push(message);
@@ -86,7 +89,7 @@ export function useOddProvider(database: string): OddProvider {
     await closeAll();
     await postgres?.stop();
   });
-  beforeEach(() => Object.assign(odd, { script: [], always: DONE, asked: [], refused: [] }));
+  beforeEach(() => Object.assign(odd, { script: [], always: DONE, asked: [], models: [], refused: [] }));
   afterEach(() => expect(odd.refused).toEqual([]));
   return odd;
 }
