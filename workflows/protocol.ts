@@ -5,7 +5,7 @@ export const WORKFLOW_TYPE = 'session';
 /** Of one webhook's endpoint: what could not be sent to it at once. */
 export const ENDPOINT_WORKFLOW_TYPE = 'webhookEndpoint';
 
-/** Names of Temporal's signals and queries; no other file spells them. */
+/** Names of Temporal's signals and queries. */
 export const SIGNALS = {
   message: 'message',
   toolResult: 'toolResult',
@@ -13,7 +13,7 @@ export const SIGNALS = {
   configure: 'configure',
   end: 'end',
   deliver: 'deliver',
-} as const;
+} as const satisfies { [Name in SignalName]: Name };
 export const QUERIES = { state: 'state' } as const;
 
 /** Search attributes that tell sessions apart in the Temporal UI; all of type Keyword. */
@@ -96,6 +96,19 @@ export interface EndSignal {
   /** Webhooks are to be sent before the run is over. */
   isDue?: true;
 }
+
+/** The signals of a session, each with its argument. */
+export interface SignalArguments {
+  message: MessageSignal;
+  toolResult: ToolResultSignal;
+  interrupt: InterruptSignal;
+  configure: ConfigureSignal;
+  end: EndSignal;
+  /** Webhooks are to be sent; the rows hold which. */
+  deliver: Record<string, never>;
+}
+
+export type SignalName = keyof SignalArguments;
 
 /** A message that the workflow knows and has not finished. */
 export interface PendingMessage {
