@@ -23,7 +23,7 @@ export interface SessionActivityDeps {
   log: SessionLog;
   messages: MessageRows;
   /** Whether webhooks are still to be sent something of the session by itself. */
-  owesDeliveries: (sessionId: string) => Promise<boolean>;
+  hasPendingDeliveries: (sessionId: string) => Promise<boolean>;
   /** Whether Temporal may hold the beginnings of texts. */
   showPreviews: boolean;
 }
@@ -43,7 +43,7 @@ export function createSessionActivities({
   turns,
   log,
   messages,
-  owesDeliveries,
+  hasPendingDeliveries,
   showPreviews,
 }: SessionActivityDeps) {
   async function result(
@@ -93,7 +93,7 @@ export function createSessionActivities({
       const session = await turns.expire(sessionId, nowMs);
       if (!session || session.deleted_at !== null) return { ended: 'deleted' };
       if (session.ended_reason !== null) {
-        const isDue = await owesDeliveries(sessionId);
+        const isDue = await hasPendingDeliveries(sessionId);
         return { ended: session.ended_reason, ...(isDue ? { isDue } : {}) };
       }
       // A deadline that has passed while something is queued is no reason to ask again: the message's signal will come.

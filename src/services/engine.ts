@@ -1,13 +1,7 @@
 // What the services need of Temporal: tell a session's workflow something, ask it, know whether it can be reached.
-import type {
-  ConfigureSignal,
-  EndSignal,
-  InterruptSignal,
-  MessageSignal,
-  SessionStateAnswer,
-  ToolResultSignal,
-} from '../../workflows/protocol.ts';
+import type { SessionStateAnswer, SignalArguments, SignalName } from '../../workflows/protocol.ts';
 import type { SessionState } from '../contracts/sessions.ts';
+import type { SessionRow } from '../stores/schema.ts';
 import type { Attempt } from '../turns/begin.ts';
 
 /** Who the workflow is for, if it must be started (again). */
@@ -16,6 +10,12 @@ export interface EngineSession {
   accountId: string;
   model: string;
 }
+
+export const engineSession = (row: Pick<SessionRow, 'id' | 'account_id' | 'model'>): EngineSession => ({
+  sessionId: row.id,
+  accountId: row.account_id,
+  model: row.model,
+});
 
 export interface EngineState {
   answer: SessionStateAnswer;
@@ -38,14 +38,12 @@ export interface Engine {
   /** @throws ApiError `unavailable` when Temporal is known to be away; nothing was accepted then. */
   requireAvailable(): void;
   start(session: EngineSession): Promise<void>;
-  /** Each of these starts the workflow when it is not running: any word revives a session. */
-  message(session: EngineSession, signal: MessageSignal): Promise<void>;
-  interrupt(session: EngineSession, signal: InterruptSignal): Promise<void>;
-  toolResult(session: EngineSession, signal: ToolResultSignal): Promise<void>;
-  configure(session: EngineSession, signal: ConfigureSignal): Promise<void>;
-  end(session: EngineSession, signal: EndSignal): Promise<void>;
-  /** Webhooks are to be sent something of the session. */
-  deliver(session: EngineSession): Promise<void>;
+  /** Starts the workflow when it is not running: any signal revives a session. */
+  signal<Name extends SignalName>(
+    name: Name,
+    session: EngineSession,
+    argument: SignalArguments[Name],
+  ): Promise<void>;
   /** Something was left to a webhook's endpoint, or it is to be looked at again; starts its workflow when it is not running. */
   endpoint(webhookId: string): Promise<void>;
   /**

@@ -35,7 +35,8 @@ export async function writeSession<T>(
 export interface ChangeDeps {
   sessions: SessionsStore;
   log: SessionLog;
-  engine: Engine;
+  /** Without its signals: what a workflow must hear is told in the transaction. */
+  engine: Pick<Engine, 'requireAvailable'>;
 }
 
 /**

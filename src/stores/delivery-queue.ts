@@ -42,7 +42,7 @@ const ofEndpoint = (db: Kysely<Tables>, webhookId: string) =>
     .where('owner', '=', 'endpoint');
 
 /** Whether the session itself has still something to send. */
-export async function owesDeliveries(db: Kysely<Tables>, sessionId: string): Promise<boolean> {
+export async function hasPendingDeliveries(db: Kysely<Tables>, sessionId: string): Promise<boolean> {
   return (await ofSession(db, sessionId).select('id').limit(1).executeTakeFirst()) !== undefined;
 }
 

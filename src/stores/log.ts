@@ -7,6 +7,7 @@ import { newId } from '../ids.ts';
 import { appendDeliveries } from './delivery-rows.ts';
 import { toEvent } from './event-rows.ts';
 import { createMessageRows, type MessageRows } from './message-rows.ts';
+import { insertTells, newTell, type Tell, type Tellable } from './outbox.ts';
 import { countFitting } from './page-bytes.ts';
 import type {
   EventRow,
@@ -28,13 +29,15 @@ export interface SessionTransaction {
   readonly now: number;
   patch(fields: SessionPatch): void;
   append<T extends EventType>(type: T, messageId: string | null, data: EventData<T>): void;
+  /** The session's workflow hears this after the commit: at once, or from the reconciler when the process dies before. */
+  tell<Signal extends keyof Tellable>(signal: Signal, argument: Tellable[Signal]): void;
   /** Writes the events that were appended so far: for a change whose events are too long to be in memory together. */
   flush(): Promise<void>;
   /** Appended so far by this transaction. */
   readonly seq: number;
 }
 
-/** What others than the caller may want to know of a transaction. */
+/** What others than the caller may want to know of a transaction that appended or told something. */
 export interface Committed {
   sessionId: string;
   /** The row after it. */
@@ -43,12 +46,14 @@ export interface Committed {
   events: readonly Pick<EventRow, 'type' | 'message_id'>[];
   /** Whether webhooks are to be sent something of it. */
   isDue: boolean;
+  /** Signals for the session's workflow, rows of the outbox by now. */
+  tells: readonly Tell[];
 }
 
 export interface SessionLogOptions {
   store: Store;
   now: () => number;
-  /** Called after each commit that appended; losing a call is harmless, for readers also look by themselves. */
+  /** Called after the commit. A lost call is harmless: readers look by themselves, and the reconciler reads the outbox. */
   committed: (change: Committed) => void;
 }
 
@@ -64,10 +69,11 @@ interface ChangeState {
   /** How many of the events are written. */
   flushedCount: number;
   isDue: boolean;
+  tells: Tell[];
 }
 
 function openTransaction(store: Store, rows: Transaction<Tables>, session: SessionRow, now: number) {
-  const state: ChangeState = { session, patches: {}, events: [], flushedCount: 0, isDue: false };
+  const state: ChangeState = { session, patches: {}, events: [], flushedCount: 0, isDue: false, tells: [] };
   const tx: SessionTransaction = {
     get session() {
       return state.session;
@@ -86,6 +92,9 @@ function openTransaction(store: Store, rows: Transaction<Tables>, session: Sessi
       const seq = session.seq + state.events.length + 1;
       const row = { session_id: session.id, seq, id: newId('evt'), type, message_id: messageId };
       state.events.push({ ...row, data: stringifyJson(data), created_at: now });
+    },
+    tell(signal, argument) {
+      state.tells.push(newTell(signal, argument));
     },
     flush: () => storeEvents(store, rows, state, now),
   };
@@ -111,14 +120,15 @@ async function storeEvents(
   for (const event of events) event.data = '';
 }
 
-/** Writes the events, what webhooks are to be sent of them, and the row of the session: together, or not at all. */
+/** Writes the events, what webhooks are to be sent of them, what the workflow hears, and the row of the session: all, or nothing. */
 async function storeChanges(
   store: Store,
   rows: Transaction<Tables>,
   state: ChangeState,
   now: number,
 ): Promise<void> {
-  const { events, patches, session } = state;
+  const { events, patches, session, tells } = state;
+  if (tells.length > 0) await insertTells(rows, session.id, tells, now);
   if (events.length === 0 && Object.keys(patches).length === 0) return;
   await storeEvents(store, rows, state, now);
   const seq = events.at(-1)?.seq ?? session.seq;
@@ -216,12 +226,15 @@ export function createSessionLog({ store, now, committed }: SessionLogOptions) {
     rows: Transaction<Tables>,
     session: SessionRow,
     work: (tx: SessionTransaction) => Promise<T>,
+    unlessTold?: Tell,
   ) {
     const at = now();
     const { tx, state } = openTransaction(store, rows, session, at);
     const result = await work(tx);
+    if (unlessTold && state.tells.length === 0) state.tells.push(unlessTold);
     await storeChanges(store, rows, state, at);
-    return { result, session: tx.session, events: state.events, seq: tx.seq, isDue: state.isDue };
+    const { events, isDue, tells } = state;
+    return { result, session: tx.session, events, seq: tx.seq, isDue, tells };
   }
 
   /** Runs `work` with the session locked. @returns undefined when there is no such session. */
@@ -234,15 +247,15 @@ export function createSessionLog({ store, now, committed }: SessionLogOptions) {
       const session = await locked(store, wanted).executeTakeFirst();
       return session && (await run(rows, session, work));
     });
-    if (done && done.events.length > 0) committed({ sessionId, ...done });
+    if (done && done.events.length + done.tells.length > 0) committed({ sessionId, ...done });
     return done?.result;
   }
 
-  /** Inserts the session and runs `work` in the same transaction. */
+  /** Inserts the session and runs `work` in the same transaction. Its workflow starts, with whatever `work` tells it. */
   async function create<T>(session: SessionRow, work: (tx: SessionTransaction) => Promise<T>): Promise<T> {
     const done = await db.transaction().execute(async (rows) => {
       await rows.insertInto('sessions').values(session).execute();
-      return run(rows, session, work);
+      return run(rows, session, work, newTell('start', {}));
     });
     committed({ sessionId: session.id, ...done });
     return done.result;

@@ -12,6 +12,7 @@ import * as heldSettings from './migrations/0009-held-settings.ts';
 import * as metadataByAccount from './migrations/0010-metadata-by-account.ts';
 import * as installation from './migrations/0011-installation.ts';
 import * as erasedSessions from './migrations/0012-erased-sessions.ts';
+import * as outbox from './migrations/0013-outbox.ts';
 import * as idempotencyResults from './migrations/0014-idempotency-results.ts';
 import * as title from './migrations/0015-title.ts';
 import type { Tables } from './schema.ts';
@@ -29,6 +30,7 @@ const MIGRATIONS: Record<string, Migration> = {
   '0010-metadata-by-account': metadataByAccount,
   '0011-installation': installation,
   '0012-erased-sessions': erasedSessions,
+  '0013-outbox': outbox,
   '0014-idempotency-results': idempotencyResults,
   '0015-title': title,
 };

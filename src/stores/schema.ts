@@ -86,8 +86,6 @@ export interface SessionsTable extends UsageColumns, LeaseColumns {
   deleted_at: number | null;
   /** When nothing of a deleted session was left in the write-ahead log and in Temporal, or the server gave up. */
   erased_at: number | null;
-  /** When the workflow was told that the session has ended. */
-  end_signalled_at: number | null;
   /** The sweep looks at the session again after this. */
   check_at: number;
 }
@@ -130,7 +128,6 @@ export interface MessagesTable extends UsageColumns {
   copy_of: string | null;
   created_at: number;
   completed_at: number | null;
-  signalled_at: number | null;
 }
 
 /** One completed model call of a turn, with the model's own blocks: what later calls are shown. */
@@ -175,8 +172,6 @@ export interface ToolCallsTable {
   expires_at: number | null;
   created_at: number;
   completed_at: number | null;
-  /** When the workflow was told of the result. */
-  signalled_at: number | null;
 }
 
 /** The ledger of every model call that ended, however it did. */
@@ -276,6 +271,18 @@ export interface IdempotencyKeysTable {
   created_at: number;
 }
 
+/** A signal that a session's workflow must hear, until Temporal has accepted it. */
+export interface OutboxTable {
+  id: number;
+  session_id: string;
+  /** A name of `SIGNALS`, or `start`. */
+  signal: string;
+  /** JSON: the signal's argument. */
+  argument: string;
+  /** The reconciler sends it after this. */
+  due_at: number;
+}
+
 export interface InstallationTable {
   name: string;
   value: string;
@@ -294,6 +301,7 @@ export interface Tables {
   events: EventsTable;
   webhooks: WebhooksTable;
   deliveries: DeliveriesTable;
+  outbox: OutboxTable;
   idempotency_keys: IdempotencyKeysTable;
 }
 
@@ -312,6 +320,7 @@ export type WebhookRow = Selectable<WebhooksTable>;
 export type WebhookPatch = Updateable<WebhooksTable>;
 export type DeliveryRow = Selectable<DeliveriesTable>;
 export type DeliveryPatch = Updateable<DeliveriesTable>;
+export type OutboxRow = Selectable<OutboxTable>;
 export type IdempotencyRow = Selectable<IdempotencyKeysTable>;
 
 export const NO_LEASE: LeaseColumns = {
@@ -342,7 +351,6 @@ type LastingColumn =
   | 'message_count'
   | 'deleted_at'
   | 'erased_at'
-  | 'end_signalled_at'
   | 'check_at'
   | keyof UsageColumns
   | keyof LeaseColumns;

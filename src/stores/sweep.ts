@@ -3,7 +3,7 @@
 // of a parameter no planner knows that they are meant.
 import { type Expression, type ExpressionBuilder, type Kysely, type SqlBool, sql } from 'kysely';
 import type { MessageStatus } from '../contracts/messages.ts';
-import type { MessageRow, SessionRow, Tables, ToolCallRow } from './schema.ts';
+import type { SessionRow, Tables } from './schema.ts';
 import { claimed, type Store } from './store.ts';
 
 /** Rows taken up in one pass, more than a worker's turns under way; the next pass takes the next ones. */
@@ -47,13 +47,13 @@ const hasOverdueCall = (sessions: ExpressionBuilder<Tables, 'sessions'>, before:
   );
 
 function erasures(store: Store) {
-  /** Deleted sessions whose workflow was told, and whose traces are still to be erased. */
+  /** Deleted sessions whose workflow has heard of that, and whose traces are still to be erased. */
   const claimUnerased = (now: number, nextCheckAt: number): Promise<SessionRow[]> =>
-    claim(store, now, nextCheckAt, ({ and, eb }) =>
+    claim(store, now, nextCheckAt, ({ and, eb, selectFrom }) =>
       and([
         eb('deleted_at', 'is not', null),
         eb('erased_at', 'is', null),
-        eb('end_signalled_at', 'is not', null),
+        eb('sessions.id', 'not in', selectFrom('outbox').select('outbox.session_id')),
       ]),
     );
 
@@ -67,18 +67,6 @@ function erasures(store: Store) {
 
 export function createSweepStore(store: Store) {
   const { db } = store;
-
-  const unsignalledMessages = (before: number) => findUnsignalled(db, before);
-
-  const unsignalledEnds = (before: number): Promise<SessionRow[]> =>
-    db
-      .selectFrom('sessions')
-      .selectAll()
-      .where('ended_at', 'is not', null)
-      .where('ended_at', '<', before)
-      .where('end_signalled_at', 'is', null)
-      .limit(ROWS_MAX)
-      .execute();
 
   /** Sessions that owe an answer. */
   const owing = (): Promise<SessionRow[]> =>
@@ -95,8 +83,6 @@ export function createSweepStore(store: Store) {
   /** Those that owe an answer and were not looked at lately. */
   const claimOwing = (now: number, nextCheckAt: number, everything: boolean): Promise<SessionRow[]> =>
     claimActive(store, now, nextCheckAt, everything ? owesAnAnswer : owesWork);
-
-  const unsignalledResults = (before: number) => findUnsignalledResults(db, before);
 
   /** Sessions with a call whose time was over a while ago, and no workflow has noticed. */
   const claimOverdueCalls = (before: number, now: number, nextCheckAt: number): Promise<SessionRow[]> =>
@@ -122,14 +108,11 @@ export function createSweepStore(store: Store) {
   return {
     lostLeases,
     claimLease: (session: SessionRow, staleAt: number) => claimLease(db, session, staleAt),
-    unsignalledMessages,
-    unsignalledEnds,
     owing,
     unopened,
     claimOwing,
     claimOverdue,
     claimOverdueCalls,
-    unsignalledResults,
     halfDeleted,
     ...erasures(store),
   };
@@ -167,56 +150,6 @@ const findUnopened = (db: Kysely<Tables>, after: number, before: number): Promis
     .limit(ROWS_MAX)
     .execute();
 
-/** Accepted messages that nobody was told of, with their sessions. */
-async function findUnsignalled(
-  db: Kysely<Tables>,
-  before: number,
-): Promise<{ session: SessionRow; user: MessageRow }[]> {
-  const users = await db
-    .selectFrom('messages')
-    .selectAll()
-    .where('status', '=', 'queued')
-    .where('role', '=', 'user')
-    .where('signalled_at', 'is', null)
-    .where('created_at', '<', before)
-    .orderBy('created_at')
-    .limit(ROWS_MAX)
-    .execute();
-  const sessions = await byIds(
-    db,
-    users.map((user) => user.session_id),
-  );
-  return users.flatMap((user) => {
-    const session = sessions.get(user.session_id);
-    return session ? [{ session, user }] : [];
-  });
-}
-
-/** Results that no workflow was told of, with their sessions. */
-async function findUnsignalledResults(
-  db: Kysely<Tables>,
-  before: number,
-): Promise<{ session: SessionRow; call: ToolCallRow }[]> {
-  const calls = await db
-    .selectFrom('tool_calls')
-    .selectAll()
-    .where('type', '=', sql.lit('custom'))
-    .where('status', '=', sql.lit('completed'))
-    .where('signalled_at', 'is', null)
-    .where('completed_at', '<', before)
-    .orderBy('completed_at')
-    .limit(ROWS_MAX)
-    .execute();
-  const sessions = await byIds(
-    db,
-    calls.map((call) => call.session_id),
-  );
-  return calls.flatMap((call) => {
-    const session = sessions.get(call.session_id);
-    return session ? [{ session, call }] : [];
-  });
-}
-
 /** Replies under way in other workers whose lease nobody has renewed since `before`. Who waits for results has none to renew. */
 const findLostLeases = (db: Kysely<Tables>, worker: string, before: number): Promise<SessionRow[]> =>
   db
@@ -227,12 +160,6 @@ const findLostLeases = (db: Kysely<Tables>, worker: string, before: number): Pro
     .where('lease_worker', '<>', worker)
     .limit(ROWS_MAX)
     .execute();
-
-async function byIds(db: Kysely<Tables>, ids: string[]): Promise<Map<string, SessionRow>> {
-  if (ids.length === 0) return new Map();
-  const rows = await db.selectFrom('sessions').selectAll().where('id', 'in', ids).execute();
-  return new Map(rows.map((row) => [row.id, row]));
-}
 
 type Which = (sessions: ExpressionBuilder<Tables, 'sessions'>) => Expression<SqlBool>;
 

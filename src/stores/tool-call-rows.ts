@@ -33,7 +33,7 @@ const COLUMNS_BUT_RESULT = [
     'type',
   ] as const),
   ...(['parameters', 'status', 'is_error', 'on_timeout', 'expires_at'] as const),
-  ...(['created_at', 'completed_at', 'signalled_at'] as const),
+  ...(['created_at', 'completed_at'] as const),
 ];
 
 export function createToolCallRows(db: Kysely<Tables>) {

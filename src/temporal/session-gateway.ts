@@ -35,12 +35,7 @@ export function createSessionGateway(deps: GatewayDeps): Engine {
       });
     },
     start,
-    message: (session, argument) => signal(session, SIGNALS.message, argument),
-    interrupt: (session, argument) => signal(session, SIGNALS.interrupt, argument),
-    toolResult: (session, argument) => signal(session, SIGNALS.toolResult, argument),
-    configure: (session, argument) => signal(session, SIGNALS.configure, argument),
-    end: (session, argument) => signal(session, SIGNALS.end, argument),
-    deliver: (session) => signal(session, SIGNALS.deliver, {}),
+    signal: (name, session, argument) => signal(session, SIGNALS[name], argument),
     endpoint: createEndpointSignal(deps),
     ...createSessionQuery({ ...deps, start }),
     ...createSessionAttempts(deps),

@@ -68,7 +68,7 @@ async function insertCopy(tx: SessionTransaction, { user, reply }: Turn): Promis
   const ids = { user: newId('msg'), reply: newId('msg') };
   const unattached = { depth: null, parent_id: null, status: 'queued', completed_at: null } as const;
   const named = { interrupts_reply_id: null, steers_reply_id: null } as const;
-  const fresh = { ...unattached, ...named, created_at: tx.now, signalled_at: null };
+  const fresh = { ...unattached, ...named, created_at: tx.now };
   const userCopy: MessageRow = { ...user, ...fresh, id: ids.user, reply_id: ids.reply, copy_of: user.id };
   const replyCopy: MessageRow = {
     ...reply,

@@ -11,6 +11,7 @@ import { blocksWith, messageView } from '../views/messages.ts';
 import type { SessionView } from '../views/sessions.ts';
 import { attach, idleDeadline } from './attach.ts';
 import { chargeOpenCall } from './charge.ts';
+import { tellEnd } from './tell-end.ts';
 import { cancelOpenCalls } from './tool-calls.ts';
 import { placeOf } from './unheard.ts';
 
@@ -146,6 +147,24 @@ const STATUS_OF = {
   deleted: 'completed',
 } as const;
 
+async function failQueued(tx: SessionTransaction): Promise<void> {
+  const error = JSON.stringify(
+    messageError('session_ended', 'The session ended before this message had its turn'),
+  );
+  const patch = { status: 'failed', error, completed_at: tx.now } as const;
+  for (const { id, reply_id } of await tx.messages.queued(tx.session.id)) {
+    for (const failedId of reply_id === null ? [id] : [id, reply_id]) {
+      const row = await tx.messages.get(failedId);
+      if (!row) continue;
+      await tx.messages.update(failedId, patch);
+      tx.append('message.failed', failedId, { message: messageView({ ...row, ...patch }) });
+    }
+    // A hundred messages of a megabyte each may wait. SQLite keeps the event loop, so others read between two of them.
+    await tx.flush();
+    await nextTurn();
+  }
+}
+
 export function createClose({ log, catalogue, sessionView }: CloseDeps) {
   /** Unless another message is to have its turn first. */
   async function closeQueued(
@@ -169,26 +188,8 @@ export function createClose({ log, catalogue, sessionView }: CloseDeps) {
       return { kind: 'closed', reply: await closeReply(tx, reply, closing) };
     });
 
-  async function failQueued(tx: SessionTransaction): Promise<void> {
-    const error = JSON.stringify(
-      messageError('session_ended', 'The session ended before this message had its turn'),
-    );
-    const patch = { status: 'failed', error, completed_at: tx.now } as const;
-    for (const { id, reply_id } of await tx.messages.queued(tx.session.id)) {
-      for (const failedId of reply_id === null ? [id] : [id, reply_id]) {
-        const row = await tx.messages.get(failedId);
-        if (!row) continue;
-        await tx.messages.update(failedId, patch);
-        tx.append('message.failed', failedId, { message: messageView({ ...row, ...patch }) });
-      }
-      // A hundred messages of a megabyte each may wait. SQLite keeps the event loop, so others read between two of them.
-      await tx.flush();
-      await nextTurn();
-    }
-  }
-
-  /** Ends an active session inside the caller's transaction: the open reply is interrupted, queued ones fail. */
-  async function endSession(tx: SessionTransaction, { reason, isBare }: EndReason): Promise<void> {
+  /** The open reply is interrupted, queued ones fail. */
+  async function endActive(tx: SessionTransaction, { reason, isBare }: EndReason): Promise<void> {
     const open =
       tx.session.open_reply_id === null ? undefined : await tx.messages.get(tx.session.open_reply_id);
     if (open) await closeReply(tx, open, { status: 'interrupted', isBare });
@@ -202,6 +203,12 @@ export function createClose({ log, catalogue, sessionView }: CloseDeps) {
       fence: tx.session.fence + 1,
     });
     tx.append('session.ended', null, { session: sessionView(tx.session), reason });
+  }
+
+  /** Ends an active session inside the caller's transaction. */
+  async function endSession(tx: SessionTransaction, end: EndReason): Promise<void> {
+    await endActive(tx, end);
+    await tellEnd(tx, end.reason);
   }
 
   return {
@@ -218,11 +225,9 @@ export function createClose({ log, catalogue, sessionView }: CloseDeps) {
         const { status, expires_at, open_reply_id } = tx.session;
         const due =
           status === 'active' && expires_at !== null && expires_at <= nowMs && open_reply_id === null;
-        if (due && (await tx.messages.countQueued(sessionId)) === 0) {
-          await endSession(tx, { reason: 'expired' });
-          // It is the workflow that asks: nobody need tell it.
-          tx.patch({ end_signalled_at: tx.now });
-        }
+        // The workflow hears of this end from the activity that asks.
+        if (due && (await tx.messages.countQueued(sessionId)) === 0)
+          await endActive(tx, { reason: 'expired' });
         return tx.session;
       }),
   };

@@ -1,7 +1,13 @@
 // What the store knows of a session, for a workflow run that starts without carried state.
-import type { PendingCall, PendingMessage, RunningTurn, SessionSnapshot } from '../../workflows/protocol.ts';
+import type {
+  MessageSignal,
+  PendingCall,
+  PendingMessage,
+  RunningTurn,
+  SessionSnapshot,
+} from '../../workflows/protocol.ts';
 import type { SessionLog, SessionTransaction } from '../stores/log.ts';
-import type { MessageRow, ToolCallRow } from '../stores/schema.ts';
+import type { MessageRow, SessionRow, ToolCallRow } from '../stores/schema.ts';
 
 /** UTF-16 units of a text that Temporal's UI gets to show. */
 const PREVIEW_LENGTH = 80;
@@ -25,6 +31,17 @@ export const pending = (user: Previewed, showPreviews: boolean): PendingMessage 
   replyId: user.reply_id ?? '',
   position: user.position ?? 0,
   preview: showPreviews ? preview(user.text) : '',
+});
+
+/** The signal of an accepted message. */
+export const messageSignal = (
+  session: SessionRow,
+  user: MessageRow,
+  showPreviews: boolean,
+): MessageSignal => ({
+  ...pending(user, showPreviews),
+  expiresAtMs: session.expires_at,
+  ...(user.interrupts_reply_id === null ? {} : { interrupts: user.interrupts_reply_id }),
 });
 
 /** A call that the workflow waits for. */

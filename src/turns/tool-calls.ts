@@ -80,7 +80,6 @@ const newRow = (
   expires_at: call.timeoutSeconds === null ? null : tx.now + call.timeoutSeconds * 1_000,
   created_at: tx.now,
   completed_at: null,
-  signalled_at: null,
 });
 
 /** Writes the calls of a step that is complete. What can't be run has its result at once. */

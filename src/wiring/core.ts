@@ -6,9 +6,10 @@ import { createPolledChannel } from '../events/polled-channel.ts';
 import { connectRedis } from '../redis/connection.ts';
 import { createRedisHints } from '../redis/hints.ts';
 import { createOnce } from '../services/idempotency.ts';
-import { createSignals } from '../services/signals.ts';
+import { createOutbox } from '../services/outbox.ts';
 import { createSessionLog } from '../stores/log.ts';
 import { migrateDatabase, openStore } from '../stores/open.ts';
+import { createOutboxStore } from '../stores/outbox.ts';
 import { assertSecret } from '../stores/secret-check.ts';
 import { createSessionsStore } from '../stores/sessions.ts';
 import { connectTemporal } from '../temporal/connection.ts';
@@ -50,12 +51,14 @@ export async function openCore(options: CoreOptions) {
   await ensureSearchAttributes(temporal.connection, where.namespace);
   const client = new Client({ connection: temporal.connection, namespace: where.namespace });
   const engine = createSessionGateway({ ...where, client, temporal });
-  const signals = createSignals({ engine, db, log: logger, now });
+  const webhooks = createWebhookSending({ ...options, store, logger, now, endpointDue: engine.endpoint });
+  const outboxRows = createOutboxStore(store);
+  const outbox = createOutbox({ engine, rows: outboxRows, notifySender: webhooks.ring, log: logger });
   const log = createSessionLog({
     ...{ store, now },
     committed(change) {
       channel.publish(change);
-      if (change.isDue && !webhooks.ring(change.session.id)) signals.deliverLater(change);
+      outbox.dispatch(change);
     },
   });
   const feed = createEventFeed({ log, channel });
@@ -63,16 +66,14 @@ export async function openCore(options: CoreOptions) {
   const checker = createSchemaChecker();
   const sessionView = createSessionView({ catalogue, tools: registry });
   const turns = createTurns({ log, catalogue, sessionView });
-
-  const webhooks = createWebhookSending({ ...options, store, logger, now, endpointDue: engine.endpoint });
   const once = createOnce({ db, now });
 
   return {
     ...{ store, db, redis, log, sessions, channel, feed, sessionView, turns, logger, now },
-    ...{ temporal, engine, signals, once, catalogue, showPreviews, registry, checker, webhooks },
+    ...{ temporal, engine, outbox, outboxRows, once, catalogue, showPreviews, registry, checker, webhooks },
     async close(): Promise<void> {
-      signals.flushDue();
-      await temporal.close().then(signals.flush);
+      outbox.flushDue();
+      await temporal.close().then(outbox.flush);
       await registry.close();
       await webhooks.close();
       redis?.close();

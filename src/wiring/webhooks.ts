@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import { createAllowList } from '../egress/allow-list.ts';
 import { createPoster } from '../egress/post.ts';
 import { randomText } from '../ids.ts';
-import { createDeliveryQueue, owesDeliveries } from '../stores/delivery-queue.ts';
+import { createDeliveryQueue, hasPendingDeliveries } from '../stores/delivery-queue.ts';
 import type { Store } from '../stores/store.ts';
 import { createAttendance } from '../webhooks/attendance.ts';
 import { createEndpointDeliveries } from '../webhooks/endpoint-deliveries.ts';
@@ -35,7 +35,7 @@ export function createWebhookSending(deps: WebhookSendingDeps) {
     ...{ queue, secrets, sender, send },
     /** What a session's own sender, who is with it now, is told instead of its workflow. @returns false when there is none. */
     ring: attendance.ring,
-    owesDeliveries: (sessionId: string) => owesDeliveries(store.db, sessionId),
+    hasPendingDeliveries: (sessionId: string) => hasPendingDeliveries(store.db, sessionId),
     /** Whether a webhook may have this URL. @throws EgressRefused */
     checkTarget: poster.check,
     deliverSession: createSessionDeliveries(sending),

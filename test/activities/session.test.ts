@@ -8,8 +8,8 @@ let activities: ReturnType<typeof createSessionActivities>;
 beforeAll(async () => {
   store = await openTestStore({ now: () => nowMs });
   const { turns, log, rows: messages } = store;
-  const { owesDeliveries } = store.sending;
-  activities = createSessionActivities({ turns, log, messages, owesDeliveries, showPreviews: true });
+  const { hasPendingDeliveries } = store.sending;
+  activities = createSessionActivities({ turns, log, messages, hasPendingDeliveries, showPreviews: true });
 });
 afterAll(() => store.close());
 

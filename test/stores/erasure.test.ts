@@ -16,8 +16,9 @@ let losesMessage = false;
 const told: string[] = [];
 
 const engine: Partial<Engine> = {
-  async message(_session, { messageId }) {
-    if (!losesMessage) return void told.push(messageId);
+  async signal(name, _session, argument) {
+    if (name !== 'message' || !('messageId' in argument)) return;
+    if (!losesMessage) return void told.push(argument.messageId);
     losesMessage = false;
     throw new Error('lost');
   },
@@ -42,8 +43,8 @@ async function deleteIt(): Promise<void> {
   deletedAt = nowMs;
   await store.sessions.delete(store.caller, session);
   await eventually(
-    () => store.sessionRow(session),
-    ({ end_signalled_at }) => end_signalled_at !== null,
+    () => store.unsent(session),
+    (signals) => signals.length === 0,
   );
 }
 

@@ -1,8 +1,7 @@
 // An Idempotency-Key and what it made exist together, for a day: every write goes through one mechanism.
-import type { EngineSession } from '../../src/services/engine.ts';
+import type { Engine } from '../../src/services/engine.ts';
 import type { Idempotency, Written } from '../../src/services/ports.ts';
 import { IDEMPOTENCY_KEPT_MS } from '../../src/stores/idempotency.ts';
-import type { InterruptSignal } from '../../workflows/protocol.ts';
 import { openTestStore, postgresUrl, type TestStore } from '../support/store.ts';
 
 let nowMs = Date.parse('2026-03-01T12:00:00Z');
@@ -13,12 +12,12 @@ let other: TestStore;
 /** Replies that a workflow was told to stop. */
 const interrupts: string[] = [];
 
-async function stopReply(_: EngineSession, { replyId }: InterruptSignal): Promise<void> {
-  interrupts.push(replyId);
-}
+const signal: Engine['signal'] = async (name, _, argument) => {
+  if (name === 'interrupt' && 'replyId' in argument) interrupts.push(argument.replyId);
+};
 
 beforeAll(async () => {
-  const engine = { interrupt: stopReply };
+  const engine = { signal };
   const now = () => nowMs;
   store = await openTestStore({ now, engine });
   twin = postgresUrl === null ? store : await openTestStore({ file: store.file, now, engine });

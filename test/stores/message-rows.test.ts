@@ -27,7 +27,6 @@ const row = (sessionId: string, id: string, parentId: string | null, depth: numb
   copy_of: null,
   created_at: 1,
   completed_at: 1,
-  signalled_at: null,
   ...NO_USAGE,
 });
 

@@ -1,7 +1,9 @@
 // A database is brought to this version's tables from nothing, and left alone when it is there.
-import { sql } from 'kysely';
+import { type Kysely, sql } from 'kysely';
 import { migrate } from '../../src/stores/migrate.ts';
-import { openTestStore, type TestStore } from '../support/store.ts';
+import { up as makeOutbox } from '../../src/stores/migrations/0013-outbox.ts';
+import { CALL } from '../support/signal-work.ts';
+import { openTestStore, replyOf, type TestStore, writerOf } from '../support/store.ts';
 
 let store: TestStore;
 beforeEach(async () => {
@@ -44,6 +46,43 @@ test('a start completes the metadata of sessions that an older process has made 
   expect(await list()).toEqual([]);
   await migrate(store.db);
   expect(await list()).toEqual([id]);
+});
+
+/** Takes back what this migration has made. */
+async function withMarks(): Promise<void> {
+  await store.db.schema.dropTable('outbox').execute();
+  await sql`create index sessions_end_unsignalled on sessions (id)`.execute(store.db);
+  await sql`create index tool_calls_unsignalled on tool_calls (completed_at)`.execute(store.db);
+}
+
+test('signals that the version before had not sent are in the outbox', async () => {
+  const [session, over] = [await store.createSession(), await store.createSession()];
+  const asked = await store.send(session);
+  await store.turns.complete(writerOf(await store.open(asked, null)), '', replyOf('Half'), [CALL]);
+  const [call] = await store.rows.openToolCalls(asked.replyId);
+  const body = { tool_call_id: call?.id ?? '', result: 'Sunny' };
+  await store.services.toolCalls.submit(store.caller, session, body, null);
+  const queued = await store.send(session, 'Waits for its turn');
+  const marked = await store.send(session, 'Waits, and its workflow knows');
+  await store.sessions.complete(store.caller, over);
+  await sql`update messages set signalled_at = 1 where id = ${marked.userMessageId}`.execute(store.db);
+  await store.outbox.flush();
+  await withMarks();
+  await makeOutbox(store.db as unknown as Kysely<unknown>);
+  const found = await store.outboxRows.claimLost(Number.MAX_SAFE_INTEGER, Date.now());
+  const told = found.map(({ session: { id }, tell: { signal, argument } }) => ({ id, signal, argument }));
+  expect(told.sort((a, b) => a.signal.localeCompare(b.signal))).toEqual([
+    { id: over, signal: 'end', argument: { reason: 'completed', isDue: true } },
+    {
+      id: session,
+      signal: 'message',
+      argument: {
+        ...{ messageId: queued.userMessageId, replyId: queued.replyId, position: 2 },
+        ...{ preview: '', expiresAtMs: null },
+      },
+    },
+    { id: session, signal: 'toolResult', argument: { callId: call?.id } },
+  ]);
 });
 
 test('a database of a newer version is refused, with the reason', async () => {

@@ -3,6 +3,7 @@ import type { KyselyPlugin, RootOperationNode } from 'kysely';
 import { CompiledQuery, createQueryId } from 'kysely';
 import { createDeliveryQueue } from '../../src/stores/delivery-queue.ts';
 import { purgeIdempotency } from '../../src/stores/idempotency.ts';
+import { createOutboxStore } from '../../src/stores/outbox.ts';
 import { createSweepStore } from '../../src/stores/sweep.ts';
 import { openTestStore, type TestStore } from '../support/store.ts';
 
@@ -89,9 +90,7 @@ const queue = (db: TestStore['db']) => createDeliveryQueue({ store: { ...store.s
 
 const LOOKS: Record<string, Look> = {
   'lost leases': (db) => sweep(db).lostLeases('worker', 5),
-  'unsignalled messages': (db) => sweep(db).unsignalledMessages(5),
-  'unsignalled ends': (db) => sweep(db).unsignalledEnds(5),
-  'unsignalled results': (db) => sweep(db).unsignalledResults(5),
+  'lost signals': (db) => createOutboxStore({ ...store.store, db }).claimLost(5, 5),
   'sessions that owe an answer': (db) => sweep(db).owing(),
   'turns that nobody opens': (db) => sweep(db).unopened(1, 5),
   'owed answers': (db) => sweep(db).claimOwing(5, 6, false),
@@ -105,16 +104,11 @@ const LOOKS: Record<string, Look> = {
 };
 
 /** Indexes that hold nothing but what is looked for: they may be read from the beginning to the end. */
-const NARROW = [
-  'sessions_end_unsignalled',
-  'sessions_half_deleted',
-  'sessions_unerased',
-  'tool_calls_unsignalled',
-];
+const NARROW = ['sessions_half_deleted', 'sessions_unerased'];
 
 const isWhole = ({ table, index, by }: Step): boolean =>
-  // All endpoints are looked at.
-  table !== 'webhooks' && by === null && !NARROW.includes(index ?? '');
+  // All endpoints are looked at. The outbox holds nothing but what is not acknowledged.
+  !['webhooks', 'outbox'].includes(table) && by === null && !NARROW.includes(index ?? '');
 
 /** An index on the status alone would lead to all active sessions. */
 const isAllActive = ({ table, by }: Step): boolean =>

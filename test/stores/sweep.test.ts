@@ -2,8 +2,8 @@
 
 import type { Engine } from '../../src/services/engine.ts';
 import { createSweepStore } from '../../src/stores/sweep.ts';
-import type { PreparedCall } from '../../src/turns/tool-calls.ts';
 import { eventually } from '../support/api-client.ts';
+import { CALL } from '../support/signal-work.ts';
 import { openTestStore, replyOf, type TestStore, writerOf } from '../support/store.ts';
 
 const START_MS = Date.parse('2026-03-01T12:00:00Z');
@@ -15,7 +15,7 @@ const deaf = new Set<string>();
 const lost = new Set<string>();
 let lostCount = 0;
 
-const tell = (what: string) => async (session: { sessionId: string }) => {
+const tell = async (what: string, session: { sessionId: string }) => {
   if (lost.has(what)) {
     lostCount += 1;
     throw new Error('lost');
@@ -25,7 +25,8 @@ const tell = (what: string) => async (session: { sessionId: string }) => {
 };
 
 const engine: Partial<Engine> = {
-  ...{ start: tell('start'), message: tell('message'), configure: tell('configure'), end: tell('end') },
+  start: (session) => tell('start', session),
+  signal: (name, session) => tell(name, session),
   isRunning: async () => false,
   endUnreplayable: async () => false,
 };
@@ -43,11 +44,12 @@ afterEach(() => store.close());
 
 /** One pass, and what it told whom. */
 async function sweep(aheadMs: number): Promise<string[]> {
+  await store.outbox.flush();
   told = [];
   nowMs += aheadMs;
   await store.sweep.run();
-  // Told messages are marked together, a moment later.
-  await store.signals.flush();
+  // Sent signals are acknowledged together, a moment later.
+  await store.outbox.flush();
   return told.sort();
 }
 
@@ -75,8 +77,8 @@ describe('a message whose signal was lost', () => {
     await store.sessions.complete(store.caller, ended);
     // The word of the end is on its way; the sweep would say it again only if it were lost.
     await eventually(
-      () => store.sessionRow(ended),
-      (row) => row.end_signalled_at !== null,
+      () => store.unsent(ended),
+      (signals) => signals.length === 0,
     );
     expect(await sweep(6_000)).toEqual([]);
   });
@@ -100,10 +102,10 @@ describe('a session that owes an answer while no run is open', () => {
   test('is told of the reply that is open, every half minute', async () => {
     const session = await store.createSession();
     const step = await store.open(await store.send(session), null);
-    const queued = await store.send(session, 'Queued behind it');
+    await store.send(session, 'Queued behind it');
     await eventually(
-      () => store.messageRow(queued.userMessageId),
-      (row) => row.signalled_at !== null,
+      () => store.unsent(session),
+      (signals) => signals.length === 0,
     );
     expect(await sweep(29_000)).toEqual([]);
     expect(await sweep(2_000)).toEqual([`message ${session}`]);
@@ -154,11 +156,6 @@ describe('an idle session past its deadline', () => {
     expect(await sweep(130_000)).toEqual([`configure ${sessions[1]}`]);
   });
 });
-
-const CALL: PreparedCall = {
-  ...{ providerId: 'toolu_1', name: 'weather', type: 'custom', parameters: {} },
-  ...{ refusal: null, onTimeout: 'error', timeoutSeconds: null },
-};
 
 describe("another worker's attempt that does not renew its lease", () => {
   const ended: string[] = [];
@@ -337,7 +334,7 @@ test('a deletion whose second transaction fails is answered as it was accepted, 
 test('with Temporal away a pass gives up soon: a hundred rows are not a hundred time-outs', async () => {
   for (let n = 0; n < 30; n += 1) await sendUnheard(await store.createSession());
   let calls = 0;
-  const message = async () => {
+  const signal = async () => {
     calls += 1;
     throw new Error('away');
   };
@@ -346,7 +343,7 @@ test('with Temporal away a pass gives up soon: a hundred rows are not a hundred 
   };
   const away = await openTestStore({
     ...{ file: store.file, now: () => nowMs + 6_000 },
-    engine: { ...engine, message, requireAvailable },
+    engine: { ...engine, signal, requireAvailable },
   });
   await away.sweep.run();
   // As many as are helped at once.

@@ -90,9 +90,9 @@ const SHAPES: Shape[] = [
       const [one, two] = [await engine.send(session, 'One'), await engine.send(session, 'Two')];
       engine.lost.clear();
       const to = await engine.engineSession(session);
-      await engine.gateway.message(to, await engine.signalOf(two));
+      await engine.gateway.signal('message', to, await engine.signalOf(two));
       await engine.settled(two);
-      await engine.gateway.message(to, await engine.signalOf(one));
+      await engine.gateway.signal('message', to, await engine.signalOf(one));
       await idle(engine, session, 2);
       return session;
     },
@@ -168,7 +168,10 @@ const SHAPES: Shape[] = [
       const soon = Date.now() + 1_000;
       await engine.log.write(session, async (tx) => tx.patch({ expires_at: soon }));
       const { model } = await engine.sessionRow(session);
-      await engine.gateway.configure(await engine.engineSession(session), { model, expiresAtMs: soon });
+      await engine.gateway.signal('configure', await engine.engineSession(session), {
+        model,
+        expiresAtMs: soon,
+      });
       await over(engine, session);
       return session;
     },

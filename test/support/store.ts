@@ -18,9 +18,9 @@ import type { Engine } from '../../src/services/engine.ts';
 import { createOnce } from '../../src/services/idempotency.ts';
 import { createMessages } from '../../src/services/messages/index.ts';
 import { createMessageReader } from '../../src/services/messages/reader.ts';
+import { createOutbox } from '../../src/services/outbox.ts';
 import type { AcceptedMessage, Caller, SessionsService } from '../../src/services/ports.ts';
 import { createSessions } from '../../src/services/sessions/index.ts';
-import { createSignals } from '../../src/services/signals.ts';
 import { createSweep } from '../../src/services/sweep/index.ts';
 import { createToolCalls } from '../../src/services/tool-calls/index.ts';
 import { createDeliveries } from '../../src/services/webhooks/deliveries.ts';
@@ -30,6 +30,7 @@ import { createSessionLog } from '../../src/stores/log.ts';
 import { createMessageRows } from '../../src/stores/message-rows.ts';
 import { migrate } from '../../src/stores/migrate.ts';
 import { openStore } from '../../src/stores/open.ts';
+import { createOutboxStore } from '../../src/stores/outbox.ts';
 import type { MessageRow, SessionRow } from '../../src/stores/schema.ts';
 import { createSessionsStore } from '../../src/stores/sessions.ts';
 import { createWebhooksStore } from '../../src/stores/webhooks.ts';
@@ -67,12 +68,7 @@ const quiet = async () => undefined;
 const silentEngine: Engine = {
   requireAvailable: () => undefined,
   start: quiet,
-  message: quiet,
-  interrupt: quiet,
-  toolResult: quiet,
-  configure: quiet,
-  end: quiet,
-  deliver: quiet,
+  signal: quiet,
   endpoint: quiet,
   state: quiet,
   isRunning: async () => true,
@@ -148,19 +144,6 @@ export async function openTestStore(options: TestStoreOptions = {}) {
   const catalogue = createCatalogue();
   const channel = options.channel ?? createLiveChannel();
   const engine = { ...silentEngine, ...options.engine };
-  const signals = createSignals({ engine, db, log: logger, now });
-  const log = createSessionLog({
-    ...{ store, now },
-    committed(change) {
-      channel.publish(change);
-      if (change.isDue && !sending.ring(change.session.id)) signals.deliverLater(change);
-    },
-  });
-  const feed = createEventFeed({ log, channel });
-  const registry = createToolRegistry();
-  const checker = createSchemaChecker();
-  const sessionView = createSessionView({ catalogue, tools: registry });
-  const turns = createTurns({ log, catalogue, sessionView });
   const sending = createWebhookSending({
     ...{
       store,
@@ -172,9 +155,33 @@ export async function openTestStore(options: TestStoreOptions = {}) {
       endpointDue: engine.endpoint,
     },
   });
+  const outboxRows = createOutboxStore(store);
+  const outbox = createOutbox({ engine, rows: outboxRows, notifySender: sending.ring, log: logger });
+  const log = createSessionLog({
+    ...{ store, now },
+    committed(change) {
+      channel.publish(change);
+      outbox.dispatch(change);
+    },
+  });
+  const feed = createEventFeed({ log, channel });
+  const registry = createToolRegistry();
+  const checker = createSchemaChecker();
+  const sessionView = createSessionView({ catalogue, tools: registry });
+  const turns = createTurns({ log, catalogue, sessionView });
   const accept = { catalogue, showPreviews, checker };
   const once = createOnce({ db, now });
-  const shared = { db, log, sessions: createSessionsStore(db), engine, signals, once, now, ...accept };
+  const shared = {
+    db,
+    log,
+    sessions: createSessionsStore(db),
+    engine,
+    outbox,
+    outboxRows,
+    once,
+    now,
+    ...accept,
+  };
   const messages = createMessages({ ...shared, channel, feed, syncWaitMs: 10_000 });
   const reader = createMessageReader(db);
   const toolCalls = createToolCalls({ ...shared, reader });
@@ -225,7 +232,7 @@ export async function openTestStore(options: TestStoreOptions = {}) {
       checker,
       registry,
     },
-    ...{ sessionRow, messageRow, signals, sending },
+    ...{ sessionRow, messageRow, outbox, outboxRows, sending },
 
     async createSession(fields: Partial<CreateSession> = {}): Promise<string> {
       const { value } = await sessions.create(caller, { model: 'claude-haiku', ...fields }, null);
@@ -259,6 +266,17 @@ export async function openTestStore(options: TestStoreOptions = {}) {
       const begun = await turns.begin({ sessionId, head, messageId, step: 1, mayBranch: true });
       if (begun.kind !== 'open') throw new Error(`Not opened but ${begun.kind}`);
       return begun;
+    },
+
+    /** Signals for a session that Temporal has not accepted yet, in no order. */
+    async unsent(sessionId: string): Promise<string[]> {
+      await outbox.flush();
+      const rows = await db
+        .selectFrom('outbox')
+        .select('signal')
+        .where('session_id', '=', sessionId)
+        .execute();
+      return rows.map(({ signal }) => signal);
     },
 
     /** A whole turn. @returns the reply's id, which is the new head. */

@@ -1,5 +1,6 @@
 // What a message does to a session that is busy: decided in the transaction that accepts it (design 2a.2, 2a.6).
 import type { OnBusy } from '../../src/contracts/messages.ts';
+import type { Engine } from '../../src/services/engine.ts';
 import { QUEUE_MAX } from '../../src/services/messages/acceptance.ts';
 import type { AcceptedMessage } from '../../src/services/ports.ts';
 import { openTestStore, replyOf, type TestStore, writerOf } from '../support/store.ts';
@@ -143,7 +144,10 @@ describe('a message that interrupts', () => {
 
   test('is told to its workflow together with the reply that it has ended', async () => {
     const told: unknown[] = [];
-    const own = await openTestStore({ engine: { message: async (_, signal) => void told.push(signal) } });
+    const signal: Engine['signal'] = async (name, _, argument) => {
+      if (name === 'message') told.push(argument);
+    };
+    const own = await openTestStore({ engine: { signal } });
     const session = await own.createSession();
     const first = await own.send(session, 'First');
     await own.open(first, null);

@@ -1,18 +1,15 @@
 // How often a workflow is told that webhooks of its session are to be sent: each time costs it a signal and an activity.
-import type { EndSignal } from '../../workflows/protocol.ts';
 import { openTestStore, type TestStore } from '../support/store.ts';
 
 const told: string[] = [];
-const ends: EndSignal[] = [];
+const ends: unknown[] = [];
 let store: TestStore;
 beforeAll(async () => {
   store = await openTestStore({
     engine: {
-      async deliver({ sessionId }) {
-        told.push(sessionId);
-      },
-      async end(_, signal) {
-        ends.push(signal);
+      async signal(name, { sessionId }, argument) {
+        if (name === 'deliver') told.push(sessionId);
+        if (name === 'end') ends.push(argument);
       },
     },
   });
@@ -51,6 +48,6 @@ test('the end of a session says it itself, and nothing is said to a run that is 
 
 test('a process that stops tells what it has not told yet', async () => {
   const session = await store.createSession();
-  store.signals.flushDue();
+  store.outbox.flushDue();
   expect(told).toEqual([session]);
 });

@@ -34,7 +34,11 @@ afterAll(() => engine.stop());
 
 async function sayAgain(session: string, message: AcceptedMessage | undefined): Promise<void> {
   if (message)
-    await engine.gateway.message(await engine.engineSession(session), await engine.signalOf(message));
+    await engine.gateway.signal(
+      'message',
+      await engine.engineSession(session),
+      await engine.signalOf(message),
+    );
 }
 
 /** However long it takes: the test's own timeout is the bound. */

@@ -86,9 +86,9 @@ describe('a message that interrupts', () => {
       () => engine.messageRow(next.replyId),
       (row) => row.status === 'in_progress',
     );
-    for (let time = 0; time < 3; time += 1) await engine.gateway.message(to, signal);
+    for (let time = 0; time < 3; time += 1) await engine.gateway.signal('message', to, signal);
     expect(await engine.settled(next)).toMatchObject({ status: 'completed' });
-    await engine.gateway.message(to, signal);
+    await engine.gateway.signal('message', to, signal);
     const after = await engine.send(session, newText(''));
     expect(await engine.settled(after)).toMatchObject({ status: 'completed' });
     expect(await idle(session)).toMatchObject({ turns: 3 });
@@ -118,7 +118,7 @@ describe('a message that interrupts', () => {
     await engine.handle(session).terminate('test');
     const to = await engine.engineSession(session);
     const signal = { ...(await engine.signalOf(last)), interrupts: message.replyId };
-    await engine.gateway.message(to, signal);
+    await engine.gateway.signal('message', to, signal);
     const replies = await Promise.all([message, next, last].map((each) => engine.settled(each)));
     expect(replies.map(({ status }) => status)).toEqual(['interrupted', 'completed', 'completed']);
     expect(replies.map(({ depth }) => depth)).toEqual([2, 4, 6]);

@@ -146,7 +146,7 @@ describe('a Temporal reset', () => {
     await reset(session, 'not again');
     const next = await engine.send(session, 'Three [[delay_ms=300]]');
     const to = await engine.engineSession(session);
-    for (const { replyId } of sent) await engine.gateway.interrupt(to, { replyId });
+    for (const { replyId } of sent) await engine.gateway.signal('interrupt', to, { replyId });
     expect(await engine.settled(next)).toMatchObject({ status: 'completed' });
     for (const { replyId } of sent)
       expect(await engine.messageRow(replyId)).toMatchObject({ status: 'completed' });

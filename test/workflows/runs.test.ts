@@ -110,7 +110,7 @@ describe('continue-as-new', () => {
     for (const text of ['One', 'Two']) await engine.settled(await engine.send(session, text));
     const last = await engine.send(session, 'The last of its run [[delay_ms=300]]');
     const next = await engine.send(session, 'Not wanted any more [[delay_ms=300]]');
-    await engine.gateway.interrupt(await engine.engineSession(session), { replyId: next.replyId });
+    await engine.gateway.signal('interrupt', await engine.engineSession(session), { replyId: next.replyId });
     expect(await engine.settled(next)).toMatchObject({ status: 'interrupted' });
     expect(await engine.messageRow(last.replyId)).toMatchObject({ status: 'completed' });
   });
@@ -138,7 +138,7 @@ describe('continue-as-new', () => {
     }
     await idle(session, 3);
     const to = await engine.engineSession(session);
-    for (const message of sent) await engine.gateway.message(to, await engine.signalOf(message));
+    for (const message of sent) await engine.gateway.signal('message', to, await engine.signalOf(message));
     await engine.settled(await engine.send(session, 'Four'));
     expect(await questions(session)).toEqual(['One', 'Two', 'Three', 'Four']);
     expect(await idle(session, 4)).toMatchObject({ turns: 4 });

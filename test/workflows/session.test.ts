@@ -66,7 +66,7 @@ describe('messages', () => {
     engine.lost.clear();
     const to = await engine.engineSession(session);
     for (const message of sent.reverse()) {
-      await engine.gateway.message(to, await engine.signalOf(message));
+      await engine.gateway.signal('message', to, await engine.signalOf(message));
       // The workflow begins with what it has heard of.
       await eventually(
         () => engine.state(session),
@@ -87,14 +87,14 @@ describe('messages', () => {
     const session = await engine.createSession();
     const message = await engine.send(session, `${text} [[delay_ms=300]]`);
     const [to, signal] = [await engine.engineSession(session), await engine.signalOf(message)];
-    await engine.gateway.message(to, signal);
+    await engine.gateway.signal('message', to, signal);
     await engine.settled(message);
-    await engine.gateway.message(to, signal);
+    await engine.gateway.signal('message', to, signal);
     const next = await engine.send(session, 'Next');
     await engine.settled(next);
     await idle(session);
     await engine.handle(session).terminate('test');
-    await engine.gateway.message(to, signal);
+    await engine.gateway.signal('message', to, signal);
     await engine.settled(await engine.send(session, 'After the new run'));
     expect(callsFor(text)).toHaveLength(1);
     expect((await texts(session)).filter((_, n) => n % 2 === 0)).toEqual([
@@ -109,8 +109,8 @@ describe('messages', () => {
     const sent: AcceptedMessage[] = [];
     for (const n of [1, 2, 3, 4, 5]) sent.push(await late.send(session, `Message ${n}`));
     await eventually(
-      () => Promise.all(sent.map((message) => late.messageRow(message.userMessageId))),
-      (rows) => rows.every((row) => row.signalled_at !== null),
+      () => late.unsent(session),
+      (signals) => signals.length === 0,
     );
     await late.startWorker();
     await Promise.all(sent.map((message) => late.settled(message)));
@@ -124,6 +124,8 @@ describe('messages', () => {
 
   test('whose signal was lost are found by the sweep', async () => {
     const session = await engine.createSession();
+    // A run that begins later would read the message from the store.
+    await idle(session);
     engine.lost.add('message');
     const message = await engine.send(session, 'Lost on the way');
     engine.lost.clear();
@@ -189,8 +191,8 @@ describe('an interrupt', () => {
     await engine.settled(first);
     const second = await engine.send(session, newText('Second [[delay_ms=300]]'));
     const to = await engine.engineSession(session);
-    await engine.gateway.interrupt(to, { replyId: first.replyId });
-    await engine.gateway.interrupt(to, { replyId: 'msg_unknown' });
+    await engine.gateway.signal('interrupt', to, { replyId: first.replyId });
+    await engine.gateway.signal('interrupt', to, { replyId: 'msg_unknown' });
     expect(await engine.settled(second)).toMatchObject({ status: 'completed' });
   });
 
@@ -202,8 +204,8 @@ describe('an interrupt', () => {
     await idle(session);
     await engine.handle(session).terminate('test');
     const to = await engine.engineSession(session);
-    await engine.gateway.interrupt(to, { replyId: first.replyId });
-    await engine.gateway.message(to, await engine.signalOf(first));
+    await engine.gateway.signal('interrupt', to, { replyId: first.replyId });
+    await engine.gateway.signal('message', to, await engine.signalOf(first));
     await engine.rebuiltState(session, (state) => state.handled.includes(first.userMessageId));
     await engine.settled(await engine.send(session, 'Third'));
     expect((await texts(session)).filter((_, n) => n % 2 === 0)).toEqual(['First', 'Second', 'Third']);
@@ -213,7 +215,9 @@ describe('an interrupt', () => {
     const session = await engine.createSession();
     const first = await engine.send(session, newText('First [[delay_ms=300]]'));
     const second = await engine.send(session, newText('Second [[delay_ms=300]]'));
-    await engine.gateway.interrupt(await engine.engineSession(session), { replyId: second.replyId });
+    await engine.gateway.signal('interrupt', await engine.engineSession(session), {
+      replyId: second.replyId,
+    });
     expect(await engine.settled(second)).toMatchObject({ status: 'interrupted' });
     expect(await engine.messageRow(first.replyId)).toMatchObject({ status: 'completed' });
   });
@@ -227,8 +231,8 @@ test('an interrupt leaves the order of acceptance as it is, also when the workfl
   engine.lost.clear();
   const last = sent[2] as AcceptedMessage;
   const to = await engine.engineSession(session);
-  await engine.gateway.interrupt(to, { replyId: last.replyId });
-  await engine.gateway.message(to, await engine.signalOf(last));
+  await engine.gateway.signal('interrupt', to, { replyId: last.replyId });
+  await engine.gateway.signal('message', to, await engine.signalOf(last));
   const replies = await Promise.all(sent.map((message) => engine.settled(message)));
   expect(replies.map(({ status }) => status)).toEqual(['completed', 'completed', 'interrupted']);
   expect(replies.map(({ depth }) => depth)).toEqual([2, 4, 6]);
@@ -358,7 +362,7 @@ describe('the end of a session', () => {
     engine.lost.clear();
     expect((await engine.handle(session).describe()).status.name).toBe('RUNNING');
     await sweepUntil(session, 6_000, (run) => run.status.name === 'COMPLETED');
-    expect(await engine.sessionRow(session)).toMatchObject({ end_signalled_at: expect.any(Number) });
+    expect(await engine.unsent(session)).toEqual([]);
   });
 
   test('by deletion completes its run as well', async () => {

@@ -5,18 +5,16 @@ import { newId } from '../../ids.ts';
 import type { Keep, Once, Resource } from '../idempotency.ts';
 import type { AcceptedMessage, Caller, Idempotency, Written } from '../ports.ts';
 import { type ChangeDeps, changeSession, visibleSession } from '../session-access.ts';
-import type { Signals } from '../signals.ts';
 import { type AcceptDeps, acceptMessage } from './acceptance.ts';
 import type { MessageReader } from './reader.ts';
 
 export interface AcceptCallDeps extends AcceptDeps, ChangeDeps {
   reader: MessageReader;
-  signals: Signals;
   once: Once;
 }
 
 export function createAccept(deps: AcceptCallDeps) {
-  const { sessions, reader, signals, once } = deps;
+  const { sessions, reader, once } = deps;
 
   async function store(
     caller: Caller,
@@ -25,11 +23,10 @@ export function createAccept(deps: AcceptCallDeps) {
     keep: Keep<Resource>,
   ): Promise<AcceptedMessage> {
     const id = newId('msg');
-    const { session, accepted } = await changeSession(deps, caller, sessionId, async (tx, isBare) => {
+    const accepted = await changeSession(deps, caller, sessionId, async (tx, isBare) => {
       await keep(tx.rows, { id });
-      return { accepted: await acceptMessage(tx, { ...body, id }, { ...deps, isBare }), session: tx.session };
+      return acceptMessage(tx, { ...body, id }, { ...deps, isBare });
     });
-    signals.messageLater(session, accepted.signal);
     return { sessionId, userMessageId: id, replyId: accepted.replyId, afterSeq: accepted.seq };
   }
 

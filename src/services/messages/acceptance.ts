@@ -1,5 +1,4 @@
 // The acceptance of a message: everything that is decided about it is decided here, from rows, in one transaction.
-import type { MessageSignal } from '../../../workflows/protocol.ts';
 import { ApiError } from '../../contracts/errors.ts';
 import type { OnBusy } from '../../contracts/messages.ts';
 import type { Catalogue } from '../../models/catalogue.ts';
@@ -7,8 +6,8 @@ import type { SessionTransaction } from '../../stores/log.ts';
 import type { MessageRow } from '../../stores/schema.ts';
 import { idleDeadline } from '../../turns/attach.ts';
 import { currentReplyId, interruptCurrent } from '../../turns/current.ts';
+import { messageSignal } from '../../turns/snapshot.ts';
 import { messageView } from '../../views/messages.ts';
-import { messageSignal } from '../signals.ts';
 import { checkMaxTokens, checkThinking, turnOptionsOf } from '../turn-options.ts';
 import { type NamedReplies, type NewTurn, newRows } from './new-rows.ts';
 
@@ -22,7 +21,6 @@ export interface Accepted {
   user: MessageRow;
   replyId: string;
   seq: number;
-  signal: MessageSignal;
 }
 
 export interface AcceptDeps {
@@ -95,5 +93,6 @@ export async function acceptMessage(
   await tx.messages.insert(user, reply);
   patchSession(tx);
   tx.append('message.created', user.id, { message: messageView(user) });
-  return { user, replyId: reply.id, seq: tx.seq, signal: messageSignal(tx.session, user, showPreviews) };
+  tx.tell('message', messageSignal(tx.session, user, showPreviews));
+  return { user, replyId: reply.id, seq: tx.seq };
 }

@@ -39,7 +39,6 @@ const queued = ({ session, now }: SessionTransaction) => ({
   steers_reply_id: null,
   created_at: now,
   completed_at: null,
-  signalled_at: null,
   ...NO_USAGE,
 });
 

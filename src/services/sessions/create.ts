@@ -11,7 +11,6 @@ import type { Keep, Once, Resource } from '../idempotency.ts';
 import { type AcceptDeps, acceptMessage } from '../messages/acceptance.ts';
 import type { NewTurn } from '../messages/new-rows.ts';
 import type { Caller, Idempotency, Written } from '../ports.ts';
-import type { Signals } from '../signals.ts';
 import { checkTools, type ToolDefinition } from '../tools/definitions.ts';
 import { checkMaxTokens, checkModel, checkThinking } from '../turn-options.ts';
 import { newRow } from './new-row.ts';
@@ -28,8 +27,7 @@ export interface CreateDeps extends AcceptDeps {
   checker: SchemaChecker;
   sessionView: SessionView;
   show: ShowSession;
-  engine: Engine;
-  signals: Signals;
+  engine: Pick<Engine, 'requireAvailable'>;
   once: Once;
   now: () => number;
 }
@@ -40,7 +38,7 @@ interface Checked {
 }
 
 export function createCreate(deps: CreateDeps) {
-  const { log, sessionView, show, engine, signals, once, catalogue, checker, now } = deps;
+  const { log, sessionView, show, engine, once, catalogue, checker, now } = deps;
 
   const store = (caller: Caller, { body, tools }: Checked, keep: Keep<Resource>) =>
     log.create(newRow(caller.accountId, { ...body, tools }, now()), async (tx) => {
@@ -48,16 +46,13 @@ export function createCreate(deps: CreateDeps) {
       await indexMetadata(tx.rows, tx.session, body.metadata ?? {});
       tx.append('session.created', null, { session: sessionView(tx.session) });
       const turn = firstTurn(body);
-      const accepted = turn && (await acceptMessage(tx, turn, deps));
-      return { session: tx.session, accepted };
+      if (turn) await acceptMessage(tx, turn, deps);
+      return tx.session.id;
     });
 
   async function make(caller: Caller, checked: Checked, keep: Keep<Resource>): Promise<Session> {
     engine.requireAvailable();
-    const { session, accepted } = await store(caller, checked, keep);
-    if (accepted) signals.messageLater(session, accepted.signal);
-    else signals.startLater(session);
-    return show(caller, session.id);
+    return show(caller, await store(caller, checked, keep));
   }
 
   /** A key makes one session: when that was deleted since, its retry is told so and makes no other. */

@@ -4,13 +4,12 @@ import { type Deleted, deleted } from '../../contracts/common.ts';
 import type { Session } from '../../contracts/sessions.ts';
 import type { LiveChannel } from '../../events/live-channel.ts';
 import type { SessionTransaction } from '../../stores/log.ts';
-import type { SessionRow } from '../../stores/schema.ts';
 import type { Turns } from '../../turns/index.ts';
+import { tellEnd } from '../../turns/tell-end.ts';
 import type { SessionView } from '../../views/sessions.ts';
 import type { Keep, Once } from '../idempotency.ts';
 import type { Caller, Idempotency, Written } from '../ports.ts';
 import { type ChangeDeps, changeSession } from '../session-access.ts';
-import type { Signals } from '../signals.ts';
 import { purge } from './purge.ts';
 import type { ShowSession } from './read.ts';
 
@@ -18,7 +17,6 @@ export interface EndDeps extends ChangeDeps {
   turns: Turns;
   sessionView: SessionView;
   show: ShowSession;
-  signals: Signals;
   once: Once;
   channel: Pick<LiveChannel, 'told'>;
   logger: Logger;
@@ -32,30 +30,22 @@ interface Ending {
 }
 
 export function createEnds(deps: EndDeps) {
-  const { log, turns, sessionView, show, signals, once, channel, logger } = deps;
+  const { log, turns, sessionView, show, once, channel, logger } = deps;
 
-  /** @returns the session when it has ended now. One that had ended before can still go to the archive. */
-  async function endOnce(
-    tx: SessionTransaction,
-    { reason, isBare }: Ending,
-  ): Promise<SessionRow | undefined> {
-    if (tx.session.status === 'active') {
-      await turns.endSession(tx, { reason, isBare });
-      return tx.session;
-    }
+  /** A session that had ended before can still go to the archive. */
+  async function endOnce(tx: SessionTransaction, { reason, isBare }: Ending): Promise<void> {
+    if (tx.session.status === 'active') return turns.endSession(tx, { reason, isBare });
     if (reason === 'archived' && tx.session.status === 'completed') {
       tx.patch({ status: 'archived', updated_at: tx.now });
       tx.append('session.updated', null, { session: sessionView(tx.session) });
     }
-    return undefined;
   }
 
   async function end(caller: Caller, id: string, reason: Reason, keep: Keep): Promise<Session> {
-    const ended = await changeSession(deps, caller, id, async (tx, isBare) => {
+    await changeSession(deps, caller, id, async (tx, isBare) => {
       await keep(tx.rows);
-      return endOnce(tx, { reason, isBare });
+      await endOnce(tx, { reason, isBare });
     });
-    if (ended) signals.endLater(ended, reason);
     return show(caller, id);
   }
 
@@ -71,7 +61,7 @@ export function createEnds(deps: EndDeps) {
 
   /** Two transactions; should the second fail or get lost, the sweep runs it. */
   async function remove(caller: Caller, id: string, keep: Keep): Promise<Deleted> {
-    const session = await changeSession(deps, caller, id, async (tx, isBare) => {
+    await changeSession(deps, caller, id, async (tx, isBare) => {
       await keep(tx.rows);
       if (tx.session.status === 'active') await turns.endSession(tx, { reason: 'deleted', isBare });
       else {
@@ -79,8 +69,8 @@ export function createEnds(deps: EndDeps) {
         // That it has ended was told; that it is gone was not.
         tx.append('session.ended', null, { session: sessionView(tx.session), reason: 'deleted' });
         tx.patch({ ended_reason: 'deleted' });
+        await tellEnd(tx, 'deleted');
       }
-      return tx.session;
     });
     // Whoever still follows the session, in other processes too, reads its last events before they are gone.
     await channel.told();
@@ -88,7 +78,6 @@ export function createEnds(deps: EndDeps) {
     await purge(log, id).catch((error: unknown) =>
       logger.warn({ err: error, sessionId: id }, 'What a deleted session held is left to the sweep'),
     );
-    signals.endLater(session, 'deleted');
     return deleted(id);
   }
 

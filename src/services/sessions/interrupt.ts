@@ -7,12 +7,10 @@ import type { Keep, Once } from '../idempotency.ts';
 import type { MessageReader } from '../messages/reader.ts';
 import type { Caller, Idempotency, Written } from '../ports.ts';
 import { type ChangeDeps, changeSession, visibleSession } from '../session-access.ts';
-import type { Signals } from '../signals.ts';
 
 export interface InterruptDeps extends ChangeDeps {
   catalogue: Catalogue;
   reader: MessageReader;
-  signals: Signals;
   once: Once;
 }
 
@@ -22,16 +20,17 @@ interface Stopped {
 }
 
 export function createInterrupt(deps: InterruptDeps) {
-  const { sessions, catalogue, reader, signals, once } = deps;
+  const { sessions, catalogue, reader, once } = deps;
 
   async function stop(caller: Caller, sessionId: string, keep: Keep<Stopped>): Promise<Interrupted> {
-    const { session, reply } = await changeSession(deps, caller, sessionId, async (tx, isBare) => {
+    const reply = await changeSession(deps, caller, sessionId, async (tx, isBare) => {
       if (tx.session.status !== 'active') throw new ApiError('session_ended', 'The session has ended');
       await keep(tx.rows, { id: (await currentReplyId(tx)) ?? null });
-      return { reply: await interruptCurrent(tx, catalogue, isBare), session: tx.session };
+      const stopped = await interruptCurrent(tx, catalogue, isBare);
+      if (stopped) tx.tell('interrupt', { replyId: stopped.id });
+      return stopped;
     });
     if (!reply) return { interrupted: true, message: null };
-    signals.interruptLater(session, { replyId: reply.id });
     return { interrupted: true, message: await reader.view(reply) };
   }
 

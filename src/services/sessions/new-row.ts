@@ -27,7 +27,6 @@ export function newRow(
     message_count: 0,
     deleted_at: null,
     erased_at: null,
-    end_signalled_at: null,
     check_at: 0,
     ...EMPTY_CONTENTS,
     ...NO_LEASE,

@@ -13,8 +13,6 @@ async function removePiece(tx: SessionTransaction, removal: Removal): Promise<bo
   }
   tx.patch({
     deleted_at: tx.now,
-    // The run of a session that had ended before has not heard of the deletion: it is erased after it has.
-    end_signalled_at: null,
     check_at: tx.now,
     ...EMPTY_CONTENTS,
   });

@@ -20,7 +20,7 @@ export interface ReadDeps {
   sessions: SessionsStore;
   reader: MessageReader;
   sessionView: SessionView;
-  engine: Engine;
+  engine: Pick<Engine, 'state' | 'urlOf'>;
 }
 
 /** The caller's session as the API shows it now. */

@@ -6,11 +6,10 @@ import { PAGE_BYTES_MAX } from '../../stores/page-bytes.ts';
 import type { MessageRow, SessionRow, ToolCallRow } from '../../stores/schema.ts';
 import type { SessionsStore } from '../../stores/sessions.ts';
 import { fittingCalls, toolCallView } from '../../views/tool-calls.ts';
-import type { Engine, EngineState } from '../engine.ts';
+import { type Engine, type EngineState, engineSession } from '../engine.ts';
 import type { MessageReader } from '../messages/reader.ts';
 import type { Caller } from '../ports.ts';
 import { visibleSession } from '../session-access.ts';
-import { engineSession } from '../signals.ts';
 
 /** A session shows its state beside its messages. */
 const WAITING_BYTES_MAX = PAGE_BYTES_MAX / 2;
@@ -93,7 +92,7 @@ function wakesAt(rows: Rows): string | null {
 }
 
 interface StateDeps {
-  engine: Engine;
+  engine: Pick<Engine, 'state' | 'urlOf'>;
   reader: MessageReader;
   sessions: SessionsStore;
 }

@@ -11,7 +11,6 @@ import type { SessionView, TurnOptions } from '../../views/sessions.ts';
 import type { Keep, Once } from '../idempotency.ts';
 import type { Caller, Idempotency, Written } from '../ports.ts';
 import { type ChangeDeps, changeSession } from '../session-access.ts';
-import type { Signals } from '../signals.ts';
 import { checkTools } from '../tools/definitions.ts';
 import { checkMaxTokens, checkModel, checkThinking } from '../turn-options.ts';
 import { changesTurn, columnsOf, givenNames, type SessionFields } from './fields.ts';
@@ -52,25 +51,23 @@ export interface UpdateDeps extends ChangeDeps {
   checker: SchemaChecker;
   sessionView: SessionView;
   show: ShowSession;
-  signals: Signals;
   once: Once;
 }
 
 export function createUpdate(deps: UpdateDeps) {
-  const { catalogue, checker, sessionView, show, signals, once } = deps;
+  const { catalogue, checker, sessionView, show, once } = deps;
 
   async function apply(caller: Caller, id: string, fields: SessionFields, keep: Keep): Promise<Session> {
     const names = givenNames(fields);
-    const session = await changeSession(deps, caller, id, async (tx) => {
+    await changeSession(deps, caller, id, async (tx) => {
       await keep(tx.rows);
-      if (names.length === 0) return undefined;
+      if (names.length === 0) return;
       checkEnded(tx.session, names);
       await applyFields(tx, fields, catalogue);
       tx.append('session.updated', null, { session: sessionView(tx.session) });
-      return tx.session;
+      const { status, model, expires_at } = tx.session;
+      if (status === 'active') tx.tell('configure', { model, expiresAtMs: expires_at });
     });
-    if (session?.status === 'active')
-      signals.configureLater(session, { model: session.model, expiresAtMs: session.expires_at });
     return show(caller, id);
   }
 

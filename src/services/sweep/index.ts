@@ -7,7 +7,7 @@ import { type DeadWorkDeps, deadWork } from './dead-work.ts';
 import { type HalfDeletedDeps, halfDeleted } from './half-deleted.ts';
 import type { Look } from './look.ts';
 import { type LostAttemptsDeps, lostAttempts } from './lost-attempts.ts';
-import { type LostSignalsDeps, lostEnds, lostMessages, lostResults } from './lost-signals.ts';
+import { type LostSignalsDeps, lostSignals } from './lost-signals.ts';
 import { type MissedExpiriesDeps, missedCallExpiries, missedExpiries } from './missed-expiries.ts';
 import { type OwedAnswersDeps, owedAnswers } from './owed-answers.ts';
 import { type StuckDeliveriesDeps, stuckDeliveries } from './stuck-deliveries.ts';
@@ -64,9 +64,7 @@ export function createSweep(deps: SweepDeps) {
     // Before lost attempts are ended by name: the next ones would be ours, and a task that waits behind them would wait on.
     helpEach(deadWork(shared)),
     ...urgentLooks,
-    helpEach(lostMessages(shared)),
-    helpEach(lostResults(shared)),
-    helpEach(lostEnds(shared)),
+    helpEach(lostSignals(shared)),
     helpEach(owedAnswers(shared)),
     helpEach(missedExpiries(shared)),
     helpEach(missedCallExpiries(shared)),

@@ -1,29 +1,29 @@
-// What was accepted and never said to its workflow is said again. Twice is harmless: rows decide what it means.
-import type { MessageRow, SessionRow, ToolCallRow } from '../../stores/schema.ts';
-import { messageSignal, type Signals } from '../signals.ts';
-import { type Look, lostBefore, type SweepRows } from './look.ts';
+// Signals that were told in a transaction and never acknowledged are sent again. A duplicate is harmless: rows decide what it means.
+import type { LostTell, OutboxStore } from '../../stores/outbox.ts';
+import type { Outbox } from '../outbox.ts';
+import type { Look } from './look.ts';
 
 export interface LostSignalsDeps {
-  rows: SweepRows;
-  signals: Signals;
-  showPreviews: boolean;
+  outboxRows: OutboxStore;
+  outbox: Pick<Outbox, 'send'>;
   now: () => number;
   isOnlyWorker: boolean;
 }
 
-export const lostMessages = (deps: LostSignalsDeps): Look<{ session: SessionRow; user: MessageRow }> => ({
-  find: (everything) => deps.rows.unsignalledMessages(lostBefore(everything, deps)),
-  help: ({ session, user }) => deps.signals.message(session, messageSignal(session, user, deps.showPreviews)),
-});
+export function lostSignals({ outboxRows, outbox, now, isOnlyWorker }: LostSignalsDeps): Look<LostTell> {
+  /** Its turn has begun: the signal would cost a replay and change nothing, unless it interrupts as well. */
+  async function isObsolete({ tell }: LostTell): Promise<boolean> {
+    if (tell.signal !== 'message' || tell.argument.interrupts !== undefined) return false;
+    return !(await outboxRows.isQueued(tell.argument.messageId));
+  }
 
-export const lostEnds = (deps: LostSignalsDeps): Look<SessionRow> => ({
-  find: (everything) => deps.rows.unsignalledEnds(lostBefore(everything, deps)),
-  async help(session) {
-    if (session.ended_reason) await deps.signals.end(session, session.ended_reason);
-  },
-});
-
-export const lostResults = (deps: LostSignalsDeps): Look<{ session: SessionRow; call: ToolCallRow }> => ({
-  find: (everything) => deps.rows.unsignalledResults(lostBefore(everything, deps)),
-  help: ({ session, call }) => deps.signals.toolResult(session, { callId: call.id }),
-});
+  return {
+    /** When the only process that could send them has just begun, all of them are lost. */
+    find: (everything) =>
+      outboxRows.claimLost(everything && isOnlyWorker ? Number.MAX_SAFE_INTEGER : now(), now()),
+    async help(lost) {
+      if (await isObsolete(lost)) await outboxRows.remove([lost.tell.id]);
+      else await outbox.send(lost.session, lost.tell);
+    },
+  };
+}

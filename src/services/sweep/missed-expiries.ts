@@ -1,11 +1,16 @@
 // Sessions that should have ended by themselves: their workflow is woken, and asks the store.
 import type { SessionRow } from '../../stores/schema.ts';
-import type { Engine } from '../engine.ts';
-import { engineSession } from '../signals.ts';
+import { type Engine, engineSession } from '../engine.ts';
 import { CHECK_EVERY_MS, type Look, type SweepRows } from './look.ts';
 
 /** The workflow's own timer ends an idle session; this long after it the sweep wakes the workflow. */
 const OVERDUE_AFTER_MS = 60_000;
+
+const wake = (engine: Engine, session: SessionRow): Promise<void> =>
+  engine.signal('configure', engineSession(session), {
+    model: session.model,
+    expiresAtMs: session.expires_at,
+  });
 
 export interface MissedExpiriesDeps {
   rows: SweepRows;
@@ -18,8 +23,7 @@ export const missedExpiries = ({ rows, engine, now }: MissedExpiriesDeps): Look<
     const at = now();
     return rows.claimOverdue(at - OVERDUE_AFTER_MS, at, at + CHECK_EVERY_MS);
   },
-  help: (session) =>
-    engine.configure(engineSession(session), { model: session.model, expiresAtMs: session.expires_at }),
+  help: (session) => wake(engine, session),
 });
 
 /** Calls of tools as well: a run that was lost has lost their timers. Any word starts it again from the store. */
@@ -28,6 +32,5 @@ export const missedCallExpiries = ({ rows, engine, now }: MissedExpiriesDeps): L
     const at = now();
     return rows.claimOverdueCalls(at - OVERDUE_AFTER_MS, at, at + CHECK_EVERY_MS);
   },
-  help: (session) =>
-    engine.configure(engineSession(session), { model: session.model, expiresAtMs: session.expires_at }),
+  help: (session) => wake(engine, session),
 });

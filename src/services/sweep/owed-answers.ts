@@ -1,10 +1,9 @@
 // Sessions that owe an answer: a run that Temporal has lost is started again, one that does not know its work is told.
 import type { Logger } from 'pino';
-import type { SessionState } from '../../../workflows/protocol.ts';
 import type { MessageRows } from '../../stores/message-rows.ts';
 import type { MessageRow, SessionRow } from '../../stores/schema.ts';
-import type { Engine } from '../engine.ts';
-import { engineSession, messageSignal } from '../signals.ts';
+import { messageSignal } from '../../turns/snapshot.ts';
+import { type Engine, engineSession } from '../engine.ts';
 import { CHECK_EVERY_MS, type Look, type SweepRows } from './look.ts';
 import { createEndUnreplayable } from './unreplayable.ts';
 
@@ -27,22 +26,11 @@ export function owedAnswers(deps: OwedAnswersDeps): Look<SessionRow> {
     return messages.firstQueued(session.id);
   }
 
-  /**
-   * A workflow that waits for the next try of an interrupted reply has lost the signal. A reply that ended otherwise was ended by
-   * the workflow's own step, whose result is on its way.
-   */
-  async function sayInterrupt(session: SessionRow, { running }: SessionState): Promise<void> {
-    const reply = running ? await messages.get(running.replyId) : undefined;
-    if (reply?.status === 'interrupted')
-      await engine.interrupt(engineSession(session), { replyId: reply.id });
-  }
-
   /** Whether the workflow knows of the message. One that runs and can't answer now is believed to, unless it never will. */
   async function isKnown(session: SessionRow, messageId: string): Promise<boolean> {
     const found = await engine.state(session.id);
     if (!found) return !(await endUnreplayable(session.id)) && engine.isRunning(session.id);
     const { state } = found.answer;
-    await sayInterrupt(session, state);
     return [state.running, ...state.queue].some((message) => message?.messageId === messageId);
   }
 
@@ -56,7 +44,7 @@ export function owedAnswers(deps: OwedAnswersDeps): Look<SessionRow> {
       if (!user || (await isKnown(session, user.id))) return;
       const ids = { sessionId: session.id, messageId: user.id };
       logger.warn(ids, 'A session owes an answer and nobody works on it');
-      await engine.message(engineSession(session), messageSignal(session, user, showPreviews));
+      await engine.signal('message', engineSession(session), messageSignal(session, user, showPreviews));
     },
   };
 }

@@ -3,8 +3,7 @@ import type { Kysely } from 'kysely';
 import type { Logger } from 'pino';
 import type { DeliveryQueue } from '../../stores/delivery-queue.ts';
 import type { Tables } from '../../stores/schema.ts';
-import type { Engine } from '../engine.ts';
-import { engineSession } from '../signals.ts';
+import { type Engine, engineSession } from '../engine.ts';
 import { CHECK_EVERY_MS, type Look, lostBefore } from './look.ts';
 import { createEndUnreplayable } from './unreplayable.ts';
 
@@ -43,7 +42,7 @@ export function stuckDeliveries(deps: StuckDeliveriesDeps): Look<Stuck> {
     const session = await db.selectFrom('sessions').selectAll().where('id', '=', id).executeTakeFirst();
     if (!session) return;
     await endUnreplayable(id);
-    await engine.deliver(engineSession(session));
+    await engine.signal('deliver', engineSession(session), {});
   }
 
   return {

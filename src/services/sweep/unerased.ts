@@ -1,7 +1,7 @@
 // Erases what a deletion leaves outside of the tables: old pages in the write-ahead log, and the runs that Temporal keeps.
 import type { Kysely } from 'kysely';
 import type { Logger } from 'pino';
-import { lastDeliveryAt, owesDeliveries } from '../../stores/delivery-queue.ts';
+import { hasPendingDeliveries, lastDeliveryAt } from '../../stores/delivery-queue.ts';
 import type { SessionRow, Tables } from '../../stores/schema.ts';
 import type { Store } from '../../stores/store.ts';
 import type { Engine } from '../engine.ts';
@@ -54,7 +54,7 @@ export function unerased({ rows, store, db, engine, logger, now }: UnerasedDeps)
   /** @returns whether Temporal holds nothing of the session, and no late signal can change that. */
   async function eraseRuns({ id }: SessionRow, age: number): Promise<boolean> {
     // The run still has webhooks to send.
-    if (await owesDeliveries(db, id)) return false;
+    if (await hasPendingDeliveries(db, id)) return false;
     const erasure = await engine.erase(id, { evenOpen: age > OPEN_MS_MAX });
     if (erasure === 'refused') logRefusal();
     return erasure === 'gone' && age >= LATE_SIGNALS_MS;

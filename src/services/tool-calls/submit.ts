@@ -4,18 +4,16 @@ import { ApiError, notFound } from '../../contracts/errors.ts';
 import { parseJson } from '../../contracts/json.ts';
 import type { SubmitToolResults, ToolResult } from '../../contracts/tools.ts';
 import type { SessionTransaction } from '../../stores/log.ts';
-import type { MessageRow, SessionRow, ToolCallRow } from '../../stores/schema.ts';
+import type { MessageRow, ToolCallRow } from '../../stores/schema.ts';
 import { announceCalls, settleCall } from '../../turns/tool-calls.ts';
 import { resultsView } from '../../views/submitted-results.ts';
 import type { Keep, Once } from '../idempotency.ts';
 import type { MessageReader } from '../messages/reader.ts';
 import type { Caller, Idempotency, SubmittedResults, Written } from '../ports.ts';
 import { type ChangeDeps, changeSession } from '../session-access.ts';
-import type { Signals } from '../signals.ts';
 
 export interface SubmitDeps extends ChangeDeps {
   reader: MessageReader;
-  signals: Signals;
   once: Once;
 }
 
@@ -51,7 +49,6 @@ interface Kept {
 }
 
 interface Submitted {
-  session: SessionRow;
   calls: ToolCallRow[];
   /** Those that have their result by this request. */
   settled: ToolCallRow[];
@@ -74,10 +71,11 @@ async function settleAll(tx: SessionTransaction, body: SubmitToolResults): Promi
       isError: result.is_error ?? false,
     } as const;
     const done = await settleCall(tx, call, outcome);
+    tx.tell('toolResult', { callId: done.id });
     calls.push(done);
     settled.push(done);
   }
-  return { session: tx.session, calls, settled, seq: tx.seq };
+  return { calls, settled, seq: tx.seq };
 }
 
 async function announce(tx: SessionTransaction, settled: ToolCallRow[]): Promise<void> {
@@ -88,7 +86,7 @@ async function announce(tx: SessionTransaction, settled: ToolCallRow[]): Promise
 }
 
 export function createSubmit(deps: SubmitDeps) {
-  const { reader, signals, once } = deps;
+  const { reader, once } = deps;
 
   /** @param submittedSeq Of the request that has brought the results; looked up when that is another one. */
   async function show(calls: ToolCallRow[], submittedSeq?: number): Promise<SubmittedResults> {
@@ -118,7 +116,6 @@ export function createSubmit(deps: SubmitDeps) {
       await announce(tx, submitted.settled);
       return submitted;
     });
-    for (const call of done.settled) signals.toolResultLater(done.session, { callId: call.id });
     return show(done.calls, done.settled.length > 0 ? done.seq : undefined);
   }
 

@@ -10,8 +10,8 @@ import type { Requeued, WebhooksStore } from '../../stores/webhooks.ts';
 import { deliveryView } from '../../views/webhooks.ts';
 import type { Sender } from '../../webhooks/send.ts';
 import type { Keep, Once, Resource } from '../idempotency.ts';
+import type { Outbox } from '../outbox.ts';
 import type { Caller, DeliveriesService, Position } from '../ports.ts';
-import type { Signals } from '../signals.ts';
 import { byCreation, fittingSlice } from '../slices.ts';
 import { ownedBy, visibleWebhook } from './access.ts';
 import { TEST_MS_MAX, testDelivery } from './test-event.ts';
@@ -26,7 +26,7 @@ export interface DeliveriesDeps {
   webhooks: WebhooksStore;
   db: Kysely<Tables>;
   send: Sender;
-  signals: Pick<Signals, 'endpointLater'>;
+  outbox: Pick<Outbox, 'notifyEndpoint'>;
   once: Once;
   now: () => number;
 }
@@ -76,7 +76,7 @@ async function untilTried(show: () => Promise<Delivery>): Promise<Delivery> {
 }
 
 export function createDeliveries(deps: DeliveriesDeps): DeliveriesService {
-  const { webhooks, db, send, signals, once, now } = deps;
+  const { webhooks, db, send, outbox, once, now } = deps;
 
   async function show(caller: Caller, id: string): Promise<Delivery> {
     const row = await webhooks.getDelivery(ownedBy(caller, id));
@@ -88,7 +88,7 @@ export function createDeliveries(deps: DeliveriesDeps): DeliveriesService {
     const owned = { ...ownedBy(caller, id), now: now() };
     refuseUnqueued(await webhooks.requeue(owned, (rows) => keep(rows)));
     const delivery = await show(caller, id);
-    signals.endpointLater(delivery.webhook_id);
+    outbox.notifyEndpoint(delivery.webhook_id);
     return delivery;
   }
 
@@ -113,7 +113,7 @@ export function createDeliveries(deps: DeliveriesDeps): DeliveriesService {
     if (count === null) throw tooMany();
     // Should the key get lost with this process, its retry sends again: at least once, with the same ids.
     await db.transaction().execute((rows) => keep(rows, { count }));
-    if (count > 0) signals.endpointLater(webhookId);
+    if (count > 0) outbox.notifyEndpoint(webhookId);
     return { count };
   }
 
