@@ -19,7 +19,7 @@ const NESTING_PARSED_MAX = 10_000;
 
 /**
  * Values and names of fields. 4 MiB of `{}` or of new names take up to a second of CPU. This many are more than a model can
- * read, and each step of reading them stays below 100 ms.
+ * read, and each step of reading them takes less than 100 ms, or 170 ms for doubles of 17 digits.
  */
 export const PARTS_MAX = 200_000;
 

@@ -79,9 +79,17 @@ export function itemsAt(schema: JsonObject): { first: Schema[]; rest: Schema | u
     : { first: listAt(schema, 'prefixItems'), rest: singleAt(schema, 'items') };
 }
 
+const LISTS = ['allOf', 'anyOf', 'oneOf', 'prefixItems'];
+
+const REFERRING = new Set([...LISTS, ...SINGLES, ...MAPS, '$ref', 'required', 'dependentRequired']);
+
+/** Most schemas speak of no other schema and of no name, so callers save nine tenths of the work for them. */
+export const isLeaf = (schema: JsonObject): boolean =>
+  !Object.keys(schema).some((keyword) => REFERRING.has(keyword));
+
 /** All schemas directly below. */
 export const schemasBelow = (schema: JsonObject): unknown[] => [
-  ...['allOf', 'anyOf', 'oneOf', 'prefixItems'].flatMap((keyword) => listAt(schema, keyword)),
+  ...LISTS.flatMap((keyword) => listAt(schema, keyword)),
   ...listAt(schema, 'items'),
   ...SINGLES.flatMap((keyword) => singleAt(schema, keyword) ?? []),
   ...MAPS.flatMap((keyword) => mapAt(schema, keyword).map(([, each]) => each)),

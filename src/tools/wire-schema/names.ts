@@ -1,6 +1,6 @@
 // Names of fields that the provider refuses, such as `$top` or `filter[id]`, and the ones that requests have instead.
 import { isObject, type JsonObject } from '../json-schema/json.ts';
-import { namesIn, schemasBelow } from './keywords.ts';
+import { isLeaf, namesIn, schemasBelow } from './keywords.ts';
 import type { Resolve } from './rename.ts';
 
 const WIRE_NAME = /^[a-zA-Z0-9_.-]{1,64}$/;
@@ -17,7 +17,7 @@ function declaredNames(root: JsonObject, resolve: Resolve): Set<string> {
   const names = new Set<string>();
   const seen = new Set<unknown>([root]);
   for (const schema of seen) {
-    if (!isObject(schema)) continue;
+    if (!isObject(schema) || isLeaf(schema)) continue;
     for (const name of namesIn(schema)) names.add(name);
     for (const each of schemasBelow(schema)) seen.add(each);
     if (typeof schema.$ref === 'string') seen.add(resolve(schema.$ref));

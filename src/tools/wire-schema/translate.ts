@@ -5,6 +5,7 @@ import { isObject, type JsonObject, own, put } from '../json-schema/json.ts';
 import {
   dependentNames,
   dependentSchemas,
+  isLeaf,
   itemsAt,
   listAt,
   mapAt,
@@ -200,8 +201,10 @@ export function translate(schema: Schema, translation: Translation): Schema {
   const out = plainKeywords(schema);
   valueKeywords(schema, translation, out);
   translation.spend(stringifyJson(out).length);
-  objectKeywords(schema, translation, out);
-  arrayKeywords(schema, translation, out);
-  combiningKeywords(schema, translation, out);
+  if (!isLeaf(schema)) {
+    objectKeywords(schema, translation, out);
+    arrayKeywords(schema, translation, out);
+    combiningKeywords(schema, translation, out);
+  }
   return own(schema, 'nullable') === true ? nullable(out) : out;
 }
