@@ -58,7 +58,7 @@ const ANSWERS: [string, string, Partial<ModelReply>, string][] = [
   ],
 ];
 
-test.each(ANSWERS)('%s', async (_name, wire, reply, words) => {
+test.each(ANSWERS)('%s', async (_name, wire, reply, ...[words]) => {
   const { model } = await serve((response) => void openStream(response).end(wire));
   const result = await collect(model, requestOf('hello'));
   expect(result.reply).toMatchObject(reply);
