@@ -240,7 +240,7 @@ describe('JSON', () => {
       expect((await sent(item, count)).status).toBe(200);
       const refused = await sent(item, count + PARTS_BESIDES);
       expectError(refused, 413, 'payload_too_large');
-      expect(refused.body.error.message).toMatch(/more than 200000 values and names of fields\. Send less/);
+      expect(refused.body.error.message).toMatch(/more than 500000 values and names of fields\. Send less/);
     });
 
     it('does not count what is in a text', async () => {
