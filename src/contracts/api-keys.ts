@@ -6,7 +6,7 @@ export const LEVELS = ['read-only', 'standard', 'admin'] as const;
 export const Level = z.enum(LEVELS);
 export type Level = z.infer<typeof Level>;
 
-/** Each level may do what the ones before it may. */
+/** Each level includes the rights of all levels before it. */
 export const levelAllows = (have: Level, need: Level): boolean =>
   LEVELS.indexOf(have) >= LEVELS.indexOf(need);
 
@@ -29,6 +29,6 @@ export const ApiKey = z
   .meta({ id: 'ApiKey' });
 export type ApiKey = z.infer<typeof ApiKey>;
 
-/** The key itself is shown once, in the answer that creates it. */
+/** `key` is shown once, in the response that creates the key. */
 export const CreatedApiKey = ApiKey.extend({ key: z.string().nullable() }).meta({ id: 'CreatedApiKey' });
 export type CreatedApiKey = z.infer<typeof CreatedApiKey>;

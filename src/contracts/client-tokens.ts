@@ -1,4 +1,4 @@
-// Client tokens: what a browser or a device may hold instead of an API key, for some sessions and for minutes.
+// Client tokens: credentials for browsers and devices, limited to some sessions and some minutes.
 import { z } from 'zod';
 import { Timestamp } from './common.ts';
 

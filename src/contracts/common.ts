@@ -1,4 +1,4 @@
-// Pieces that several resources share: times, lists, pages, usage, metadata.
+// Schemas shared by several resources: times, lists, pages, usage, metadata.
 import { z } from 'zod';
 
 /** RFC 3339 in UTC, ending in `Z`. */
@@ -7,7 +7,7 @@ export const Timestamp = z.string().meta({ format: 'date-time' });
 export const toTimestamp = (ms: number): string => new Date(ms).toISOString();
 export const toTimestampOrNull = (ms: number | null): string | null => (ms === null ? null : toTimestamp(ms));
 
-/** Paging parameters come as text; anything but a whole number from 1 to 100 is refused. */
+/** Paging parameters arrive as text. Only whole numbers from 1 to 100 are accepted. */
 const limit = z
   .string()
   .regex(/^\d{1,4}$/, 'must be a whole number from 1 to 100')
@@ -37,7 +37,7 @@ export type Deleted = z.infer<typeof Deleted>;
 
 export const deleted = (id: string): Deleted => ({ id, deleted: true });
 
-/** All tokens of all model calls, failed tries too; the cost is a decimal string in USD. */
+/** Tokens of all model calls, failed attempts included. `cost_usd` is a decimal string in USD. */
 export const Usage = z
   .object({
     input_tokens: z.number().int(),
@@ -51,7 +51,7 @@ export const Usage = z
 export type Usage = z.infer<typeof Usage>;
 
 export const METADATA_KEYS_MAX = 50;
-/** Names that would reach an object's prototype in a careless consumer. */
+/** Names a careless consumer could resolve to an object's prototype. */
 export const FORBIDDEN_KEYS: readonly string[] = ['__proto__', 'prototype', 'constructor'];
 
 export const MetadataKey = z
@@ -67,5 +67,5 @@ export const Metadata = z
     message: `must have at most ${METADATA_KEYS_MAX} keys`,
   });
 
-/** A merge: null deletes a key. */
+/** A merge patch: null deletes a key. */
 export const MetadataPatch = z.record(MetadataKey, MetadataValue.nullable());

@@ -1,7 +1,7 @@
-// The closed list of API errors and the one error class that carries them from any room to the client.
+// The closed list of API errors, and the error class every room throws.
 import { z } from 'zod';
 
-/** Every code a client can meet, with its HTTP status and type. Codes are never renamed. */
+/** Every code a client can receive, with its HTTP status and type. Codes are never renamed. */
 export const ERROR_CODES = {
   invalid_request: { status: 400, type: 'validation_error' },
   missing_api_key: { status: 401, type: 'authentication_error' },
@@ -26,7 +26,7 @@ export const ERROR_CODES = {
 
 export type ErrorCode = keyof typeof ERROR_CODES;
 
-/** What a reply that ended badly carries in `message.error`. */
+/** Error codes of a reply, as carried by `message.error`. */
 export const MESSAGE_ERROR_CODES = [
   'model_authentication',
   'model_invalid_request',
@@ -55,16 +55,16 @@ export const ErrorBody = z.object({ error: ErrorDetail }).meta({ id: 'Error' });
 export type ErrorBody = z.infer<typeof ErrorBody>;
 
 export interface ApiErrorOptions {
-  /** The field or parameter at fault in path form (`tools[0].name`), when there is one. */
+  /** Path of the field or parameter at fault, such as `tools[0].name`, if any. */
   param?: string | null;
   /** Whole seconds, sent as `Retry-After`. */
   retryAfterSeconds?: number;
-  /** For 405. */
+  /** Allowed methods, sent as `Allow` with a 405. */
   allow?: string[];
   cause?: unknown;
 }
 
-/** An expected failure: it is answered with its own code, and never logged as a bug. */
+/** An expected failure. The server answers with its code and never logs a bug. */
 export class ApiError extends Error {
   override readonly name = 'ApiError';
   readonly code: ErrorCode;
@@ -80,14 +80,14 @@ export class ApiError extends Error {
     return ERROR_CODES[this.code].status;
   }
 
-  /** The four keys in the order that the API promises. */
+  /** The four keys in the order promised by the API. */
   body(): ErrorBody {
     const { type } = ERROR_CODES[this.code];
     return { error: { code: this.code, message: this.message, param: this.options.param ?? null, type } };
   }
 }
 
-/** The error of a reply, in the same four keys. */
+/** The error of a reply, with the same four keys. */
 export function messageError(code: MessageErrorCode, message: string): ErrorDetail {
   return { code, message, param: null, type: code === 'session_ended' ? 'not_found_error' : 'api_error' };
 }

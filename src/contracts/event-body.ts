@@ -1,4 +1,4 @@
-// An event as it leaves: whole, or so much shorter that it fits where it has to.
+// An event as clients receive it: whole, or shortened to fit a frame or a webhook body.
 import { EVENT_DATA, type EventNames, messageUrl, nameOf, type SessionEvent } from './events.ts';
 import { stringifyJson } from './json.ts';
 import type { Message, ShownMessage } from './messages.ts';
@@ -6,21 +6,24 @@ import { WEBHOOK_BODY_BYTES_MAX } from './webhooks.ts';
 
 export type EventBody = Record<string, unknown>;
 
-/** Given up first, then the rest: what makes a resource big, in the order in which it is missed least. */
+/** Shortening nulls `LONG_FIELDS` first and `OTHER_FIELDS` only if the event is still too large. Readers need the latter more. */
 const LONG_FIELDS = ['content', 'content_blocks', 'tool_calls', 'parameters', 'result'];
 const OTHER_FIELDS = ['metadata', 'memory', 'thinking', 'tools', 'warnings', 'files', 'waiting_for'];
 const ERROR_LENGTH_MAX = 1_000;
 
-/** UTF-16 units of a text that is cut for a webhook: as escapes, six bytes each, they leave room for the rest. */
+/**
+ * Length of a shortened text in a webhook, in UTF-16 units. Escaped units take six bytes each and still leave room for other
+ * fields.
+ */
 const CUT_LENGTH = 8_000;
 
-/** Events of the log as clients see them: only the fields that their contract names. */
+/** A log event as clients see it, with only the fields of its contract. */
 export function eventBody(event: SessionEvent): EventBody {
   const { data, ...envelope } = event;
   return { ...envelope, ...EVENT_DATA[event.type].parse(data) };
 }
 
-/** The same, as a stream with these names shows it. */
+/** Like `eventBody`, with these event names and the extra fields of streams. */
 export function eventBodyNamed(event: SessionEvent, names: EventNames): EventBody {
   const body = { ...eventBody(event), type: nameOf(event.type, names) };
   if (event.type !== 'error.occurred') return body;
@@ -29,14 +32,14 @@ export function eventBodyNamed(event: SessionEvent, names: EventNames): EventBod
   return { ...body, message: error.message, code: error.code };
 }
 
-/** Where the whole of a shortened event is. */
+/** URL of the full resource behind a shortened event. */
 function urlOf({ type, session_id, message_id }: SessionEvent): string {
   return type.startsWith('session.') || message_id === null
     ? `/v1/sessions/${session_id}`
     : messageUrl(session_id, message_id);
 }
 
-/** Without half of a surrogate pair at its end. */
+/** Cuts the text without leaving half of a surrogate pair at the end. */
 const cut = (text: string): string => text.slice(0, CUT_LENGTH).replace(/[\uD800-\uDBFF]$/, '');
 
 type Replace = (name: string, value: unknown) => unknown;
@@ -55,7 +58,7 @@ const withBeginning: Replace = (name, value) =>
 const replaced = (resource: object, replace: Replace): EventBody =>
   Object.fromEntries(Object.entries(resource).map(([name, value]) => [name, replace(name, value)]));
 
-/** Codes and types are short; an error's text comes from outside. */
+/** Limits an error's text, which comes from outside. Codes and types are short. */
 export const shortError = <T extends { message: string }>(error: T): T => ({
   ...error,
   message: error.message.slice(0, ERROR_LENGTH_MAX),
@@ -71,7 +74,7 @@ function shortened(event: SessionEvent, body: EventBody, replace: Replace): Even
   return result;
 }
 
-/** A message that an answer has no room for, as a frame shows it. */
+/** A message without its long fields, for a response or frame with no room for them. */
 export const shortMessage = (message: Message): ShownMessage => ({
   ...(replaced(message, withoutLong) as ShownMessage),
   ...{ truncated: true, url: messageUrl(message.session_id, message.id) },
@@ -82,7 +85,7 @@ interface Rendering {
   fits: (text: string) => boolean;
 }
 
-/** The text of as much of the body as fits; of the least when even that does not, which no field's bound allows. */
+/** Renders the longest version that fits. Field limits guarantee that the last version fits. */
 function firstFitting(
   event: SessionEvent,
   body: EventBody,
@@ -106,7 +109,8 @@ const asWebhook: Rendering = {
 };
 
 /**
- * The body of a webhook: one `stringifyJson`. A long message keeps as much of its text as fits.
+ * The body of a webhook, written by one `stringifyJson`. A message too long for it keeps the first 8,000 UTF-16 units if they
+ * fit.
  */
 export const webhookBody = (event: SessionEvent): string =>
   firstFitting(event, eventBody(event), [withBeginning, withoutLong, withoutAll], asWebhook);

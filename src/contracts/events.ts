@@ -1,4 +1,4 @@
-// The session log's events: one table of log names, their names on streams, and what each carries.
+// Events of the session log: one table with their log names, stream names and data.
 import { z } from 'zod';
 import { Timestamp } from './common.ts';
 import { ErrorDetail } from './errors.ts';
@@ -6,7 +6,7 @@ import { Message } from './messages.ts';
 import { SessionSummary } from './sessions.ts';
 import { ToolCall } from './tools.ts';
 
-/** Log name -> name on the SSE stream of a POST and on WebSockets (the guide's names). */
+/** Log name -> name on WebSockets and on the SSE stream of a POST (the guide's names). */
 export const STREAM_NAMES = {
   'session.created': 'session.created',
   'session.updated': 'session.updated',
@@ -28,7 +28,7 @@ export const STREAM_NAMES = {
 export type EventType = keyof typeof STREAM_NAMES;
 export const EVENT_TYPES = Object.keys(STREAM_NAMES) as [EventType, ...EventType[]];
 
-/** What a reader follows while a reply is written: far too much, and far too short-lived, for a webhook. */
+/** Events of a reply in progress. They are too many and too short-lived for webhooks. */
 const STREAMED_ONLY = [
   'message.content_started',
   'message.content_ended',
@@ -41,28 +41,28 @@ export type WebhookEventType = Exclude<EventType, (typeof STREAMED_ONLY)[number]
 export const isWebhookEvent = (type: EventType): type is WebhookEventType =>
   !(STREAMED_ONLY as readonly EventType[]).includes(type);
 
-/** What a webhook can ask for. */
+/** Events a webhook can subscribe to. */
 export const WEBHOOK_EVENTS = EVENT_TYPES.filter(isWebhookEvent) as [WebhookEventType, ...WebhookEventType[]];
 
-/** Which names events have on a channel. */
+/** The two sets of event names. Clients choose between them. */
 export const EVENT_NAMES = ['stream', 'log'] as const;
 export type EventNames = (typeof EVENT_NAMES)[number];
 
 export const nameOf = (type: EventType, names: EventNames): string =>
   names === 'stream' ? STREAM_NAMES[type] : type;
 
-/** Every name that an event can have in an answer. */
+/** Every event name in any response. */
 export const ALL_EVENT_NAMES = [...new Set([...EVENT_TYPES, ...Object.values(STREAM_NAMES)])];
 
-/** First on every stream of a log, with `tail_seq`: the seq of the last event when the stream began. */
+/** The first frame of every stream of a log. Its `tail_seq` is the seq of the last event when the stream began. */
 export const OPENING_NAME = 'stream.opened';
 
-/** UTF-16 units of one `message.delta`, so that a frame stays far below 16 KiB even when every unit is escaped. */
+/** UTF-16 units of one `message.delta`. The frame stays far below 16 KiB even if every unit is escaped. */
 export const DELTA_LENGTH_MAX = 2_000;
 
 const SessionData = z.object({ session: SessionSummary });
 const MessageData = z.object({ message: Message });
-/** Results, and long fields that earlier events told, are null; then `url` is where the whole message is. */
+/** Results are null, and so are long fields from earlier events. `url` then points to the full message. */
 const RequiresActionData = z.object({
   message: Message.extend({
     content: z.string().nullable(),
@@ -74,7 +74,7 @@ const RequiresActionData = z.object({
 const ToolCallData = z.object({ tool_call: ToolCall });
 const StepData = z.object({ step: z.number().int() });
 
-/** What an event carries beside its envelope, by log name. */
+/** Data of an event besides its envelope, by log name. */
 export const EVENT_DATA = {
   'session.created': SessionData,
   'session.updated': SessionData,
@@ -93,13 +93,13 @@ export const EVENT_DATA = {
   'error.occurred': z.object({ error: ErrorDetail }),
 } as const satisfies Record<EventType, z.ZodType>;
 
-/** Where a message is read whole. */
+/** URL of the full message. */
 export const messageUrl = (sessionId: string, messageId: string): string =>
   `/v1/sessions/${sessionId}/messages/${messageId}`;
 
 export type EventData<T extends EventType> = z.infer<(typeof EVENT_DATA)[T]>;
 
-/** An event as the log holds it: the envelope, and the carried fields beside it. */
+/** An event as stored in the log: the envelope, with the data in its own field. */
 export interface SessionEvent {
   id: string;
   seq: number;
@@ -110,7 +110,7 @@ export interface SessionEvent {
   data: Record<string, unknown>;
 }
 
-/** On JSON pages the carried fields stand beside the envelope's. */
+/** JSON pages show the data next to the envelope's fields. */
 export const Event = z
   .looseObject({
     id: z.string(),
@@ -123,7 +123,7 @@ export const Event = z
   .meta({ id: 'Event' });
 export type Event = z.infer<typeof Event>;
 
-/** Events that end the stream of a POST: the reply is over, or needs the caller. */
+/** Events at the end of a POST's stream: the reply is over, or needs the caller. */
 export const FINAL_EVENTS: readonly EventType[] = [
   'message.requires_action',
   'message.completed',

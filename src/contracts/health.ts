@@ -1,4 +1,4 @@
-// Probes.
+// Liveness and readiness probes.
 import { z } from 'zod';
 
 const Check = z.object({ status: z.enum(['ok', 'failed']), error: z.string().nullable() });

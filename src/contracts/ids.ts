@@ -1,4 +1,4 @@
-// Shapes of ids: a prefix that names the resource and 24 letters and digits.
+// Ids: a prefix for the resource, then 24 letters and digits.
 
 export const ID_PREFIXES = [
   'acct',

@@ -1,20 +1,20 @@
-// JSON whose numbers keep their digits. A double rounds 12345678901234567890 and writes 1.10 as 1.1, but numbers of clients
-// and models must leave the server as they came. Everything that holds foreign values reads and writes it with this module.
+// JSON whose numbers keep their digits. A double rounds 12345678901234567890 and writes 1.10 as 1.1, but numbers of clients and
+// models must leave the server unchanged. All code with such values reads and writes JSON through this module.
 // docs/decisions/0019-numbers-keep-their-digits.md has the reasons and the measurements.
 import { compareNumber, splitNumber } from 'lossless-json';
 
-/** Stands for an exact number in texts of native JSON. Short, and random, so that no client can write it. */
+/** Marks an exact number in native JSON text. The mark is short, and random so that no client can write it. */
 const MARK = btoa(String.fromCharCode(...globalThis.crypto.getRandomValues(new Uint8Array(9))));
 
-/** Only `stringifyJson` replaces the marks. */
+/** `toJSON` writes marks only inside `stringifyJson`, which replaces them. */
 let isWriting = false;
 let hasWrittenMarks = false;
 
-/** A number that a double would write differently. It is immutable. */
+/** An immutable number that a double would write differently. */
 export class ExactNumber {
   #parts: ReturnType<typeof splitNumber> | undefined;
 
-  /** As JSON has it. */
+  /** The number as spelled in JSON. */
   readonly value: string;
 
   constructor(value: string) {
@@ -25,13 +25,13 @@ export class ExactNumber {
     return this.value;
   }
 
-  /** Its significant digits, and the power of ten of the first one. */
+  /** The significant digits, and the power of ten of the first digit. */
   get parts() {
     this.#parts ??= splitNumber(this.value);
     return this.#parts;
   }
 
-  /** For JSON.stringify, which has no way to write the digits themselves. */
+  /** For JSON.stringify, which can't write the digits themselves. */
   toJSON(): number | string {
     if (!isWriting) return Number(this.value);
     hasWrittenMarks = true;
@@ -46,13 +46,14 @@ export const isExactNumber = (value: unknown): value is ExactNumber => value ins
 export const isNumber = (value: unknown): value is JsonNumber =>
   typeof value === 'number' || isExactNumber(value);
 
-/** An object or array. An exact number is neither, although JavaScript says so. */
+/** An object or array. An exact number is neither, despite its `typeof`. */
 export const isContainer = (value: unknown): value is object =>
   typeof value === 'object' && value !== null && !isExactNumber(value);
 
 /**
- * Finds texts that may hold a number which a double would write differently: 16 or more digits, an exponent, a zero at the end
- * of a fraction, minus zero, a fraction that JavaScript writes with an exponent. Linear: a digit is never followed by a start.
+ * Finds texts with a number that a double might write differently. Such a number has 16 or more digits, an exponent, a zero at
+ * the end of a fraction, minus zero, or a fraction that JavaScript writes with an exponent. Takes linear time, because no match
+ * starts after a digit.
  */
 const MAYBE_EXACT =
   /(?:^|[:[,\s])(?:-0(?=[\s,\]}]|$)|-?(?:[\d.]{16}|\d+(?:\.\d+)?[eE]|\d+\.\d*0(?=[\s,\]}]|$)|0\.000000))/;
@@ -74,7 +75,7 @@ export function parseJson<T = unknown>(text: string, exactNumbersMax = Number.PO
   return marked === text ? value : (unmarked(JSON.parse(marked)) as T);
 }
 
-/** Exact numbers as marked strings. Valid JSON only. */
+/** Replaces exact numbers with marked strings. The text must be valid JSON. */
 function withMarks(text: string, exactNumbersMax: number): string {
   const pieces: string[] = [];
   let copied = 0;
@@ -94,13 +95,13 @@ function withMarks(text: string, exactNumbersMax: number): string {
   return copied === 0 ? text : pieces.join('') + text.slice(copied);
 }
 
-/** By character code. The end of the text has the code NaN, which is in no table. */
+/** Lookup table by character code. The end of the text has the code NaN, which is in no table. */
 const tableOf = (characters: string) =>
   Uint8Array.from({ length: 0x80 }, (_, code) => (characters.includes(String.fromCharCode(code)) ? 1 : 0));
 const STARTS_NUMBER = tableOf('-0123456789');
 const IN_NUMBER = tableOf('-+.eE0123456789');
 
-/** The index of the quote that ends the string which begins at `start`. The text is valid JSON. */
+/** The index of the quote that closes the string opened at `start`. The text must be valid JSON. */
 function endOfString(text: string, start: number): number {
   for (let end = text.indexOf('"', start + 1); ; end = text.indexOf('"', end + 1)) {
     let first = end;
@@ -109,7 +110,7 @@ function endOfString(text: string, start: number): number {
   }
 }
 
-/** Without recursion, since nobody has looked yet how deep the value is. */
+/** Iterates instead of recursing, because the value's depth hasn't been checked yet. */
 function unmarked(root: unknown): unknown {
   const holder = { root };
   const open: object[] = [holder];
@@ -123,7 +124,7 @@ function unmarked(root: unknown): unknown {
   return holder.root;
 }
 
-/** Replaces each value. */
+/** Replaces each value in place. */
 function readEach(container: object, read: (value: unknown) => unknown): void {
   if (Array.isArray(container)) {
     for (let index = 0; index < container.length; index += 1) container[index] = read(container[index]);
@@ -139,7 +140,7 @@ function readEach(container: object, read: (value: unknown) => unknown): void {
 
 const MARKED = new RegExp(`"${MARK.replaceAll('+', '\\+')}([^"]*)"`, 'g');
 
-/** Writes what `parseJson` read, digit for digit. */
+/** Writes the result of `parseJson`, digit for digit. */
 export function stringifyJson(value: unknown): string {
   isWriting = true;
   hasWrittenMarks = false;
@@ -151,20 +152,20 @@ export function stringifyJson(value: unknown): string {
   }
 }
 
-/** Whether a number is beyond what a double can hold, such as 1e999: few programs could read it back. */
+/** True for numbers beyond a double's range, such as 1e999. Few programs could read them back. */
 export const isBeyondDouble = (value: JsonNumber): boolean => !Number.isFinite(toDouble(value));
 
 export const toDouble = (value: JsonNumber): number =>
   typeof value === 'number' ? value : Number(value.value);
 
-/** A double when it has the very value, such as 100 for `1e2`. */
+/** The double with exactly the same value if there is one, such as 100 for `1e2`. */
 export function simplest(value: JsonNumber): JsonNumber {
   if (typeof value === 'number') return value;
   const double = toDouble(value);
   return Number.isFinite(double) && compareNumbers(double, value) === 0 ? double : value;
 }
 
-/** One text for one value: `1e2`, `100` and `100.0` are the same number. */
+/** Equal numbers give equal text: `1e2`, `100` and `100.0` are the same number. */
 export function numberText(value: JsonNumber): string {
   const simple = simplest(value);
   // JSON has one zero: String writes -0 as 0.
@@ -173,7 +174,7 @@ export function numberText(value: JsonNumber): string {
   return `${sign}${digits}e${exponent}`;
 }
 
-/** Below, at or above zero, as `left` is less than, equal to or more than `right`. */
+/** Negative, zero or positive as `left` is less than, equal to or more than `right`. */
 export const compareNumbers = (left: JsonNumber, right: JsonNumber): number =>
   typeof left === 'number' && typeof right === 'number'
     ? left - right
@@ -182,17 +183,17 @@ export const compareNumbers = (left: JsonNumber, right: JsonNumber): number =>
 export const isWhole = (value: JsonNumber): boolean =>
   typeof value === 'number' ? Number.isInteger(value) : value.parts.exponent >= value.parts.digits.length - 1;
 
-/** BigInt takes the square of the digits, and shifting it takes those of the exponent. */
+/** BigInt takes time quadratic in the digits, and in the exponent when shifting. */
 const DECIMAL_DIGITS_MAX = 400;
 
-/** A finite number as `digits * 10 ** exponent`; null when that is too long to reckon with. */
+/** A finite number as `digits * 10 ** exponent`. Null if the number is too long to calculate with. */
 function decimalOf(value: JsonNumber): { digits: bigint; exponent: number } | null {
   const { sign, digits, exponent } = isExactNumber(value) ? value.parts : splitNumber(String(value));
   if (digits.length > DECIMAL_DIGITS_MAX || Math.abs(exponent) > DECIMAL_DIGITS_MAX) return null;
   return { digits: BigInt(sign + digits), exponent: exponent - digits.length + 1 };
 }
 
-/** What is left of `value` after a whole number of `step`s is zero. Null when the numbers are too long for that. */
+/** True if dividing `value` by `step` leaves no remainder. Null if the numbers are too long to calculate with. */
 export function isExactMultiple(value: JsonNumber, step: JsonNumber): boolean | null {
   const [left, right] = [decimalOf(value), decimalOf(step)];
   if (!left || !right) return null;
@@ -202,7 +203,7 @@ export function isExactMultiple(value: JsonNumber, step: JsonNumber): boolean | 
   return scaled(left) % scaled(right) === 0n;
 }
 
-/** The same JSON with doubles in place of all exact numbers but those below the fields of these names. */
+/** The same JSON with doubles instead of exact numbers, except below fields with these names. */
 export function withDoubles<T>(value: T, exceptFields: readonly string[]): T {
   if (isExactNumber(value)) return toDouble(value) as T;
   if (Array.isArray(value)) return value.map((item) => withDoubles(item, exceptFields)) as T;

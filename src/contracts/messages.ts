@@ -1,4 +1,4 @@
-// Messages: what a client may send, and what it reads back. One assistant message answers one POST.
+// Messages as clients send and read them. Each POST gets one assistant message as its reply.
 import { z } from 'zod';
 import { Timestamp, Usage } from './common.ts';
 import { ErrorDetail } from './errors.ts';
@@ -24,22 +24,25 @@ export const MessageContent = z.union(
 export type MessageContent = z.infer<typeof MessageContent>;
 
 /**
- * What a message does when the session is busy: waits for its turn, is refused, ends the running turn, or ends it at the
- * edge of its current model step.
+ * The effect of a message while the session is busy:
+ * - `queue`: the message waits for its turn
+ * - `reject`: the message is refused
+ * - `interrupt`: the running turn ends at once
+ * - `steer`: the running turn ends after its current step
  */
 export const OnBusy = z.enum(['queue', 'reject', 'interrupt', 'steer']);
 export type OnBusy = z.infer<typeof OnBusy>;
 
-/** Long enough for any answer in a conversation. A session or a message may ask for more or less. */
+/** Long enough for any reply in a conversation. A session or a message may set more or less. */
 export const MAX_TOKENS_DEFAULT = 32_000;
 
-/** The provider's smallest budget of thinking. */
+/** The provider's smallest thinking budget. */
 export const THINKING_BUDGET_MIN = 1_024;
 
 const thinkingBudget = z.int().min(THINKING_BUDGET_MIN);
 const display = z.enum(['summarized', 'omitted']).nullish();
 
-/** Claude's own object. A field of another type is refused, because the provider refuses it in every request. */
+/** Claude's own object. Fields of another type are refused, because the provider refuses them in every request. */
 export const Thinking = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('enabled'), budget_tokens: thinkingBudget, display }),
   z.strictObject({ type: z.literal('disabled') }),
@@ -47,14 +50,14 @@ export const Thinking = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('between_tools') }),
 ]);
 
-/** What a turn may set for itself; a session has the same fields as its defaults. */
+/** Options of a turn. A session has the same fields as defaults. */
 export const turnOptions = {
   max_tokens: z.int().min(1).nullish(),
   temperature: z.number().min(0).max(1).nullish(),
   thinking: Thinking.nullish(),
 };
 
-/** What `refine` checks, in the words of JSON Schema. */
+/** The check of `refine`, as JSON Schema. */
 const bothTrue = (...names: string[]) => ({
   properties: Object.fromEntries(names.map((name) => [name, { const: true }])),
   required: names,
@@ -75,7 +78,7 @@ export const CreateMessage = z
   .meta({ id: 'CreateMessage', not: bothTrue('stream', 'background') });
 export type CreateMessage = z.infer<typeof CreateMessage>;
 
-/** `message` of a new session: text, or the fields of a message; it is answered in the background. */
+/** `message` of a new session: text, or the fields of a message. The reply is written in the background. */
 export const FirstMessage = z.union(
   [
     z.string().min(1).max(CONTENT_LENGTH_MAX),
@@ -96,7 +99,7 @@ export const MESSAGE_STATUSES = [
 ] as const;
 export type MessageStatus = (typeof MESSAGE_STATUSES)[number];
 
-/** Statuses that never change again. */
+/** Statuses of finished messages. They never change again. */
 export const TERMINAL_STATUSES: readonly MessageStatus[] = ['completed', 'interrupted', 'failed'];
 export const isTerminal = (status: MessageStatus): boolean => TERMINAL_STATUSES.includes(status);
 
@@ -132,7 +135,7 @@ export const Message = z
   .meta({ id: 'Message' });
 export type Message = z.infer<typeof Message>;
 
-/** A message whose long fields may be null; then `truncated` is set, and `url` is where the whole message is. */
+/** A message whose long fields may be null. `truncated` is then set, and `url` points to the full message. */
 export const ShownMessage = Message.extend({
   content: Message.shape.content.nullable(),
   content_blocks: Message.shape.content_blocks.nullable(),

@@ -1,7 +1,8 @@
-// What the API reference names and this version does not have, so that an answer says so instead of "unknown". An entry leaves this
-// file with the change that builds its feature; `test/http/not-yet.test.ts` fails as long as an entry stays too long.
+// Features in the API reference that this version lacks. Requests for them get an error with the feature's name instead of
+// "unknown". Remove an entry in the change that builds its feature: `test/http/not-yet.test.ts` fails while an outdated entry
+// remains.
 
-/** A field by its path, `[]` for each item of a list. With `values`, only these values of it are missing. */
+/** A field by its path, with `[]` for each item of a list. With `values`, only these values of the field are missing. */
 export interface MissingField {
   path: string;
   values?: readonly string[];
@@ -44,9 +45,9 @@ export const MISSING_FIELDS: Readonly<Record<string, readonly MissingField[]>> =
 };
 
 export interface MissingRoute {
-  /** What the answer calls it. */
+  /** The feature's name in the error message. */
   name: string;
-  /** As routes are written; `{/*rest}` stands for everything below. */
+  /** In the syntax of routes. `{/*rest}` stands for everything below. */
   path: string;
   /** Absent: every method of the path. */
   method?: 'post' | 'get' | 'patch';

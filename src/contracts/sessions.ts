@@ -1,4 +1,4 @@
-// Sessions: what a client may set, and what it reads back.
+// Sessions as clients configure and read them.
 import { z } from 'zod';
 import { Metadata, MetadataPatch, Timestamp, Usage } from './common.ts';
 import { FirstMessage, Message, OnBusy, ShownMessage, turnOptions } from './messages.ts';
@@ -6,7 +6,7 @@ import { ShownToolCall, ToolEntries } from './tools.ts';
 
 export const SYSTEM_PROMPT_LENGTH_MAX = 100_000;
 const TITLE_LENGTH_MAX = 200;
-/** A minute to a year of idleness. */
+/** Idle time before a session expires: a minute to a year. */
 export const EXPIRES_AFTER_SECONDS_MIN = 60;
 export const EXPIRES_AFTER_SECONDS_MAX = 31_536_000;
 
@@ -48,13 +48,13 @@ export type SessionStatus = z.infer<typeof SessionStatus>;
 export const EndedReason = z.enum(['completed', 'expired', 'archived']);
 export type EndedReason = z.infer<typeof EndedReason>;
 
-/** Filters of a list that judge each session. */
+/** List filters that test each session. */
 export interface SessionTraits {
   status?: SessionStatus[];
   model?: string;
 }
 
-/** Filters that bound the part of the list. Milliseconds since the epoch, exclusive. */
+/** List filters that bound the range of the list. Milliseconds since the epoch, exclusive. */
 export interface SessionRange {
   createdAfterMs?: number;
   createdBeforeMs?: number;
@@ -78,7 +78,7 @@ export const SessionState = z
     reason: z.string().nullable(),
     since: Timestamp.nullable(),
     queue: z.array(z.string()),
-    /** Their parameters are null beyond 2 MiB, the oldest first. */
+    /** Beyond 2 MiB the parameters of the oldest calls are null. */
     waiting_for: z.array(ShownToolCall),
     wakes_at: Timestamp.nullable(),
     activity: z

@@ -1,16 +1,16 @@
-// Times that clients send, in every spelling of RFC 3339.
+// Times from clients, in every spelling of RFC 3339.
 import { z } from 'zod';
 
 const DATE_TIME = z.iso.datetime({ offset: true });
 const DATE = z.iso.date();
 
-/** `Date` knows no leap second, so second 60 is read as the first instant of the next minute. */
+/** `Date` has no leap seconds, so second 60 is read as the first instant of the next minute. */
 const LEAP_SECOND = /^(.{10}T\d\d:\d\d):60/;
 const SECOND_MS = 1_000;
 
 export const TIME_MESSAGE = 'must be a time as in RFC 3339, such as 2026-02-20T10:30:00Z';
 
-/** @returns milliseconds since the epoch, null when the text is no time of RFC 3339. */
+/** @returns milliseconds since the epoch, or null if the text isn't an RFC 3339 time. */
 export function parseTime(text: string): number | null {
   const upper = text.replace(/[tz]/g, (letter) => letter.toUpperCase());
   const known = upper.replace(LEAP_SECOND, '$1:59');
@@ -18,15 +18,15 @@ export function parseTime(text: string): number | null {
   return Date.parse(known) + (known === upper ? 0 : SECOND_MS);
 }
 
-/** As `parseTime`. A date alone is its first instant in UTC. */
+/** Like `parseTime`. A date alone means its first instant in UTC. */
 export const parseTimeOrDate = (text: string): number | null =>
   DATE.safeParse(text).success ? Date.parse(text) : parseTime(text);
 
-/** A time in a body, kept as it was sent. Its service reads it with `timeMs`. */
+/** A time in a body, stored as sent. The service reads it with `timeMs`. */
 export const Time = z
   .string({ error: TIME_MESSAGE })
   .refine((text) => parseTime(text) !== null, { message: TIME_MESSAGE })
   .meta({ format: 'date-time' });
 
-/** Of a `Time` that the contract has checked. */
+/** Milliseconds since the epoch. The contract has already checked the text. */
 export const timeMs = (time: string): number => parseTime(time) ?? Number.NaN;

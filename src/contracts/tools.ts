@@ -1,4 +1,4 @@
-// Tools: as a session names or defines them, as they are listed, and the calls that the model makes of them.
+// Tools as sessions define and list them, and the model's calls to them.
 import { z } from 'zod';
 import { Timestamp } from './common.ts';
 import { JsonValue } from './json-value.ts';
@@ -13,19 +13,19 @@ export const BUILT_IN_TOOLS = [
 export const BuiltInToolName = z.enum(BUILT_IN_TOOLS);
 export type BuiltInToolName = z.infer<typeof BuiltInToolName>;
 
-/** Names that built-in tools of later versions have: a custom tool of that name would change its meaning some day. */
+/** Built-in tools of later versions. An upgrade would change the meaning of a custom tool with such a name. */
 const RESERVED_NAMES = ['wait_until', 'wake_on', 'memory', 'knowledge_search'];
 
 export const TOOLS_MAX = 128;
-/** The `parameters` of all tools of a session, as JSON: what one request can carry. */
+/** Size of the `parameters` of all tools of a session, as JSON. A request can carry no more. */
 export const TOOLS_BYTES_MAX = 4 * 1024 * 1024;
 export const TOOL_DESCRIPTION_LENGTH_MAX = 4_096;
-/** A year; a person or a process may well take weeks. */
+/** A year, because a person or a process may take weeks. */
 export const TOOL_TIMEOUT_SECONDS_MAX = 31_536_000;
 
 const isBuiltIn = (name: string): boolean => (BUILT_IN_TOOLS as readonly string[]).includes(name);
 
-/** As a pattern, so that the document says it too. */
+/** A pattern, so that the OpenAPI document shows the rule too. */
 const NO_BUILT_IN = new RegExp(`^(?!(?:${[...BUILT_IN_TOOLS, ...RESERVED_NAMES].join('|')})$)`);
 
 const CustomToolName = z
@@ -33,16 +33,16 @@ const CustomToolName = z
   .regex(/^[a-zA-Z0-9_-]{1,64}$/, 'must have 1 to 64 letters, digits, underscores or hyphens')
   .regex(NO_BUILT_IN, 'is the name of a built-in tool');
 
-/** What happens to a call that nobody has answered in time: an error result for the model, or the end of the reply. */
+/** The outcome of a call without a result in time: an error result for the model, or a failed reply. */
 export const OnTimeout = z.enum(['error', 'fail']);
 export type OnTimeout = z.infer<typeof OnTimeout>;
 
-/** A tool of the client's own: the model calls it, the client runs it and submits the result. */
+/** A tool of the client: the model calls the tool, and the client runs it and submits the result. */
 export const CustomTool = z
   .strictObject({
     name: CustomToolName,
     description: z.string().min(1).max(TOOL_DESCRIPTION_LENGTH_MAX),
-    /** JSON Schema; checked further where it is registered. */
+    /** JSON Schema. Registration checks the schema further. */
     parameters: z.record(z.string(), z.unknown()),
     timeout_seconds: z.int().min(1).max(TOOL_TIMEOUT_SECONDS_MAX).nullish(),
     on_timeout: OnTimeout.optional(),
@@ -57,7 +57,7 @@ const words = `must be one of the built-in tools (${BUILT_IN_TOOLS.join(', ')}),
 export const ToolEntry = z.union([BuiltInToolName, CustomTool, BuiltInEntry], { error: () => words });
 export type ToolEntry = z.infer<typeof ToolEntry>;
 
-/** One tool that is added to a session. */
+/** A tool to add to a session. */
 export const CreateTool = z
   .union([CustomTool, BuiltInEntry], { error: () => words })
   .meta({ id: 'CreateTool' });
@@ -84,7 +84,7 @@ export const ToolEntries = z
 
 export const TOOL_TYPES = ['custom', 'builtin', 'mcp'] as const;
 
-/** A tool as a session lists it. */
+/** A tool in a session's list. */
 export const Tool = z
   .object({
     name: z.string(),
@@ -93,7 +93,7 @@ export const Tool = z
     parameters: z.record(z.string(), z.unknown()),
     permission: z.enum(['always_allow', 'ask', 'deny']),
     available: z.boolean(),
-    /** Why it is not offered to the model. */
+    /** The reason why the model isn't offered the tool. */
     reason: z.string().nullable(),
     timeout_seconds: z.number().int().nullable(),
     on_timeout: OnTimeout.nullable(),
@@ -115,7 +115,7 @@ export const TOOL_CALL_STATUSES = [
 ] as const;
 export type ToolCallStatus = (typeof TOOL_CALL_STATUSES)[number];
 
-/** Calls that the next step of the model waits for. */
+/** Calls that block the model's next step. */
 export const OPEN_TOOL_CALLS: readonly ToolCallStatus[] = [
   'running',
   'awaiting_result',
@@ -123,7 +123,7 @@ export const OPEN_TOOL_CALLS: readonly ToolCallStatus[] = [
   'unknown',
 ];
 
-/** A call of a tool by the model. */
+/** A tool call by the model. */
 export const ToolCall = z
   .object({
     id: z.string(),
@@ -143,13 +143,13 @@ export const ToolCall = z
   .meta({ id: 'ToolCall' });
 export type ToolCall = z.infer<typeof ToolCall>;
 
-/** A call whose long fields may be null, where an answer has no room for them; the list of calls has it whole. */
+/** A call whose long fields may be null in a response without room for them. The list of calls shows them in full. */
 export const ShownToolCall = ToolCall.extend({ parameters: ToolCall.shape.parameters.nullable() }).meta({
   id: 'ShownToolCall',
 });
 export type ShownToolCall = z.infer<typeof ShownToolCall>;
 
-/** Where the calls of a session are read whole. */
+/** URL of a session's calls in full. */
 export const toolCallsUrl = (sessionId: string): string => `/v1/sessions/${sessionId}/tool-calls`;
 
 export const TOOL_RESULTS_MAX = 100;
@@ -163,7 +163,7 @@ export type ToolResult = z.infer<typeof ToolResult>;
 
 const delivery = { wait: z.boolean().optional(), stream: z.boolean().optional() };
 
-/** One result, or several that are taken all or not at all. */
+/** One result, or several that are accepted all or none. */
 export const SubmitToolResults = z
   .union([
     z.strictObject({ ...ToolResult.shape, ...delivery }),

@@ -1,4 +1,4 @@
-// Webhooks: endpoints that are told of events, and the deliveries that tell them.
+// Webhooks: endpoints that receive events, and the deliveries to them.
 import { z } from 'zod';
 import { Metadata, Timestamp } from './common.ts';
 import { WEBHOOK_EVENTS } from './events.ts';
@@ -8,15 +8,17 @@ export const WEBHOOK_EVENTS_MAX = 50;
 export const WEBHOOK_URL_LENGTH_MAX = 2_048;
 export const WEBHOOK_DESCRIPTION_LENGTH_MAX = 500;
 export const WEBHOOK_SECRET_LENGTH_MAX = 256;
-/** UTF-8: below what the common servers take of JSON (Express: 100 KiB). */
+/** Bytes in UTF-8. Stays below the JSON limits of common servers (Express: 100 KiB). */
 export const WEBHOOK_BODY_BYTES_MAX = 64 * 1024;
 
-/** Matches every event that a webhook can have, also those of later versions. */
+/** Matches every webhook event, including events of later versions. */
 export const EVERY_EVENT = '*';
 
 const distinct = (values: readonly string[]): boolean => new Set(values).size === values.length;
 
-/** Checked further where it is used. A scheme may be in capitals; a pattern without a flag says so in the document, too. */
+/**
+ * Checked further on use. Capital schemes are allowed without a regex flag, so that the OpenAPI document can show the pattern.
+ */
 const Url = z
   .string()
   .max(WEBHOOK_URL_LENGTH_MAX)
@@ -34,7 +36,7 @@ const Events = z
   )
   .meta({ uniqueItems: true });
 
-/** Both must match. Metadata: every given key has the given value. */
+/** Both conditions must match. `metadata`: every given key has the given value. */
 const Filter = z.strictObject({
   session_id: z.string().min(1).max(100).nullish(),
   metadata: Metadata.nullish(),
@@ -51,7 +53,7 @@ export const CreateWebhook = z
   .strictObject({
     url: Url,
     events: Events,
-    /** Made when none is given. */
+    /** Generated if absent. */
     secret: Secret.nullish(),
     description: Description.nullish(),
     filter: Filter.nullish(),
@@ -89,7 +91,7 @@ export const Webhook = z
   .meta({ id: 'Webhook' });
 export type Webhook = z.infer<typeof Webhook>;
 
-/** The secret is shown once: in the answer that sets it. */
+/** `secret` is shown once, in the response to the call that sets it. */
 export const WebhookWithSecret = Webhook.extend({ secret: z.string().nullable() }).meta({
   id: 'WebhookWithSecret',
 });
@@ -97,9 +99,9 @@ export type WebhookWithSecret = z.infer<typeof WebhookWithSecret>;
 
 export const RotateSecret = z
   .strictObject({
-    /** Made when none is given. */
+    /** Generated if absent. */
     secret: Secret.nullish(),
-    /** A day from now unless given; a time that has passed is now. */
+    /** Default: a day from now. A past time means now. */
     activate_at: Time.nullish(),
   })
   .meta({ id: 'RotateSecret' });
@@ -107,7 +109,7 @@ export type RotateSecret = z.infer<typeof RotateSecret>;
 
 export const TestWebhook = z
   .strictObject({
-    /** `message.completed`, or the first that the webhook has asked for. */
+    /** Default: the webhook's first event, or `message.completed` for `*`. */
     type: z.enum(WEBHOOK_EVENTS).nullish(),
   })
   .meta({ id: 'TestWebhook' });
@@ -122,7 +124,7 @@ export const ReplayDeliveries = z
   .meta({ id: 'ReplayDeliveries' });
 export type ReplayDeliveries = z.infer<typeof ReplayDeliveries>;
 
-/** So many are sent again. */
+/** The number of deliveries to send again. */
 export const Replayed = z.object({ count: z.number().int() }).meta({ id: 'Replayed' });
 export type Replayed = z.infer<typeof Replayed>;
 
@@ -144,10 +146,10 @@ export const Delivery = z
     event_id: z.string(),
     event_type: z.string(),
     status: z.enum(DELIVERY_STATUSES),
-    /** The newest tries, oldest first. */
+    /** The latest attempts, oldest first. */
     attempts: z.array(DeliveryAttempt),
     next_attempt_at: Timestamp.nullable(),
-    /** The exact text that is signed and sent; null once its session was deleted. */
+    /** The exact text that is signed and sent. Null once the session was deleted. */
     body: z.string().nullable(),
   })
   .meta({ id: 'Delivery' });
