@@ -1,4 +1,4 @@
-// Which addresses of the internet may be dialled at all: the public ones. Everything private, reserved or tunnelled is not.
+// Separates public internet addresses from private, reserved and tunnelled ones. Only public addresses may be dialled by default.
 import { BlockList, isIP } from 'node:net';
 
 export interface Address {
@@ -25,16 +25,16 @@ const RESERVED_V4 = [
   '240.0.0.0/4',
 ];
 
-/** Of IPv6 only this is handed out to anybody; mapped, compatible, local and multicast addresses all lie outside. */
+/** The only globally assigned part of IPv6. Mapped, compatible, local and multicast addresses lie outside. */
 const GLOBAL_V6 = '2000::/3';
 
-/** What lies inside of it and still leads elsewhere: protocol assignments with Teredo, documentation, 6to4. */
+/** Exceptions within `GLOBAL_V6`: protocol assignments with Teredo, documentation, 6to4. */
 const RESERVED_V6 = ['2001::/23', '2001:db8::/32', '2002::/16', '3fff::/20'];
 
-/** Addresses that hold an IPv4 address in their last 32 bits, and mean it: v4-mapped, and the well-known NAT64 prefix. */
+/** Ranges of IPv6 addresses that stand for the IPv4 address in their last 32 bits: v4-mapped, and the well-known NAT64 prefix. */
 const HOLDS_V4 = ['::ffff:0:0/96', '64:ff9b::/96'];
 
-/** A subnet as text, `10.0.0.0/8`, or one address. */
+/** Adds a subnet such as `10.0.0.0/8`, or a single address. */
 export function addSubnet(list: BlockList, subnet: string): void {
   const [network = '', prefix] = subnet.split('/');
   const family = isIP(network) === 6 ? 'ipv6' : 'ipv4';
@@ -55,13 +55,13 @@ const holdsV4 = subnets(HOLDS_V4);
 
 /** The last 32 bits of an IPv6 address, in dotted form. */
 function lastFourBytes(address: string): string {
-  // The URL parser writes every spelling of one address alike, with its last groups in hexadecimal.
+  // The URL parser normalizes every spelling of an address, with the last groups in hexadecimal.
   const groups = new URL(`http://[${address}]`).hostname.slice(1, -1).split(':');
   const [high = 0, low = 0] = groups.slice(-2).map((group) => Number.parseInt(group || '0', 16));
   return [high >> 8, high & 255, low >> 8, low & 255].join('.');
 }
 
-/** The address that is really meant: an IPv4 address in the clothes of IPv6 is taken out of them. */
+/** The effective address: an IPv4 address embedded in IPv6 is extracted. */
 export function unwrapped(text: string): Address | undefined {
   // A zone names an interface of this machine.
   if (text.includes('%')) return undefined;
@@ -76,6 +76,6 @@ export function unwrapped(text: string): Address | undefined {
 export const isIn = (list: BlockList, { address, family }: Address): boolean =>
   list.check(address, family === 6 ? 'ipv6' : 'ipv4');
 
-/** Whether anybody on the internet could be meant by it. */
+/** True for addresses on the public internet. */
 export const isPublic = (address: Address): boolean =>
   address.family === 4 ? !isIn(reservedV4, address) : isIn(globalV6, address) && !isIn(reservedV6, address);

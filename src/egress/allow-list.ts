@@ -1,15 +1,15 @@
-// What the operator lets out although it is private: `OPENCLAW_EGRESS_ALLOW`, a list of hosts and subnets.
+// Private targets allowed by the operator: `OPENCLAW_EGRESS_ALLOW`, a list of hosts and subnets.
 import { BlockList, isIP } from 'node:net';
 import { type Address, addSubnet, isIn, subnets } from './addresses.ts';
 
-/** This machine, for an installation whose receivers run beside it. */
+/** This machine, for installations whose webhook receivers run beside the server. */
 export const LOOPBACK = ['127.0.0.0/8', '[::1]'];
 
-/** Every address that leads to this machine itself; the unspecified ones do as well. */
+/** Every address of this machine. The unspecified addresses lead here as well. */
 const loopback = subnets(['127.0.0.0/8', '::1', '0.0.0.0', '::']);
 
 interface Entry {
-  /** A name, when one is meant; whatever it resolves to is allowed. */
+  /** A host name. All addresses of the name are allowed. Null for a subnet. */
   host: string | null;
   addresses: BlockList;
   /** Null: every port. */
@@ -17,7 +17,7 @@ interface Entry {
 }
 
 export interface AllowList {
-  /** Whether a target by this name, port and address is on the list. */
+  /** True if a target with this name, port and address is on the list. */
   includes(target: { hostname: string; port: number; address: Address }): boolean;
 }
 
@@ -26,7 +26,7 @@ const PORT_MAX = 65_535;
 
 const prefixMax = (network: string): number => (isIP(network) === 6 ? 128 : 32);
 
-/** An address, or an address with a length of its prefix. */
+/** True for an address, or an address with a prefix length. */
 export function isSubnet(text: string): boolean {
   const [network = '', prefix, ...more] = text.split('/');
   if (isIP(network) === 0 || network.includes('%') || more.length > 0) return false;
@@ -45,7 +45,7 @@ function parse(text: string): Entry | undefined {
     addSubnet(addresses, target);
     return { host: null, addresses, port };
   }
-  // What looks like a number is a mistyped address, and as a name it would be an address again.
+  // Digits and dots are a mistyped address, and a resolver would read such a name as an address.
   if (bracketed !== undefined || !NAME.test(target) || /^[\d.]+$/.test(target)) return undefined;
   return { host: target, addresses, port };
 }
@@ -58,8 +58,8 @@ const isMeant = (entry: Entry, hostname: string, address: Address): boolean =>
   entry.host === null ? isIn(entry.addresses, address) : entry.host === hostname;
 
 /**
- * @param entries As `mistakesIn` finds no fault with.
- * @param never Ports of this machine that are not on the list, whatever the entries say: what stands there trusts all who ask.
+ * @param entries Entries without mistakes, see `mistakesIn`.
+ * @param never Ports of this machine to refuse despite the entries, because the services there trust every caller.
  */
 export function createAllowList(entries: readonly string[], never: readonly number[] = []): AllowList {
   const parsed = entries.flatMap((entry) => parse(entry) ?? []);

@@ -1,20 +1,20 @@
-// Decides where a request may go. Who can name an address for the server to call must not reach what only the server can.
+// Decides where a request may go. A URL from a client must not reach services that only this server can reach.
 import { promises as dns, type LookupAddress } from 'node:dns';
 import { type Address, isPublic, unwrapped } from './addresses.ts';
 import type { AllowList } from './allow-list.ts';
 
-/** Why a request is not made. It never tells what a name resolves to: that would map somebody's network. */
+/** The reason for refusing a request. The text never shows resolved addresses, because they would map a private network. */
 export class EgressRefused extends Error {
   override readonly name = 'EgressRefused';
 }
 
-/** Every address of a name. */
+/** Resolves a name to all its addresses. */
 export type Resolve = (hostname: string) => Promise<LookupAddress[]>;
 
-/** As any program on this machine would resolve it, the hosts file included. */
+/** Resolves like any program on this machine, the hosts file included. */
 export const resolveName: Resolve = (hostname) => dns.lookup(hostname, { all: true, verbatim: true });
 
-/** One sentence for a name that does not exist and for one that leads inside: neither is told from the other. */
+/** The same text for an unknown name and for an internal one, so that callers can't tell them apart. */
 const NO_ADDRESS = 'its host has no public address';
 
 const DEFAULT_PORTS: Record<string, number> = { 'http:': 80, 'https:': 443 };
@@ -23,10 +23,10 @@ const PORTS = new Set(Object.values(DEFAULT_PORTS));
 const portOf = ({ port, protocol }: URL): number =>
   port === '' ? (DEFAULT_PORTS[protocol] ?? 0) : Number(port);
 
-/** Without the brackets that an IPv6 address has in a URL. */
+/** The host without the brackets of an IPv6 address. */
 const bareHost = ({ hostname }: URL): string => hostname.replace(/^\[(.*)\]$/, '$1');
 
-/** What can be said of a URL without asking anybody. @throws {EgressRefused} */
+/** Checks a URL without a DNS query. @throws {EgressRefused} */
 function checkForm(url: URL): void {
   if (DEFAULT_PORTS[url.protocol] === undefined) throw new EgressRefused('it must be an https URL');
   if (url.username !== '' || url.password !== '')
@@ -44,8 +44,8 @@ async function addressesOf(url: URL, resolve: Resolve): Promise<Address[]> {
 const isLocalName = ({ hostname }: URL): boolean => /(^|\.)localhost\.?$/i.test(hostname);
 
 /**
- * What can be said of a URL before anything is sent to it. An ordinary one asks no name server: its name may lead somewhere
- * else by then, and each request is checked as it is made.
+ * Checks a URL before any request to it. Ordinary URLs need no DNS query: the name may change until a request, and each request
+ * is checked anyway.
  * @throws {EgressRefused}
  */
 export async function checkTarget(url: URL, allowed: AllowList, resolve: Resolve): Promise<void> {
@@ -55,8 +55,8 @@ export async function checkTarget(url: URL, allowed: AllowList, resolve: Resolve
 }
 
 /**
- * The addresses that a request to this URL may dial: all that its host has, or none of them.
- * Ports other than 80 and 443, plain http and private addresses are for targets on the allow list.
+ * The addresses a request to this URL may dial: all addresses of the host, or none.
+ * Ports other than 80 and 443, plain http and private addresses need an entry in the allow list.
  * @throws {EgressRefused}
  */
 export async function allowedAddresses(url: URL, allowed: AllowList, resolve: Resolve): Promise<Address[]> {
@@ -65,7 +65,7 @@ export async function allowedAddresses(url: URL, allowed: AllowList, resolve: Re
   const addresses = await addressesOf(url, resolve);
   const isListed = (address: Address) => allowed.includes({ hostname, port, address });
   if (addresses.length > 0 && addresses.every(isListed)) return addresses;
-  // Asked in this order, so that what is said depends on the URL alone as far as it can.
+  // In this order, the error depends on the URL alone as far as possible.
   if (url.protocol !== 'https:') throw new EgressRefused('it must be an https URL');
   if (!PORTS.has(port)) throw new EgressRefused('its port must be 443 or 80');
   if (addresses.length === 0 || !addresses.every((address) => isPublic(address) || isListed(address)))

@@ -1,14 +1,14 @@
-// The HTTP client for addresses that API clients name: each request is checked, dialled at the checked address, and bounded.
-// Redirect policy: a redirect is an answer like any other. The guard has not checked its location.
+// The HTTP client for URLs of API clients. Each request is checked, dialled at the checked address, and bounded.
+// Redirect policy: a redirect counts as a normal response, because the guard hasn't checked its location.
 import type { LookupFunction } from 'node:net';
 import { Agent, buildConnector, request } from 'undici';
 import { type Address, unwrapped } from './addresses.ts';
 import type { AllowList } from './allow-list.ts';
 import { allowedAddresses, checkTarget, EgressRefused, type Resolve, resolveName } from './guard.ts';
 
-/** From the first question to the name server to the last byte of the answer. */
+/** From the DNS query to the last byte of the response. */
 const TIMEOUT_MS = 15_000;
-/** Of an answer nothing but its status is of use; what is longer is not waited for. */
+/** Only the status of a response is used, so longer bodies are cut off. */
 const BODY_BYTES_MAX = 64 * 1024;
 
 export interface PostRequest {
@@ -22,21 +22,21 @@ export interface PostAnswer {
   headers: Record<string, string | string[] | undefined>;
 }
 
-/** The request has no answer; `message` is for whoever named the URL, and holds no address. */
+/** The request got no response. `message` is for the user who named the URL, and contains no address. */
 export class PostFailed extends Error {
   override readonly name = 'PostFailed';
 }
 
 export interface PosterOptions {
   allowed: AllowList;
-  /** Instead of the name server. */
+  /** Replaces the DNS lookup. */
   resolve?: Resolve | undefined;
   timeoutMs?: number;
 }
 
 type Connector = buildConnector.connector;
 
-/** Answers with what was checked, whatever the name server says by now. */
+/** A lookup that returns the checked addresses, whatever DNS says by now. */
 const fixed = (addresses: Address[]): LookupFunction =>
   ((_hostname: string, options: { all?: boolean }, done: (...answer: unknown[]) => void) => {
     if (options.all) done(null, addresses);
@@ -48,7 +48,7 @@ const originOf = ({ protocol, hostname, port }: buildConnector.Options): URL =>
     `${protocol}//${hostname.includes(':') && !hostname.startsWith('[') ? `[${hostname}]` : hostname}${port ? `:${port}` : ''}`,
   );
 
-/** Dials only what the guard allows, and looks at what it has got. */
+/** Dials only addresses the guard allows, and verifies the peer's address afterwards. */
 function guardedConnector(allowed: AllowList, resolve: Resolve, timeoutMs: number): Connector {
   async function dial(options: buildConnector.Options, done: buildConnector.Callback): Promise<void> {
     const url = originOf(options);
@@ -72,7 +72,7 @@ function guardedConnector(allowed: AllowList, resolve: Resolve, timeoutMs: numbe
   };
 }
 
-/** Reads on until the end, or until nobody would want more. */
+/** Reads to the end of the body, but little more than `BODY_BYTES_MAX`. */
 async function drain(body: AsyncIterable<Uint8Array> & { destroy(): void }): Promise<void> {
   let sizeBytes = 0;
   for await (const chunk of body) {
@@ -109,12 +109,13 @@ export type Poster = ReturnType<typeof createPoster>;
 export function createPoster({ allowed, resolve = resolveName, timeoutMs = TIMEOUT_MS }: PosterOptions) {
   const dispatcher = new Agent({
     connect: guardedConnector(allowed, resolve, timeoutMs),
-    // A connection for each request: none outlives what was checked for it, and none is closed by its peer just then.
+    // One connection per request, so no connection outlives its check. A peer also can't close an idle connection under a
+    // request.
     pipelining: 0,
   });
 
   async function send({ url, headers, body }: PostRequest, signal: AbortSignal): Promise<PostAnswer> {
-    // What needs no connection to be refused; the connection itself asks again.
+    // Refuses early, without a connection. The connector checks again.
     await allowedAddresses(new URL(url), allowed, resolve);
     const answer = await request(url, { method: 'POST', headers, body, dispatcher, signal });
     await drain(answer.body);
@@ -122,9 +123,9 @@ export function createPoster({ allowed, resolve = resolveName, timeoutMs = TIMEO
   }
 
   return {
-    /** Whether the URL may be called, as far as that can be said before. @throws {EgressRefused} */
+    /** Checks whether the URL may be called, as far as possible before a request. @throws {EgressRefused} */
     check: (url: string): Promise<void> => checkTarget(new URL(url), allowed, resolve),
-    /** One POST; redirects are answers like any other. @throws {PostFailed} when there is no whole answer in time. */
+    /** Sends one POST. A redirect counts as a normal response. @throws {PostFailed} without a complete response in time. */
     async post(asked: PostRequest): Promise<PostAnswer> {
       const signal = AbortSignal.timeout(timeoutMs);
       try {
@@ -137,7 +138,7 @@ export function createPoster({ allowed, resolve = resolveName, timeoutMs = TIMEO
   };
 }
 
-/** Rejects when the time is over, also while a name is looked up, which can't be told to stop. */
+/** Rejects at the timeout, also during a DNS lookup, which can't be cancelled. */
 const aborted = (signal: AbortSignal): Promise<never> =>
   new Promise((_resolve, reject) => {
     signal.addEventListener('abort', () => reject(signal.reason), { once: true });
