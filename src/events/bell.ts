@@ -1,11 +1,11 @@
-// Lets a reader wait for the next change of what it reads: a live channel rings it, and an abort.
+// Lets a reader wait for the next change. The live channel notifies the reader, and so does an abort.
 
-/** Another process may write without this one's channel hearing of it, so whoever waits looks this often anyway. */
+/** Another process may write without notifying this process's channel, so a waiting reader also polls at this interval. */
 export const POLL_INTERVAL_MS = 1_000;
 
 export type Bell = ReturnType<typeof createBell>;
 
-/** Wakes one waiter. A ring between `listen` and the wait is not lost. */
+/** Wakes one reader. A notification between `listen` and the wait counts. */
 export function createBell(signal: AbortSignal) {
   let wake: (() => void) | undefined;
   let rung = false;
@@ -16,7 +16,9 @@ export function createBell(signal: AbortSignal) {
   signal.addEventListener('abort', ring);
   return {
     ring,
-    /** Forgets earlier rings. @returns a wait for the next one, at most so long; false when none came. */
+    /**
+     * Clears earlier notifications. @returns a wait for the next notification, with a timeout. Resolves to false if none came.
+     */
     listen() {
       rung = false;
       return (timeoutMs: number): Promise<boolean> => {

@@ -1,7 +1,7 @@
-// Those who have much to catch up on stand in a queue: each does one piece and joins it again, and together they take a little of
-// each turn of the event loop.
+// Readers that are far behind share a queue. Each reads one page and queues again. Together they use a small share of each turn
+// of the event loop.
 
-/** So long in each turn of the loop: whoever answers a client waits no longer, however many stand in the queue. */
+/** Time per turn of the event loop, so that requests stay fast however many readers are queued. */
 const SHARE_MS = 0.5;
 
 export type CatchUpQueue = ReturnType<typeof createCatchUpQueue>;
@@ -14,7 +14,7 @@ export function createCatchUpQueue(shareMs = SHARE_MS) {
     const end = performance.now() + shareMs;
     function next(): void {
       waiting.shift()?.();
-      // Node runs every microtask first, and so all of the piece that does not wait for anything else.
+      // Node runs every microtask first, so the piece runs up to its first wait for I/O.
       queueMicrotask(() => process.nextTick(looked));
     }
     function looked(): void {
@@ -27,7 +27,7 @@ export function createCatchUpQueue(shareMs = SHARE_MS) {
   }
 
   return {
-    /** Resolves when the caller is called up for its next piece. */
+    /** Resolves when the caller may do its next piece. */
     next(): Promise<void> {
       return new Promise((resolve) => {
         waiting.push(resolve);

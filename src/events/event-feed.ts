@@ -1,4 +1,4 @@
-// Reads a session's log after a cursor and then follows it. Every stream is an encoder over this feed.
+// Reads a session's log after a cursor and then follows new events. Every stream is an encoder over this feed.
 import type { EventType, SessionEvent } from '../contracts/events.ts';
 import type { SessionLog } from '../stores/log.ts';
 import { type Bell, createBell, POLL_INTERVAL_MS } from './bell.ts';
@@ -6,17 +6,17 @@ import { type CatchUpQueue, createCatchUpQueue } from './catch-up-queue.ts';
 import type { LiveChannel } from './live-channel.ts';
 import { unlessAway } from './unless-away.ts';
 
-/** Read at once of what is new: seldom more than a few. A reader that gets so many is behind. */
+/** Page size for new events, seldom more than a few. A full page means that the reader is behind. */
 const NEW = { limit: 10 };
 /**
- * And by a reader that is behind, each time it is called up. What it has not taken yet stays in our memory, however long it takes:
- * fifty that begin to read at once cost 50 to 90 MiB for half a minute, and with pages four times as long 160 to 220.
+ * Page size for a reader that is behind. Unsent events stay in memory for as long as the client takes. 50 readers that start
+ * together cost 50 to 90 MiB for half a minute. Pages four times as long cost 160 to 220 MiB.
  */
 const MISSED = { limit: 50, bytesMax: 32 * 1024 };
 
 /**
- * Whoever appends rings the reader's bell. It looks by itself, too, in case a ring was lost, the less often the longer nothing
- * has come: there may be thousands who follow what nobody speaks to.
+ * Appends notify the reader. The reader also polls in case a notification got lost, less often the longer nothing arrives.
+ * Thousands of readers may follow idle sessions.
  */
 const IDLE_MS_MAX = 5_000;
 
@@ -40,7 +40,7 @@ export interface FollowQuery {
   messageId?: string | null;
   types?: readonly EventType[] | null;
   signal: AbortSignal;
-  /** Asked when nothing new has come for a while: true when nothing ever will. */
+  /** Called after a while without new events. True means no event will ever follow. */
   isOver?: () => Promise<boolean>;
 }
 
@@ -48,16 +48,16 @@ export type EventFeed = ReturnType<typeof createEventFeed>;
 
 const never = async () => false;
 
-/** What can't be asked now is not so yet. */
+/** False while the store is unavailable. */
 const surely = async (ask: () => Promise<boolean>): Promise<boolean> => (await unlessAway(ask())) ?? false;
 
 interface Read {
   events: SessionEvent[];
-  /** All there was has been read; what has come since has rung. */
+  /** True if everything was read. Later events have notified the reader. */
   isAtEnd: boolean;
 }
 
-/** Holds no event longer than it takes to pass it on: a reader may wait for hours, and events may be megabytes. */
+/** Yields the events one by one and releases each: a client may take hours, and events may be megabytes. */
 function* pass(
   { events, isAtEnd }: Read,
   signal: AbortSignal,
@@ -68,7 +68,7 @@ function* pass(
   return { count, isAtEnd };
 }
 
-/** Reads on from the query's cursor: while it is behind, a page each time it is called up, so that others are served between. */
+/** Reads on from the query's cursor. A reader that is behind queues before each page, so that others are served in between. */
 function createReader(log: SessionLog, queue: CatchUpQueue, query: FollowQuery): () => Promise<Read> {
   let { after } = query;
   let isBehind = true;
@@ -77,13 +77,13 @@ function createReader(log: SessionLog, queue: CatchUpQueue, query: FollowQuery):
     if (wasBehind) await queue.next();
     const events = await log.read({ ...query, after, ...(wasBehind ? MISSED : NEW) });
     after = events.at(-1)?.seq ?? after;
-    // A few of what was missed may be few for their size: such a reader is behind until nothing comes.
+    // A page of missed events may be short because of its size limit, so the reader stays behind until a page is empty.
     isBehind = wasBehind ? events.length > 0 : events.length >= NEW.limit;
     return { events, isAtEnd: !isBehind };
   };
 }
 
-/** A store that is away is asked again a little later, until the signal aborts. */
+/** Repeats a read while the store is unavailable, until the signal aborts. */
 async function patiently(read: () => Promise<Read>, bell: Bell, signal: AbortSignal): Promise<Read> {
   while (!signal.aborted) {
     const found = await unlessAway(read());
@@ -105,14 +105,14 @@ export function createEventFeed({ log, channel }: { log: SessionLog; channel: Li
       const heard = bell.listen();
       const { count, isAtEnd } = yield* pass(await patiently(read, bell, signal), signal);
       if (count > 0) idleTimes.reset();
-      // Nothing came after it was over: what was written between a look and that question is not missed.
+      // `isOver` was true, and this later read found nothing. So no event written in between is missed.
       else if (over) return;
       if (over || !isAtEnd) continue;
       over = !(await heard(idleTimes.next())) && (await surely(isOver));
     }
   }
 
-  /** Yields events in order, for ever, until `signal` aborts; then it ends without an error. */
+  /** Yields events in order until `signal` aborts or `isOver` is true, then ends without an error. */
   async function* follow(query: FollowQuery): AsyncGenerator<SessionEvent> {
     const bell = createBell(query.signal);
     const unsubscribe = channel.subscribe(query.sessionId, bell.ring);

@@ -1,11 +1,11 @@
-// Says "session X is at seq N" to whoever follows it in this process. A hint, never the truth: the log is read again.
+// Notifies followers in this process that session X is at seq N. The notification is a hint, so followers read the log again.
 import { setImmediate } from 'node:timers/promises';
 import type { EventType } from '../contracts/events.ts';
 
 export interface Change {
   sessionId: string;
   seq: number;
-  /** What was appended, when the commit was this process's own; without it anything may have been. */
+  /** The appended events of this process's own commit. Absent if unknown events may have been appended. */
   events?: readonly { type: EventType; message_id: string | null }[];
 }
 
@@ -13,7 +13,7 @@ export interface LiveChannel {
   publish(change: Change): void;
   /** @returns a function that ends the subscription. */
   subscribe(sessionId: string, listener: (change: Change) => void): () => void;
-  /** Resolves when all who follow have had the time to read what was said before: so it may be removed. */
+  /** Resolves when all followers have had time to read the published events, so their session may be removed. */
   told(): Promise<void>;
 }
 

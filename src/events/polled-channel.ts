@@ -1,35 +1,40 @@
-// A live channel for a store that other processes write to as well. They say over Redis what they commit; while that can't
-// be had, one question for all followed sessions, asked while anything is followed, rings those that have moved. So the first
-// word comes after a few hundredths of a second, not at a follower's own next look.
+// A live channel for a store shared with other processes, which announce their commits over Redis. Without Redis, a query polls
+// all followed sessions and the channel notifies followers of changes. So the first event arrives within a few hundredths of a
+// second, instead of at a follower's own next poll.
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Change, LiveChannel } from './live-channel.ts';
 
-/** How late a follower may hear of another process's commit. The question costs PostgreSQL one look at an index a session. */
+/**
+ * The longest delay before a follower hears of another process's commit. A poll costs PostgreSQL one index lookup per session.
+ */
 const INTERVAL_MS = 50;
-/** The others have asked and read by then, also when they or the store are busy. */
+/** By then the other processes have polled and read, even if they or the store are busy. */
 const TOLD_AFTER_INTERVALS = 10;
-/** While hints come: some of them may be lost, such as those of a process that alone has lost its way to Redis. */
+/** Poll interval while hints arrive. Some hints may be lost, for example if only the sender has lost its Redis connection. */
 const SAFETY_INTERVAL_MS = 1_000;
-/** Bounds the parameters of one question. */
+/** Bounds the parameters of one query. */
 const SESSIONS_PER_QUESTION = 500;
-/** The store is away: its next answer can wait, for followers look by themselves meanwhile. */
+/** Pause while the store is unavailable. Followers also poll by themselves. */
 const BACKOFF_MS = 1_000;
 
-/** What other processes say of their commits. Some may be lost: followers look by themselves, too. */
+/** Announcements of other processes' commits. Some may be lost, so followers also poll by themselves. */
 export interface Hints {
-  /** While it is, hardly anything needs to be asked. */
+  /** While true, polls are rare. */
   isLive(): boolean;
   publish(change: Change): void;
-  /** @param heard gets a commit; null when from now on all are heard, which may come after a gap. @returns the end of it. */
+  /**
+   * @param heard Gets each commit. Null means that all commits arrive from now on, possibly after a gap.
+   * @returns a function that ends the hints.
+   */
   follow(sessionId: string, heard: (change: Change | null) => void): () => void;
 }
 
 export interface PolledChannelDeps {
-  /** This process's own, which is quicker for what this process writes. */
+  /** This process's own channel, which is faster for its own commits. */
   channel: LiveChannel;
   seqsOf(sessionIds: string[]): Promise<{ id: string; seq: number }[]>;
-  /** Null: only the questions tell. */
+  /** Null: polling only. */
   hints?: Hints | null;
   log: Logger;
   intervalMs?: number;
@@ -38,7 +43,7 @@ export interface PolledChannelDeps {
 
 interface Followed {
   followers: number;
-  /** Up to here the followers have been rung; unknown until the first answer. */
+  /** Followers were notified up to this seq. Unknown until the first poll or hint. */
   seq: number | undefined;
   /** Ends the hints. */
   leave: (() => void) | undefined;
@@ -49,11 +54,14 @@ function* chunks<T>(all: T[]): Generator<T[]> {
     yield all.slice(from, from + SESSIONS_PER_QUESTION);
 }
 
-/** What was followed before a commit and everything in it. @returns whether nothing of another's lies between. */
+/** True if the change directly follows `known`, with no other process's commit in between. */
 const follows = ({ seq, events }: Change, known: number | undefined): boolean =>
   events !== undefined && known === seq - events.length;
 
-/** Each question is due while no hints come, then one at once about what was said meanwhile, and then a few. */
+/**
+ * Decides whether a poll is due. Without hints every poll is due. Once hints arrive, one poll catches up at once and later
+ * polls are rare.
+ */
 function createPace(areHinted: () => boolean, safetyIntervalMs: number) {
   let askedAt: number | undefined;
   return {
@@ -69,7 +77,7 @@ function createPace(areHinted: () => boolean, safetyIntervalMs: number) {
   };
 }
 
-/** Repeats a look, so long after its last answer as it says: a slow store is asked less. Ends when nothing is wanted. */
+/** Repeats `look` after the delay it returned, so that a slow store is polled less. Stops once `isWanted` is false. */
 function createRepeat(look: () => Promise<number>, isWanted: () => boolean) {
   let timer: NodeJS.Timeout | undefined;
   function again(afterMs: number): void {
@@ -119,7 +127,7 @@ export function createPolledChannel(deps: PolledChannelDeps): LiveChannel {
 
   const lookAgain = createRepeat(look, () => followed.size > 0);
 
-  /** What was committed before the hints began is not told by them: followers look once more. */
+  /** Hints leave out commits before the subscription, so followers read once more. */
   const listenTo = (sessionId: string) =>
     hints?.follow(sessionId, (change) => {
       if (change) heard(change);

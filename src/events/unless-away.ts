@@ -1,7 +1,7 @@
-// Patience with a store that is away, for who waits or follows: what is coming to them has been accepted.
+// Tolerates an unavailable store for waiting calls and followers, because their message is already accepted.
 import { ApiError } from '../contracts/errors.ts';
 
-/** @returns undefined when the store can't be reached now; every other failure is one. */
+/** @returns undefined if the store is unavailable. All other failures are thrown. */
 export async function unlessAway<T>(read: Promise<T>): Promise<T | undefined> {
   try {
     return await read;
