@@ -1,34 +1,34 @@
-// The way to Redis: hints between processes, and counts that they share. Everything works without it, only less well, so
-// nothing here waits for it longer than a moment, and nothing fails because of it.
+// The Redis connection, for hints between processes and shared counts. Redis is optional: nothing waits long for Redis or fails
+// because of it.
 import { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import { randomText } from '../ids.ts';
 
-/** A process hears its own beat through Redis, so one beat proves both connections and the subscription. */
+/** A process receives its own heartbeat through Redis, so one beat proves both connections and the subscription. */
 const BEAT_EVERY_MS = 1_000;
-/** What does not answer within this is done without; nobody's call takes longer because of Redis. */
+/** Later answers are ignored, so that no request takes longer because of Redis. */
 const ANSWER_MS_MAX = 100;
-/** A start waits so long for the first beat, so that its first calls are already counted together. */
+/** A start waits this long for the first beat, so that its first calls are already counted together. */
 const START_MS_MAX = 2_000;
-/** An outage of so many beats is told; a moment's slowness is not. */
+/** Outages of this many beats are logged. Shorter delays are not. */
 const BEATS_UNTIL_TOLD = 2;
 const RETRY_MS_MAX = 1_000;
-/** Of a handshake: a server that is stopped still has its system accept connections. */
+/** Bounds the handshake: the operating system still accepts connections for a stopped server. */
 const COMMAND_TIMEOUT_MS = 1_000;
 
-/** Called with each text; with null when from now on nothing is missed, which may follow a gap. */
+/** Called with each text. Null means that nothing is missed from now on, possibly after a gap. */
 export type RedisListener = (text: string | null) => void;
 
 export interface RedisConnection {
-  /** Whether it has just answered, and in time. While it has not, it is not asked. */
+  /** True if Redis has just answered in time. Otherwise callers skip Redis. */
   isLive(): boolean;
-  /** The client for commands; use it within `ask`. */
+  /** The client for commands. Use only within `ask`. */
   commands: Redis;
-  /** @returns undefined when Redis has failed or does not answer in time; it is not live from then on. */
+  /** @returns undefined if Redis fails or doesn't answer in time. The connection isn't live from then on. */
   ask<T>(work: Promise<T>): Promise<T | undefined>;
-  /** Says it to all subscribers, if Redis is live. */
+  /** Publishes to all subscribers if Redis is live. */
   publish(channel: string, text: string): void;
-  /** One listener a channel. @returns the end of the subscription. */
+  /** One listener per channel. @returns a function that ends the subscription. */
   subscribe(channel: string, listener: RedisListener): () => void;
   close(): void;
 }
@@ -38,14 +38,14 @@ function createClient(url: string): Redis {
     commandTimeout: COMMAND_TIMEOUT_MS,
     connectTimeout: COMMAND_TIMEOUT_MS,
     retryStrategy: (times) => Math.min(times * 100, RETRY_MS_MAX),
-    // What could not be said in time is not worth saying later.
+    // Late commands are worthless, so none are queued or resent.
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,
-    // Subscriptions are kept here: they may change while the connection is down.
+    // `createSubscriptions` keeps the subscriptions, because they may change while the connection is down.
     autoResubscribe: false,
     disconnectTimeout: ANSWER_MS_MAX,
-    // Understood by every server and proxy of the last ten years.
+    // Supported by every server and proxy of the last ten years.
     protocol: 2,
   });
 }
@@ -56,11 +56,11 @@ function nameOf(url: string): string {
   return `${host}${pathname === '/' ? '' : pathname}`;
 }
 
-/** The error itself stays out of the log: a refused AUTH carries its password. */
+/** Logs only the text, because the error of a refused AUTH carries its password. */
 const wordsOf = (error: unknown): string =>
   error instanceof Error ? error.message || error.name : String(error);
 
-/** Tells of an outage and of its end, once each. */
+/** Logs an outage and its end, once each. */
 function createTeller(url: string, log: Logger) {
   const redis = nameOf(url);
   let beatsAway = 0;
@@ -79,7 +79,7 @@ function createTeller(url: string, log: Logger) {
   };
 }
 
-/** Listeners by channel, kept through every reconnection. */
+/** Listeners by channel, kept across reconnections. */
 function createSubscriptions(client: Redis) {
   const listeners = new Map<string, RedisListener>();
   let areOn = false;
@@ -95,9 +95,9 @@ function createSubscriptions(client: Redis) {
     tell(channels);
   }
 
-  /** A failure ends in a closed connection or a late beat, and both in `listenToAll` again. */
+  /** A failure ends in a closed connection or a late beat, and both lead to `listenToAll` again. */
   const ignored = () => undefined;
-  /** Also while `listenToAll` is under way, which knows of none that come and go meanwhile: Redis is told in order. */
+  /** True also while `listenToAll` runs without the latest changes. Redis receives all commands in order. */
   const isOpen = () => client.status === 'ready';
   client.on('ready', () => void listenToAll().catch(ignored));
   client.on('message', (channel: string, text: string) => listeners.get(channel)?.(text));
@@ -121,7 +121,7 @@ function createSubscriptions(client: Redis) {
   };
 }
 
-/** Waits for an answer, but not long. What has come while this process was busy elsewhere is in time. */
+/** Waits briefly for an answer. Answers that arrived while this process was busy count as in time. */
 async function inTime<T>(work: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
@@ -137,15 +137,15 @@ async function inTime<T>(work: Promise<T>): Promise<T> {
 
 interface Pulse {
   clients: Redis[];
-  /** Sends a beat, which is heard again as a call of `heard`; false when there is no way for it now. */
+  /** Sends a beat, which returns as a call of `heard`. False without a usable connection. */
   send(): boolean;
-  /** Called each time that it becomes live. */
+  /** Called each time the connection becomes live. */
   onLive(): void;
-  /** Called whenever a beat is due. One that answers beats and fails at all else is not live then, either. */
+  /** Called whenever a beat is due. A server that answers beats but fails at all else isn't live then, either. */
   onDue(state: { live: boolean; reason: string }): void;
 }
 
-/** Knows from beats whether Redis can be used now. */
+/** Knows from heartbeats whether Redis is usable. */
 function createPulse({ clients, send, onLive, onDue }: Pulse) {
   let live = false;
   let reason = 'not connected yet';
@@ -169,7 +169,7 @@ function createPulse({ clients, send, onLive, onDue }: Pulse) {
   }
 
   function due(): void {
-    // A connection that is open and silent may be so for ever: its other end can have vanished.
+    // An open but silent connection may stay silent for ever, because its other end can have vanished.
     if (sentAt !== undefined) {
       fail(`no answer within ${BEAT_EVERY_MS} ms`);
       for (const client of clients) client.disconnect(true);
@@ -186,16 +186,16 @@ function createPulse({ clients, send, onLive, onDue }: Pulse) {
         if (live) fail('the connection was closed');
         sentAt = undefined;
       });
-  // Not at once: an answer that came while this process was busy is read first.
+  // Deferred, so that answers received while this process was busy are read first.
   const timer = setInterval(() => setImmediate(due), BEAT_EVERY_MS);
   timer.unref();
   return { isLive: () => live, fail, beat, heard, stop: () => clearInterval(timer) };
 }
 
-/** Resolves when Redis is live, or after a while without it. Reconnects by itself, for ever. */
+/** Resolves when Redis is live, or after 2 s without Redis. Reconnects by itself, for ever. */
 export async function connectRedis(url: string, log: Logger): Promise<RedisConnection> {
   const commands = createClient(url);
-  // A subscribed connection can't do anything else.
+  // A subscribed connection can't run other commands.
   const subscriber = createClient(url);
   const clients = [commands, subscriber];
   const subscriptions = createSubscriptions(subscriber);

@@ -1,4 +1,4 @@
-// Counts that all processes share, in fixed windows that begin with the first call.
+// Counts shared by all processes, in fixed windows that begin with the first call.
 import { RateLimiterRedis } from 'rate-limiter-flexible';
 import { type CountTogether, RATE_WINDOW_SECONDS } from '../http/rate-limit.ts';
 import type { RedisConnection } from './connection.ts';
@@ -7,7 +7,7 @@ export function createSharedCounter(redis: RedisConnection): CountTogether {
   const limiter = new RateLimiterRedis({
     storeClient: redis.commands,
     keyPrefix: 'openclaw:calls',
-    // It only counts; what is too many is decided by who asks.
+    // The limiter only counts. The caller applies the limit.
     points: Number.MAX_SAFE_INTEGER,
     duration: RATE_WINDOW_SECONDS,
   });

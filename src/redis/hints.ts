@@ -1,12 +1,12 @@
-// What this process commits, said to the others over Redis, and what they say: that there is something to read, never what.
-// A hint, not the truth: Redis may lose it.
+// Announces this process's commits to other processes over Redis, and receives theirs. An announcement names new events without
+// their contents. Announcements are hints, because Redis may lose them.
 import { z } from 'zod';
 import { EVENT_TYPES } from '../contracts/events.ts';
 import type { Change } from '../events/live-channel.ts';
 import type { Hints } from '../events/polled-channel.ts';
 import type { RedisConnection } from './connection.ts';
 
-/** One a session, so that a process hears of those only that somebody follows there. */
+/** One channel per session, so that a process only hears of sessions followed there. */
 const channelOf = (sessionId: string): string => `openclaw:session:${sessionId}`;
 
 const Hint = z.object({
@@ -17,7 +17,7 @@ const Hint = z.object({
 const textOf = ({ seq, events }: Change): string =>
   JSON.stringify({ seq, events: events?.map(({ type, message_id }) => ({ type, message_id })) });
 
-/** Null for what another version says: then only looking helps. */
+/** Null for a format of another version. Followers then read the log. */
 function changeOf(sessionId: string, text: string): Change | null {
   try {
     const { seq, events } = Hint.parse(JSON.parse(text));
