@@ -1,4 +1,4 @@
-// A message row as the API shows it.
+// Message rows as the API shows them.
 import { toTimestamp, toTimestampOrNull, type Usage } from '../contracts/common.ts';
 import { parseJson, stringifyJson } from '../contracts/json.ts';
 import type { Message } from '../contracts/messages.ts';
@@ -8,7 +8,7 @@ import { MESSAGE_ENVELOPE_BYTES, PAGE_BYTES_MAX } from '../stores/page-bytes.ts'
 import type { MessageRow, ToolCallRow, UsageColumns } from '../stores/schema.ts';
 import { fittingCalls, toolCallView, waitingFor } from './tool-calls.ts';
 
-/** Stands between the texts of two steps, streamed as the beginning of the later one. */
+/** Separates the texts of two steps. Streamed at the beginning of the later step. */
 export const STEP_SEPARATOR = '\n\n';
 
 export function usageView(columns: UsageColumns): Usage {
@@ -23,15 +23,15 @@ export function usageView(columns: UsageColumns): Usage {
   };
 }
 
-/** What the calls of one message may show beside a text that fills an answer by itself. */
+/** Space for the calls of a message whose text alone fills the response. */
 export const CALLS_BYTES_MIN = PAGE_BYTES_MAX / 4;
 
-/** What a reply says: its complete steps, or more of it. */
+/** The text of a reply: its complete steps, possibly with the current step. */
 type Said = Pick<Message, 'content' | 'content_blocks'>;
 
 const saidIn = (row: MessageRow): Said => ({ content: row.text, content_blocks: parseJson(row.blocks) });
 
-/** A message shows all that it says: no other answer has it. Its calls get what is left of the bound. */
+/** A message shows its full text, because no other response has the text. Its calls get the rest of the bound. */
 const callsBytesMax = (said: Said): number =>
   Math.max(PAGE_BYTES_MAX - MESSAGE_ENVELOPE_BYTES - Buffer.byteLength(stringifyJson(said)), CALLS_BYTES_MIN);
 
@@ -57,13 +57,13 @@ function view(row: MessageRow, calls: readonly ToolCallRow[], said: Said): Messa
   };
 }
 
-/** @param calls Those of a reply, in their order. */
+/** @param calls The calls of a reply, in order. */
 export const messageView = (row: MessageRow, calls: readonly ToolCallRow[] = []): Message =>
   view(row, calls, saidIn(row));
 
 type Block = Message['content_blocks'][number];
 
-/** The blocks of the complete steps, and after them what readers have of the step that is being written. */
+/** The blocks of the complete steps, then the streamed text of the current step. */
 export function blocksWith(row: MessageRow, text: string): Block[] {
   const complete: Block[] = parseJson(row.blocks);
   const rest = text.startsWith(row.text) ? text.slice(row.text.length) : text;
@@ -71,6 +71,6 @@ export function blocksWith(row: MessageRow, text: string): Block[] {
   return spoken === '' ? complete : [...complete, { type: 'text', text: spoken }];
 }
 
-/** A reply that is still being written shows what its readers have been sent so far. */
+/** A reply in progress, with the text that readers have received so far. */
 export const partialView = (row: MessageRow, text: string, calls: readonly ToolCallRow[] = []): Message =>
   view(row, calls, { content: text, content_blocks: blocksWith(row, text) });

@@ -1,5 +1,5 @@
-// The event that asks a client for the results of its calls. A turn writes one for each step and each partial result, so the
-// event holds what is new: the log grows with the work of a turn, and not with its square.
+// The event that asks a client for tool results. A turn writes such an event for each step and each partial result. Each event
+// holds mainly new data, so that the log grows linearly with the turn instead of quadratically.
 import { type EventData, messageUrl } from '../contracts/events.ts';
 import { stringifyJson } from '../contracts/json.ts';
 import type { Message } from '../contracts/messages.ts';
@@ -9,13 +9,13 @@ import { isOpen } from './tool-calls.ts';
 
 type RequiresAction = EventData<'message.requires_action'>;
 
-/** What one event may repeat of earlier ones. Webhooks carry as much. */
+/** Bytes that an event may repeat from earlier events. Webhooks carry as much. */
 const REPEATED_BYTES_MAX = 64 * 1024;
 
 const isShort = (message: RequiresAction['message']): boolean =>
   Buffer.byteLength(stringifyJson(message)) <= REPEATED_BYTES_MAX;
 
-/** The same message with the inputs of these calls only, and without its text. */
+/** The same message without its text, and with the inputs of new calls only. */
 const withoutLong = (message: Message, isNew: (id: string) => boolean): RequiresAction['message'] => ({
   ...message,
   content: null,
@@ -23,7 +23,7 @@ const withoutLong = (message: Message, isNew: (id: string) => boolean): Requires
   tool_calls: message.tool_calls.map((call) => (isNew(call.id) ? call : { ...call, parameters: null })),
 });
 
-/** The same message without the calls that have been answered. */
+/** The same message without the calls answered earlier. */
 const withoutAnswered = (
   message: RequiresAction['message'],
   isNew: (id: string) => boolean,
@@ -33,9 +33,9 @@ const withoutAnswered = (
 });
 
 /**
- * Results are never in it, since each was told when it came. Texts and inputs of before are in it as long as they are short.
- * @param calls All calls of the reply, in their order.
- * @param newIds Those of the step that has just been completed: their inputs are always in it.
+ * Leaves out all results, because each had its own event. Earlier texts and inputs are included while they are short.
+ * @param calls All calls of the reply, in order.
+ * @param newIds Calls of the step just completed. Their inputs are always included.
  */
 export function requiresActionView(
   row: MessageRow,
@@ -47,7 +47,7 @@ export function requiresActionView(
     row,
     calls.map((call) => ({ ...call, result: null })),
   );
-  // What is new does not count: it is written once.
+  // New data doesn't count, because each call is new only once.
   const repeats = (of: RequiresAction['message']): RequiresAction['message'] => ({
     ...of,
     tool_calls: of.tool_calls.map((call) => (isNew(call.id) ? { ...call, parameters: null } : call)),

@@ -1,4 +1,4 @@
-// A session row as the API shows it, with the warnings that its settings deserve.
+// Session rows as the API shows them, with warnings about their settings.
 import { toTimestamp, toTimestampOrNull } from '../contracts/common.ts';
 import type { SessionSummary } from '../contracts/sessions.ts';
 import { type Catalogue, refusesThinking } from '../models/catalogue.ts';
@@ -15,15 +15,15 @@ export interface SessionViewDeps {
 
 export type SessionView = ReturnType<typeof createSessionView>;
 
-/** What a session may set for its turns, and a message for its own. */
+/** Options that a session may set for its turns, and a message for its own turn. */
 export interface TurnOptions {
   max_tokens?: number | null;
   temperature?: number | null;
-  /** A session of an earlier version may hold fields of another type. */
+  /** Sessions of earlier versions may hold fields of another type. */
   thinking?: ({ type: string } & Record<string, unknown>) | null;
 }
 
-/** Lists and events repeat warnings, so they stay short. */
+/** Lists and events repeat warnings, so their number is limited. */
 const PATTERN_WARNINGS_MAX = 16;
 
 const UNCHECKED_PATTERN: Record<Unchecked, string> = {

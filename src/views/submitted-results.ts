@@ -1,5 +1,5 @@
-// The answer to submitted results: the calls, and the reply that they belong to. It repeats what was submitted up to three times, so the
-// three share one bound.
+// The response to submitted results: the calls and their reply. The response repeats the results up to three times, so all
+// three places share one bound.
 import { shortMessage } from '../contracts/event-body.ts';
 import { stringifyJson } from '../contracts/json.ts';
 import type { Message, ShownMessage } from '../contracts/messages.ts';
@@ -8,17 +8,17 @@ import { PAGE_BYTES_MAX } from '../stores/page-bytes.ts';
 import type { ToolCallRow } from '../stores/schema.ts';
 import { bytesOfCalls, fittingCalls, toolCallView } from './tool-calls.ts';
 
-/** A message without its long fields, and the ids of open calls. */
+/** Room for a message without its long fields, and for the ids of open calls. */
 const REST_BYTES = 64 * 1024;
 
-/** `tool_calls` has the results that have just come. */
+/** The response's own `tool_calls` has the new results. */
 const withoutResults = (message: Message): Message => ({
   ...message,
   tool_calls: message.tool_calls.map((call) => ({ ...call, result: null })),
   ...{ truncated: true, url: toolCallsUrl(message.session_id) },
 });
 
-/** As much of the reply as fits. */
+/** The most complete version of the reply that fits. */
 function fittingMessage(message: Message, bytesMax: number): ShownMessage {
   const fits = (shown: Message) => Buffer.byteLength(stringifyJson(shown)) <= bytesMax;
   return [message, withoutResults(message)].find(fits) ?? shortMessage(message);
@@ -33,7 +33,7 @@ interface ResultsView {
 }
 
 /**
- * @param first The first of the calls: an answer to one result is read there.
+ * @param first The first call. Clients read the response to a single result there.
  * @param message The whole reply.
  */
 export function resultsView(

@@ -1,4 +1,4 @@
-// A row of a tool call as the API shows it.
+// Tool call rows as the API shows them.
 import { toTimestamp, toTimestampOrNull } from '../contracts/common.ts';
 import { parseJson } from '../contracts/json.ts';
 import { OPEN_TOOL_CALLS, type ToolCall } from '../contracts/tools.ts';
@@ -23,7 +23,7 @@ export const toolCallView = (row: ToolCallRow): ToolCall => ({
 
 export const isOpen = ({ status }: Pick<ToolCallRow, 'status'>): boolean => OPEN_TOOL_CALLS.includes(status);
 
-/** Calls that wait for the client's own result. */
+/** Ids of calls that wait for a client's result. */
 export const waitingFor = (calls: readonly ToolCallRow[]): string[] =>
   calls.filter(({ status }) => status === 'awaiting_result').map(({ id }) => id);
 
@@ -34,14 +34,14 @@ const bytesOf = (call: ToolCallRow, field: Long): number => Buffer.byteLength(ca
 const without = (call: ToolCallRow, field: Long): ToolCallRow =>
   field === 'result' ? { ...call, result: null } : { ...call, parameters: 'null' };
 
-/** What is given up first: a client acts on the parameters of open calls. */
+/** The order of fields to null. Clients act on the parameters of open calls, so those go last. */
 const LONG_FIELDS: readonly [Long, (call: ToolCallRow) => boolean][] = [
   ['result', () => true],
   ['parameters', (call) => !isOpen(call)],
   ['parameters', isOpen],
 ];
 
-/** Rows as stored have the bytes of an answer: both are JSON. */
+/** Rows as stored have the size of a response, because both are JSON. */
 export const bytesOfCalls = (calls: readonly ToolCallRow[]): number =>
   calls.reduce(
     (sum, call) => sum + CALL_ENVELOPE_BYTES + bytesOf(call, 'result') + bytesOf(call, 'parameters'),
@@ -49,8 +49,8 @@ export const bytesOfCalls = (calls: readonly ToolCallRow[]): number =>
   );
 
 /**
- * The same calls, with the oldest results and then the oldest parameters null as far as they exceed the bound. Without the oldest
- * answered calls when a turn has made so many that their ids and times alone exceed the bound.
+ * The same calls within the bound. The oldest results become null first, then the oldest parameters. If ids and times alone
+ * exceed the bound, the oldest answered calls are left out.
  */
 export function fittingCalls(calls: readonly ToolCallRow[], bytesMax: number): readonly ToolCallRow[] {
   let excess = bytesOfCalls(calls) - bytesMax;

@@ -1,4 +1,4 @@
-// The tools of a session: as its row keeps them, and as the API lists them.
+// A session's tools, in the session's row and in the API.
 import { toTimestamp } from '../contracts/common.ts';
 import { parseJson, stringifyJson } from '../contracts/json.ts';
 import { isCustomTool, type OnTimeout, type Tool, type ToolEntry } from '../contracts/tools.ts';
@@ -6,23 +6,23 @@ import type { SessionRow } from '../stores/schema.ts';
 import type { Unchecked } from '../tools/json-schema/patterns.ts';
 import type { ToolRegistry } from '../tools/registry.ts';
 
-/** A tool as the session's row keeps it. One without a description is built in. */
+/** A tool in the session's row. A tool without a description is built in. */
 export interface StoredTool {
   name: string;
   description?: string;
-  /** Its schema as JSON, so that a reader of the row parses only the schemas that it needs. Older rows may have none. */
+  /** The schema as JSON, so that readers parse only the schemas they need. Older rows may have none. */
   parameters_json?: string;
-  /** What the schema took from the session's budget. Older rows do not say. */
+  /** The schema's share of the session's budget. Older rows have none. */
   work?: number;
   timeout_seconds?: number | null;
   on_timeout?: OnTimeout;
-  /** Its patterns that inputs are not held to. Older rows have no reason: it was look-around. */
+  /** Patterns that inputs aren't checked against. Older rows have no reason, which means look-around. */
   unchecked_patterns?: { first: string; reason?: Unchecked; count: number };
   /** Milliseconds. */
   created_at: number;
 }
 
-/** Earlier versions kept the schema itself, and names without times: those tools are as old as their session. */
+/** Earlier versions kept the schema itself, and names without times. Those tools are as old as their session. */
 type Kept = string | (StoredTool & { parameters?: Record<string, unknown> });
 
 function storedTool(tool: Kept): Omit<StoredTool, 'created_at'> {
@@ -34,7 +34,7 @@ function storedTool(tool: Kept): Omit<StoredTool, 'created_at'> {
 export function toolsOf({ tools, created_at }: Pick<SessionRow, 'tools' | 'created_at'>): StoredTool[] {
   const kept: Kept[] = JSON.parse(tools);
   const hasSchemas = kept.some((tool) => typeof tool === 'object' && tool.parameters !== undefined);
-  // Numbers of these schemas need their digits.
+  // Numbers in these schemas need their exact digits.
   const exact = hasSchemas ? parseJson<Kept[]>(tools) : kept;
   return exact.map((tool) => ({ created_at, ...storedTool(tool) }));
 }

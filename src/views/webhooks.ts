@@ -1,4 +1,4 @@
-// Rows of webhooks and deliveries as the API shows them: never with a secret.
+// Webhook and delivery rows as the API shows them, always without secrets.
 import { toTimestamp, toTimestampOrNull } from '../contracts/common.ts';
 import type { Delivery, Webhook } from '../contracts/webhooks.ts';
 import type { DeliveryRow, StoredAttempt, WebhookRow } from '../stores/schema.ts';
