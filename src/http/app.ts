@@ -1,4 +1,4 @@
-// The Express application: what every request goes through, and the routes in one list.
+// The Express application: the checks of every request, and the routes in one list.
 import express, { type Express, type RequestHandler, type Router } from 'express';
 import helmet from 'helmet';
 import type { Logger } from 'pino';
@@ -31,30 +31,30 @@ import { openSocket, SOCKET_PATH } from './websocket/route.ts';
 
 interface AppSettings {
   rateLimitPerMinute: number;
-  /** Addresses or CIDRs whose X-Forwarded-For counts. */
+  /** Addresses or CIDRs of proxies whose X-Forwarded-For is trusted. */
   trustedProxies: string[];
-  /** Of web pages that may call this server and read its answers. */
+  /** Origins of web pages that may call this server and read its responses. */
   corsOrigins: string[];
-  /** Pages on localhost may call with client tokens: for development. */
+  /** Development only: pages on localhost may call with client tokens. */
   allowLocalPages?: boolean;
-  /** Connections in all; null: as many as the process has room for. */
+  /** Limit for all connections. Null: the default of `capacityOf`. */
   maxConnections?: number | null;
   version: string;
-  /** Signs cursors; the same in every process that serves one account. */
+  /** Signs cursors. All processes that serve an account share the secret. */
   cursorSecret: Buffer;
-  /** How long a synchronous answer waits; named in the documentation only, the service keeps it. */
+  /** How long a synchronous call waits. For the documentation only, because the service enforces the time. */
   syncWaitSeconds: number;
 }
 
 interface AppDeps {
   services: Services;
-  /** Calls of all processes; without it each counts its own. */
+  /** Counts the calls of all processes. Without it each process counts its own calls. */
   countTogether?: CountTogether | undefined;
   log: Logger;
   settings: AppSettings;
 }
 
-/** @returns An application that does not listen; see `listen` in `server.ts`. */
+/** @returns an application that doesn't listen yet. See `listen` in `server.ts`. */
 export function createApp({ services, countTogether, log, settings }: AppDeps): Express {
   const authenticate: Services['authenticate'] = (presented) => services.authenticate(presented);
   const watch = createKeyWatch(authenticate);
@@ -78,7 +78,7 @@ export function createApp({ services, countTogether, log, settings }: AppDeps): 
   });
 }
 
-/** For a process that nobody calls but its manager. */
+/** For a process that only its process manager calls. */
 export const createProbeApp = ({ services, log }: ProbeDeps & Pick<AppDeps, 'log'>): Express =>
   assemble({
     log,
@@ -115,14 +115,14 @@ function assemble({ log, capacity, trustedProxies, guards, routers }: Parts): Ex
 
 function configure(app: Express, trustedProxies: string[]): void {
   app.disable('x-powered-by');
-  // Routes that have an ETag set it themselves, so that errors and lists have none.
+  // Routes with an ETag set the header themselves, so errors and lists have none.
   app.disable('etag');
   // `readQuery` is strict where Express guesses.
   app.set('query parser', false);
   app.set('trust proxy', trustedProxies.length > 0 ? trustedProxies : false);
 }
 
-/** Answers are JSON for programs. Whether TLS is obligatory is for the proxy that ends it to say. */
+/** Responses are JSON for programs. The proxy that ends TLS decides whether TLS is obligatory. */
 const securityHeaders = () =>
   helmet({
     contentSecurityPolicy: {
@@ -134,8 +134,8 @@ const securityHeaders = () =>
   });
 
 /**
- * Node itself would answer without our envelope, so it is told not to (see `server.ts`). Of two hosts a proxy could have
- * meant the other.
+ * Node's own check would answer without our envelope, so `server.ts` turns the check off. With two hosts, a proxy could have
+ * used the other host.
  */
 const requireHost: RequestHandler = (req, _res, next) => {
   const { host: hosts = [] } = req.headersDistinct;
@@ -146,10 +146,10 @@ const requireHost: RequestHandler = (req, _res, next) => {
   next();
 };
 
-/** How soon a client may come back when every connection is in use. */
+/** When a client may retry while every connection is in use. */
 const FULL_RETRY_AFTER_SECONDS = 5;
 
-/** Probes are answered all the same: a full server is alive, and needs no restart. */
+/** Probes still get an answer: a full server is alive and needs no restart. */
 const refuseAboveCapacity: RequestHandler = (req, res, next) => {
   const { connections } = req.app.locals as { connections?: Connections };
   if (!connections?.isAboveCapacity(req.socket)) return next();
@@ -168,8 +168,8 @@ interface IdentifyDeps {
 }
 
 /**
- * Finds out who calls and counts the call before anything is decided, so that every answer has the rate headers.
- * A refusal is only noted here: unknown routes go before it.
+ * Identifies the caller and counts the call before any decision, so that every response has the rate headers. A refusal is only
+ * stored here, because unknown routes take precedence.
  */
 function identify({ authenticate, watch, count, shares }: IdentifyDeps): RequestHandler {
   return async (req, res, next) => {
@@ -183,7 +183,7 @@ function identify({ authenticate, watch, count, shares }: IdentifyDeps): Request
         if (!res.destroyed) res.once('close', shares.enter(caller, networkOf(req.ip)));
       };
       const unwatch = watch.add(key, state.abort);
-      // Who has left meanwhile leaves no second time.
+      // The client disconnected during authentication, so `close` won't fire again.
       if (res.destroyed) unwatch();
       else res.once('close', unwatch);
     } catch (failure) {
@@ -199,7 +199,7 @@ function identify({ authenticate, watch, count, shares }: IdentifyDeps): Request
 
 const isVersioned = (path: string): boolean => path === '/v1' || path.startsWith('/v1/');
 
-/** `/V1`, `//v1` and a trailing slash are other paths, and there is nothing at them. */
+/** `/V1`, `//v1` and a trailing slash are different paths, and none of them exists. */
 const createRouter = (): Router => express.Router({ caseSensitive: true, strict: true });
 
 function routerOf(routes: readonly Route[]): Router {
@@ -218,7 +218,7 @@ function routerOf(routes: readonly Route[]): Router {
   return router;
 }
 
-/** Beside the routes: the OpenAPI document, which is made from those, has no words for it. */
+/** Separate from the routes, because the OpenAPI document made from them can't describe a WebSocket. */
 const socketRouter = (open: RequestHandler): Router =>
   createRouter()
     .get(SOCKET_PATH, open)

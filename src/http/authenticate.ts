@@ -1,4 +1,5 @@
-// Finds the key that a request presents, and holds its level to what a call needs. A key in the query is not taken: it ends in logs.
+// Reads the key of a request and checks its level against the call. Keys in the query are ignored, because queries end up in
+// logs.
 import type { IncomingMessage } from 'node:http';
 import { type Level, levelAllows } from '../contracts/api-keys.ts';
 import { ApiError, notFound } from '../contracts/errors.ts';
@@ -17,7 +18,7 @@ const missing = () =>
 
 const invalid = (message: string) => new ApiError('invalid_api_key', message);
 
-/** Two keys in one request are refused: whichever was checked, a proxy could have meant the other. */
+/** Refuses two keys in one request, because a proxy could have checked the other key. */
 export function presentedKey(req: IncomingMessage): string {
   const { authorization = [], 'x-api-key': plain = [] } = req.headersDistinct;
   const keys = [
@@ -32,7 +33,7 @@ export function presentedKey(req: IncomingMessage): string {
   return key;
 }
 
-/** A browser sets no headers on a WebSocket but the protocols that it offers. */
+/** The offered protocols are the only headers a browser can set on a WebSocket. */
 function offeredTokens({ headers }: IncomingMessage): string[] {
   const offered = (headers['sec-websocket-protocol'] ?? '').split(',').map((protocol) => protocol.trim());
   return offered
@@ -62,7 +63,7 @@ function requireScope({ scopes }: ClientGrant, { clientScope }: Access): void {
   throw new ApiError('insufficient_permissions', message);
 }
 
-/** To a client token there are no sessions but its own. @throws ApiError `not_found` */
+/** For a client token, only its own sessions exist. @throws ApiError `not_found` */
 export function requireGranted({ grant }: Caller, sessionId: string | undefined): void {
   if (grant && !grant.sessionIds.has(sessionId ?? '')) throw notFound('session');
 }

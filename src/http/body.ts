@@ -1,4 +1,4 @@
-// Reads a JSON body: bounded, in UTF-8, an object, and free of what `json-guard` refuses.
+// Reads a JSON body: bounded, in UTF-8, an object, and accepted by `json-guard`.
 import type { IncomingMessage } from 'node:http';
 import type { Readable } from 'node:stream';
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -11,19 +11,20 @@ import { BODY } from './validation.ts';
 /** A message of 1,000,000 characters takes at most 4 MB in UTF-8. */
 export const BODY_BYTES_MAX = 4 * 1024 * 1024;
 
-/** The steps of reading larger ones let other requests run between them. */
+/** Other requests run between the steps of reading a larger body. */
 const BYTES_AT_ONCE_MAX = 64 * 1024;
 
-/** JSON.parse takes a second for two million levels; so many are refused before it runs. */
+/** JSON.parse takes a second for two million levels, so deeper bodies are refused before parsing. */
 const NESTING_PARSED_MAX = 10_000;
 
 /**
- * Values and names of fields: as many as 4 MiB of rows of a database have. 4 MiB of `{}` or of new names take up to a second of
- * CPU. Each step of reading this many takes at most 150 to 180 ms of CPU on a busy core, or 270 ms for doubles of 17 digits.
+ * Limit for values and field names together, as many as 4 MiB of database rows have. 4 MiB of `{}` or of new names take up to a
+ * second of CPU. Each step of reading this many takes at most 150 to 180 ms of CPU on a busy core. Doubles of 17 digits take
+ * 270 ms.
  */
 export const PARTS_MAX = 500_000;
 
-/** Numbers such as 1.10, which take the most. */
+/** Limit for numbers such as 1.10, which cost the most. */
 export const EXACT_NUMBERS_MAX = 50_000;
 
 const tooLarge = () =>
@@ -37,7 +38,7 @@ const tooMany = (what: string, max: number, parts: string) =>
 
 const badBody = (message: string, cause?: unknown) => new ApiError('invalid_request', message, { cause });
 
-/** No body at all reads as `{}`, whatever the content type says. Numbers keep their digits: see `parseBody`. */
+/** A missing body reads as `{}`, whatever the content type. Numbers keep their digits, see `parseBody`. */
 export async function readBody(req: IncomingMessage): Promise<Record<string, unknown>> {
   if (!hasBody(req)) return {};
   const bytes = await readBytes(req);
@@ -50,8 +51,8 @@ export async function readBody(req: IncomingMessage): Promise<Record<string, unk
 }
 
 /**
- * What `guardJson` refuses may still be in it.
- * @param what Names what is read, at the beginning of a sentence.
+ * The object may still hold values that `guardJson` refuses.
+ * @param what Names the input, at the beginning of a sentence.
  * @throws ApiError `invalid_request`
  */
 export function parseObject(bytes: Buffer, what: string): Record<string, unknown> {
@@ -90,7 +91,7 @@ function decoded(req: IncomingMessage): Readable {
   );
 }
 
-/** What is over the limit is read and thrown away, so that a client that is still sending can read the answer. */
+/** Reads and discards bytes over the limit, so that a client still sending can read the response. */
 function collect(req: IncomingMessage, stream: Readable): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
@@ -110,7 +111,7 @@ function collect(req: IncomingMessage, stream: Readable): Promise<Buffer> {
     });
     stream.on('end', () => resolve(Buffer.concat(chunks)));
     stream.on('error', (cause) => fail(badBody('The request body cannot be decoded', cause)));
-    // A whole request closes too, while its last bytes are still being inflated.
+    // A complete request also closes, while its last bytes are still being inflated.
     req.on('close', () => {
       if (!req.complete) reject(badBody('The request body was cut off'));
     });
@@ -138,22 +139,22 @@ function parseText(text: string, what: string): unknown {
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
-/** What brackets and braces, opening and closing, do to the depth. */
+/** The change of depth for each opening and closing bracket or brace. */
 const DEPTH_CHANGE = Int8Array.from({ length: 256 }, (_, code) => {
   if (code === 0x5b || code === 0x7b) return 1;
   return code === 0x5d || code === 0x7d ? -1 : 0;
 });
-/** Each value and each name of a field has one of `[`, `{`, `,` and `:` before it. */
+/** Each value and each field name follows a `[`, `{`, `,` or `:`. */
 const PART = Uint8Array.from({ length: 256 }, (_, code) =>
   '[{,:'.includes(String.fromCharCode(code)) ? 1 : 0,
 );
 
-/** Before JSON.parse, which can't be stopped. */
+/** Runs before JSON.parse, which can't be stopped. */
 function refuseCostly(bytes: Buffer, what: string): void {
   let depth = 0;
   let parts = 0;
   let inText = false;
-  /** Behind the last two quotes of the outermost object. They are those of a key, where a value nests. */
+  /** Positions after the last two quotes of the outermost object. Where a value nests, the quotes enclose its key. */
   let [keyStart, keyEnd] = [0, 0];
   for (let index = 0; index < bytes.length; index++) {
     const code = bytes[index] as number;

@@ -1,7 +1,7 @@
-// Names the network that a client calls from. One household or server gets a whole /64 of IPv6, so its addresses count as one.
+// Names the network of a client. A household or server gets a whole /64 of IPv6, so all its addresses count as one.
 import { isIPv6 } from 'node:net';
 
-/** Their last 32 bits are an IPv4 address: v4-mapped, and the prefix of translators between the two protocols. */
+/** Prefixes with an IPv4 address in the last 32 bits: v4-mapped, and NAT64. */
 const HOLDS_IPV4 = ['0:0:0:0:0:ffff', '64:ff9b:0:0:0:0'];
 
 /** @returns an IPv4 address, or an IPv6 network such as `2001:db8:0:1::/64`. */
@@ -15,7 +15,7 @@ export function networkOf(address = ''): string {
 
 /** All eight groups, in lower case and without leading zeros. */
 function groupsOf(address: string): string[] {
-  // The URL parser writes every spelling of one address alike.
+  // The URL parser normalizes every spelling of an address.
   const text = new URL(`http://[${address}]`).hostname.slice(1, -1);
   const [head = [], tail = []] = text.split('::').map((part) => part.split(':').filter(Boolean));
   return [...head, ...Array<string>(8 - head.length - tail.length).fill('0'), ...tail];

@@ -1,29 +1,29 @@
-// Knows every connection: bounds their number, makes room by closing some, and lets go of them when the server stops.
+// Tracks every connection: limits their number, closes some to make room, and releases all when the server stops.
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Capacity } from './capacity.ts';
 import { networkOf } from './client-network.ts';
 import { createRoomMaker, FRESH_MS, type Held } from './room-maker.ts';
 
-/** Connections above the capacity that live for as long as it takes to answer 503. More are cut off without an answer. */
+/** Connections above the capacity stay open just long enough for a 503. Beyond this number they are closed without a response. */
 const REFUSED_MAX = 32;
 const REFUSED_MS_MAX = 5_000;
 
 export interface Connections {
-  /** Whether this connection came when all others were in use. */
+  /** True if all other connections were in use when this connection came. */
   isAboveCapacity(socket: Socket): boolean;
-  /** Closes what is idle now, and everything else as soon as its answer is out. */
+  /** Closes idle connections now, and each other connection after its response. */
   release(): void;
-  /** Cuts off whatever is left. */
+  /** Closes all remaining connections. */
   destroy(): void;
 }
 
-/** Sockets on which no request is being answered, the one that is idle longest first. */
+/** Sockets without a request in progress, the longest idle first. */
 function createIdleSockets() {
-  /** With the time at which each became idle. */
+  /** The time at which each socket became idle. */
   const all = new Map<Socket, number>();
   const byNetwork = new Map<string, Set<Socket>>();
-  // A closed socket forgets its address.
+  // A closed socket no longer has its address.
   const networks = new WeakMap<Socket, string>();
   const networkAt = (socket: Socket): string => networks.get(socket) ?? networkOf(socket.remoteAddress);
   return {
@@ -41,7 +41,10 @@ function createIdleSockets() {
       if (here?.delete(socket) && here.size === 0) byNetwork.delete(network);
     },
     sinceWhen: (socket: Socket): number | undefined => all.get(socket),
-    /** The oldest of the same network, if that has more than so many. While there is room, a burst of new ones is not too many. */
+    /**
+     * The network's oldest idle socket, if the network has more than `idleMax`. Below capacity a burst of new sockets is
+     * allowed.
+     */
     surplusBeside(socket: Socket, idleMax: number, isFull: boolean): Socket | undefined {
       const beside = byNetwork.get(networkAt(socket)) ?? new Set();
       const [oldest] = beside;
@@ -52,37 +55,39 @@ function createIdleSockets() {
   };
 }
 
-/** The requests in flight on a socket. A client may pipeline some: the first one is being answered. */
+/** Requests in flight on a socket. A client may pipeline several, and the server answers the first. */
 interface Busy {
   since: number;
   calls: Set<ServerResponse>;
 }
 
-/** A request that has not arrived whole, or an answer that the client does not take. */
+/** True for an incomplete request, and for a response the client doesn't read. */
 const waitsForClient = (res: ServerResponse): boolean =>
   !res.req.complete || (res.writableEnded && !res.writableFinished);
 
-/** What a client does not read stays in memory. */
+/** Bounds unread responses, because they stay in memory. */
 function cutOffUnread(res: ServerResponse, unreadMsMax: number): void {
-  // The answer is complete, and on this connection it is the first.
+  // The response is complete, and first on this connection.
   res.once('prefinish', () => {
-    // Node starts the time anew when the client has taken some of the answer.
+    // Node restarts the timer whenever the client has read part of the response.
     if (!res.writableFinished) res.setTimeout(unreadMsMax, () => res.destroy());
   });
-  // Before Node's own listener, which sets the time for an idle connection.
+  // Runs before Node's own listener, which sets the timeout of an idle connection.
   res.prependOnceListener('finish', () => res.socket?.setTimeout(0));
 }
 
 export interface ConnectionBounds extends Pick<Capacity, 'connections' | 'idlePerNetwork'> {
-  /** For a client to take something of an answer. The cut comes after one to two times as long. */
+  /** Time for a client to read some of a response. The connection is closed after one to two times as long. */
   unreadMsMax: number;
-  /** A trusted proxy connects for many clients, so it may keep any number of idle connections. */
+  /** A trusted proxy connects for many clients, so its idle connections aren't limited. */
   isProxy(address: string): boolean;
   /** The client's own address, also behind a trusted proxy. */
   clientOf(req: IncomingMessage): string | undefined;
 }
 
-/** Node's own `closeIdleConnections` leaves a connection open that never sent a request: clients keep such in stock. */
+/**
+ * Node's own `closeIdleConnections` leaves connections open that never sent a request. Clients keep such connections in stock.
+ */
 export function trackConnections(server: Server, bounds: ConnectionBounds): Connections {
   const { connections, idlePerNetwork } = bounds;
   const open = new Set<Socket>();
@@ -95,7 +100,7 @@ export function trackConnections(server: Server, bounds: ConnectionBounds): Conn
   const isProxy = ({ remoteAddress = '' }: Socket): boolean => bounds.isProxy(remoteAddress);
   const admitted = () => open.size - refused.size;
 
-  /** Streams, waiting calls and whatever the server itself still works on are not held by their clients. */
+  /** Undefined for streams, waiting calls and requests in progress, because the server holds these itself. */
   function heldOf(socket: Socket): Held | undefined {
     if (!open.has(socket) || refused.has(socket)) return undefined;
     const { since, calls } = busy.get(socket) ?? { since: idle.sinceWhen(socket), calls: [] };
@@ -109,7 +114,7 @@ export function trackConnections(server: Server, bounds: ConnectionBounds): Conn
     for (const sockets of [open, refused, idle, busy]) sockets.delete(socket);
   }
 
-  /** Destroys right away: a peer that reads nothing would keep the descriptor through a polite close. */
+  /** Destroys immediately: a peer that reads nothing would keep the descriptor through a graceful close. */
   function evict(socket: Socket | undefined): void {
     if (!socket) return;
     forget(socket);
@@ -125,7 +130,7 @@ export function trackConnections(server: Server, bounds: ConnectionBounds): Conn
   }
 
   function admit(socket: Socket): void {
-    // `upgrade.ts` puts a connection back when it leaves a wish for another protocol aside.
+    // `upgrade.ts` puts a connection back when it ignores an upgrade request.
     if (open.has(socket)) return;
     open.add(socket);
     socket.once('close', () => forget(socket));
@@ -151,7 +156,7 @@ export function trackConnections(server: Server, bounds: ConnectionBounds): Conn
   }
 
   server.on('connection', admit);
-  // Some answers are out before the application's own listener returns.
+  // Runs first, because some responses finish before the application's own listener returns.
   server.prependListener('request', ({ socket }, res) => begin(socket, res));
   return {
     isAboveCapacity: (socket) => refused.has(socket),

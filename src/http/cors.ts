@@ -1,12 +1,12 @@
-// CORS for allowed pages: preflights are answered here, and every other answer tells the browser that its page may read it.
-// Callers authenticate by a header that the page sets itself, so cookies and `Access-Control-Allow-Credentials` play no part.
+// CORS for allowed pages. Preflights are answered here. Every other response tells the browser that the page may read the
+// response. Callers authenticate by a header set by the page, so cookies and `Access-Control-Allow-Credentials` play no part.
 import type { Request, RequestHandler, Response } from 'express';
 import { type OriginRules, pageOriginOf, refuseForeign } from './origins.ts';
 import { stateOf } from './request-state.ts';
 
 const METHODS = ['GET', 'HEAD', 'POST', 'PATCH', 'DELETE'];
 
-/** All headers of the API. `Cache-Control` comes from readers of server-sent events that set it themselves. */
+/** All request headers of the API. Some SSE clients set `Cache-Control` themselves. */
 const REQUEST_HEADERS = [
   'Authorization',
   'Cache-Control',
@@ -31,10 +31,12 @@ const EXPOSED_HEADERS = [
   'X-RateLimit-Reset',
 ];
 
-/** Browsers keep the answer to a preflight for two hours at most. */
+/** Browsers cache a preflight for two hours at most. */
 const PREFLIGHT_KEPT_SECONDS = 7_200;
 
-/** Runs before authentication and rate limits: a preflight carries no key, and a page must be able to read each refusal. */
+/**
+ * Runs before authentication and rate limits, because a preflight carries no key and a page must be able to read each refusal.
+ */
 export function createCors(rules: OriginRules): RequestHandler {
   return (req, res, next) => {
     const page = pageOriginOf(req, rules);
@@ -64,7 +66,7 @@ function answerPreflight(req: Request, res: Response): void {
   res.set('Access-Control-Allow-Methods', METHODS.join(', '));
   res.set('Access-Control-Allow-Headers', REQUEST_HEADERS.join(', '));
   res.set('Access-Control-Max-Age', String(PREFLIGHT_KEPT_SECONDS));
-  // Chromium asks before a page of the internet calls an address of a private network.
+  // Chromium asks before an internet page calls an address of a private network.
   if (req.headers['access-control-request-private-network'] === 'true')
     res.set('Access-Control-Allow-Private-Network', 'true');
   res.status(204).end();

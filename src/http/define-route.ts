@@ -1,4 +1,4 @@
-// A route as data: one definition is the handler, the checks of what comes in and goes out, and the documentation.
+// A route as data: one definition holds the handler, the checks of input and output, and the documentation.
 import { z } from 'zod';
 import type { Level } from '../contracts/api-keys.ts';
 import type { ClientScope } from '../contracts/client-tokens.ts';
@@ -8,7 +8,7 @@ import type { Caller, Idempotency } from '../services/ports.ts';
 
 export type Method = 'get' | 'post' | 'patch' | 'delete';
 
-/** The names after colons in a path pattern. */
+/** Parameter names, after colons in a path pattern. */
 type PathParams<Path extends string> = Path extends `${string}:${infer Name}/${infer Rest}`
   ? { [key in Name]: string } & PathParams<`/${Rest}`>
   : Path extends `${string}:${infer Name}`
@@ -21,20 +21,20 @@ export interface Call<Params, Query, Body, CalledBy> {
   body: Body;
   /** The concrete path, without the query. */
   path: string;
-  /** Null only on routes that need no key. */
+  /** Null only on routes without a key. */
   caller: CalledBy;
   idempotency: Idempotency | null;
   /** The client's preferences (RFC 7240), as received. */
   prefer: string;
-  /** The client prefers server-sent events to JSON; only on routes that can stream. */
+  /** The client prefers server-sent events to JSON. Set only on routes that can stream. */
   wantsStream: boolean;
-  /** Where a reader of a stream goes on, as received. */
+  /** `Last-Event-ID`, as received. */
   lastEventId: string | null;
-  /** Aborts when the client is gone or the server stops. */
+  /** Aborts when the client disconnects, the server stops or the key ends. */
   signal: AbortSignal;
   /**
-   * Counts a stream, or a call that waits for the end of a turn, to what its caller holds open. To be called before anything is
-   * accepted. @throws ApiError `rate_limited`
+   * Counts a stream or a waiting call against the caller's open calls. Call this before accepting anything.
+   * @throws ApiError `rate_limited`
    */
   holdOpen(): void;
 }
@@ -42,9 +42,9 @@ export interface Call<Params, Query, Body, CalledBy> {
 export interface JsonAnswer<T> {
   kind: 'json';
   body: T;
-  /** The handler gives this very object to each call: it is checked and written once. */
+  /** The handler returns this same object to each call, so it is checked and written only once. */
   isConstant?: true;
-  /** Where it differs from the route's own. */
+  /** Overrides the route's own status. */
   status?: number;
   headers?: Record<string, string>;
 }
@@ -54,7 +54,7 @@ export interface StreamAnswer {
   events: AsyncIterable<SessionEvent>;
   headers: Record<string, string>;
   names: EventNames;
-  /** Of a stream that follows the log: its first frame says where the log ends. */
+  /** Set on streams that follow the log: the seq of its last event, for the first frame. */
   tailSeq?: number;
 }
 
@@ -71,14 +71,14 @@ export const logStream = (
   { tailSeq, names }: { tailSeq: number; names: EventNames },
 ): StreamAnswer => ({ ...stream(events, { names }), tailSeq });
 
-/** Who may call. */
+/** The callers a route accepts. */
 export interface Access {
   level: 'none' | Level;
-  /** A client token with this scope may call it too, for the sessions that it names; the path has `:sessionId`. */
+  /** A client token with this scope may also call the route, for its own sessions. The path has `:sessionId`. */
   clientScope?: ClientScope;
 }
 
-/** What the checks and the documentation need of a route, whatever its types. */
+/** The parts of a route that checks and documentation need, independent of its types. */
 interface RouteFacts extends Access {
   method: Method;
   path: string;
@@ -87,21 +87,21 @@ interface RouteFacts extends Access {
   description?: string;
   tag: string;
   status: 200 | 201 | 202;
-  /** Statuses beside `status` with the same kind of body, and when they are given. */
+  /** Other statuses with the same kind of body, and their reasons. */
   otherStatuses?: Record<number, string>;
-  /** What this route alone can fail with; what every route can is added where it is documented. */
+  /** Errors of this route alone. The documentation adds the errors common to all routes. */
   errors: ErrorCode[];
   /** One resource: its GET has an ETag. */
   etag?: boolean;
   /** Can answer with server-sent events. */
   streams?: boolean;
-  /** Its stream goes on after the event of a `Last-Event-ID`. */
+  /** Its stream resumes after `Last-Event-ID`. */
   resumes?: boolean;
   examples?: { request?: Record<string, unknown>; response?: Record<string, unknown> };
 }
 
 export interface Route extends RouteFacts {
-  /** Takes `Idempotency-Key`: every write of a caller does. */
+  /** Takes `Idempotency-Key`, as every authenticated write does. */
   idempotent: boolean;
   query: z.ZodType<object>;
   body: z.ZodType<object>;
@@ -130,7 +130,7 @@ interface Definition<
   ): Promise<JsonAnswer<z.input<Response>> | StreamAnswer>;
 }
 
-/** Without fields: any parameter, and any body but none or `{}`, is refused by name, on GET and DELETE too. */
+/** No fields: any parameter is refused by name, and any body except none or `{}`. This also holds for GET and DELETE. */
 const Nothing = z.strictObject({});
 
 export function defineRoute<
@@ -146,10 +146,10 @@ export function defineRoute<
     idempotent: rest.method !== 'get' && rest.level !== 'none',
     query: query ?? Nothing,
     body: body ?? Nothing,
-    // The pipeline parses with the very schemas that typed the handler.
+    // The pipeline parses with the same schemas that typed the handler.
     handler: handler as unknown as Route['handler'],
   };
 }
 
-/** Whether a route has body fields at all. */
+/** True if the route has body fields. */
 export const takesBody = (route: Route): boolean => route.body !== Nothing;

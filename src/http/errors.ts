@@ -1,17 +1,20 @@
-// The one map from any thrown value to an answer.
+// The only map from thrown values to error responses.
 import type { ErrorRequestHandler, Response } from 'express';
 import type { Logger } from 'pino';
 import { ApiError } from '../contracts/errors.ts';
 import { stateOf } from './request-state.ts';
 
-/** What a client waits before a retry when nobody knows better. */
+/** The `Retry-After` of errors without their own. */
 const RETRY_AFTER_SECONDS_DEFAULT = 1;
 
-/** What the router throws for a path such as `/v1/sessions/%zz`. */
+/** The router throws this for a path such as `/v1/sessions/%zz`. */
 const isUndecodablePath = (thrown: unknown): boolean =>
   thrown instanceof URIError && (thrown as { status?: unknown }).status === 400;
 
-/** @returns null for a value that no request can explain: a bug. A `status` alone proves nothing: clients of other APIs throw it too. */
+/**
+ * @returns null for an unexpected value, which is a bug. A `status` alone proves nothing, because clients of other APIs throw
+ * it too.
+ */
 function toApiError(thrown: unknown): ApiError | null {
   if (thrown instanceof ApiError) return thrown;
   return isUndecodablePath(thrown) ? noSuchRoute() : null;
@@ -32,13 +35,13 @@ export function sendError(res: Response, error: ApiError): void {
 }
 
 export function createErrorHandler(log: Logger): ErrorRequestHandler {
-  // Express knows an error handler by its four arguments.
+  // Express recognizes an error handler by its four arguments.
   return (thrown, _req, res, _next) => {
     const state = stateOf(res);
     const known = toApiError(thrown);
     if (!known && !state.signal.aborted)
       log.error({ err: thrown, request_id: state.requestId, route: state.route }, 'request failed');
-    // Half an answer cannot be taken back; cutting it off is what tells the client.
+    // The response has already begun, so only a closed connection can signal the error.
     if (res.headersSent) res.destroy();
     else sendError(res, known ?? internalError());
   };

@@ -1,4 +1,4 @@
-// What the documentation shows of the main calls; a test holds each against its schema.
+// Examples for the documentation of the main calls. A test checks each against its schema.
 import type { Session } from '../contracts/sessions.ts';
 
 const USAGE = {
@@ -91,7 +91,7 @@ export const ERROR = {
   },
 };
 
-/** One event, in the three fields of its frame. */
+/** One event, as the three fields of its frame. */
 export const STREAM_EVENT = {
   id: '18',
   event: 'content_delta',

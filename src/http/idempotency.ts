@@ -1,4 +1,4 @@
-// Reads `Idempotency-Key` and binds it to the call it came with.
+// Reads `Idempotency-Key` and binds the key to its call.
 import { createHash } from 'node:crypto';
 import { canonicalJson } from '../contracts/canonical-json.ts';
 import { ApiError } from '../contracts/errors.ts';
@@ -9,7 +9,7 @@ const IDEMPOTENCY_HEADER = 'Idempotency-Key';
 const REPLAYED_HEADER = 'Idempotent-Replayed';
 
 const PRINTABLE = /^[\x20-\x7e]{1,255}$/;
-/** A string of RFC 8941: in it only `"` and `\` are escaped. */
+/** A quoted string of RFC 8941, which escapes only `"` and `\`. */
 const QUOTED = /^"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"$/;
 
 /** Both forms in one pattern, for the documentation. */
@@ -17,7 +17,7 @@ export const IDEMPOTENCY_KEY_FORMS = /^([!#-~]([ -~]*[!-~])?|"([ !#-[\]-~]|\\["\
 
 const refused = (message: string) => new ApiError('invalid_request', message, { param: IDEMPOTENCY_HEADER });
 
-/** The same key bare and quoted is one key. */
+/** The bare and the quoted form give the same key. */
 function parseIdempotencyKey(header: string): string {
   const quoted = QUOTED.exec(header)?.[1];
   if (quoted === undefined && header.startsWith('"'))
@@ -43,7 +43,7 @@ export function readIdempotency(
   };
 }
 
-/** The answer of a write; a header tells when an earlier request with the same key has done it. */
+/** The response to a write. A header says whether an earlier request with the same key did the write. */
 export const written = <T>({ value, replayed }: Written<T>, headers: Record<string, string> = {}) =>
   json(value, { headers: { ...headers, ...replayHeaders(replayed) } });
 

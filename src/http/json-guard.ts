@@ -1,14 +1,14 @@
-// Refuses JSON that is well formed and still harmful: too deep, text no store can hold, keys that reach a prototype.
+// Refuses well-formed but harmful JSON: too deep, with text no store can hold, with keys that reach a prototype.
 import { ApiError } from '../contracts/errors.ts';
 import { isBeyondDouble, isContainer, isNumber } from '../contracts/json.ts';
 import type { PathFormat, PathSegment } from './field-path.ts';
 
-/** JSON.stringify and structuredClone fail at some thousand levels; people need a dozen. */
+/** JSON.stringify and structuredClone fail at some thousand levels. People need a dozen. */
 export const DEPTH_MAX = 64;
 
 interface Frame {
   container: Record<string, unknown> | unknown[];
-  /** Null for an array, whose keys are its indexes. */
+  /** Null for an array, whose keys are indexes. */
   keys: string[] | null;
   next: number;
 }
@@ -26,7 +26,7 @@ const keyAt = (frame: Frame, index: number): PathSegment => frame.keys?.[index] 
 const pathOf = (frames: readonly Frame[]): PathSegment[] =>
   frames.map((frame) => keyAt(frame, frame.next - 1));
 
-/** Why a text cannot be kept: PostgreSQL's jsonb refuses both, and half a character has no UTF-8. */
+/** The reason why a text can't be stored: PostgreSQL's jsonb refuses both, and half of a surrogate pair has no UTF-8. */
 function textFault(text: string): string | null {
   if (text.includes('\u0000')) return 'must not contain the NUL character';
   if (!text.isWellFormed()) return 'must not contain half of a surrogate pair';
@@ -52,7 +52,7 @@ interface GuardNames {
 }
 
 /**
- * Walks the whole value once, without recursion, holding one frame per level.
+ * Walks the whole value once, without recursion, with one frame per level.
  * @throws ApiError `invalid_request` naming the first fault.
  */
 export function guardJson(root: object, { noun, path }: GuardNames): void {

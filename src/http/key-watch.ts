@@ -1,19 +1,18 @@
-// Looks again at the keys and client tokens of calls that are still being answered: one that was revoked or has expired
-// ends its streams and waits, too.
+// Rechecks the keys and client tokens of calls in progress. A revoked or expired key also ends its streams and waiting calls.
 import { ApiError } from '../contracts/errors.ts';
 import type { Services } from '../services/ports.ts';
 
-/** A revocation holds within 5 s everywhere; two looks fit in them, so that one may fail. */
+/** A revocation takes effect within 5 s everywhere. Two checks fit into this time, so one check may fail. */
 const LOOK_EVERY_MS = 2_000;
 
 type Abort = (reason: ApiError) => void;
 
 export interface KeyWatch {
-  /** @param abort is called with the refusal once the key is refused. @returns the end of the watch. */
+  /** @param abort Called with the refusal once the key is refused. @returns a function that ends the watch. */
   add(key: string, abort: Abort): () => void;
 }
 
-/** However many calls a key has open, it is asked for once a look; without open calls nothing runs. */
+/** Checks each key once per interval, however many calls the key has open. Without open calls no timer runs. */
 export function createKeyWatch(authenticate: Services['authenticate']): KeyWatch {
   const open = new Map<string, Set<Abort>>();
   let timer: NodeJS.Timeout | undefined;
@@ -22,7 +21,7 @@ export function createKeyWatch(authenticate: Services['authenticate']): KeyWatch
     try {
       await authenticate(key);
     } catch (error) {
-      // Only a refusal ends a call: a store that is away says nothing about the key.
+      // Only a refusal ends a call. An unavailable store says nothing about the key.
       if (error instanceof ApiError && error.status === 401) for (const abort of calls) abort(error);
     }
   }

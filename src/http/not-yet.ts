@@ -1,4 +1,4 @@
-// Finds what a refused request asks of later versions, and says so.
+// Finds features of later versions in a refused request, to name them in the error.
 import express, { type Router } from 'express';
 import { ApiError } from '../contracts/errors.ts';
 import { MISSING_FIELDS, MISSING_ROUTES, type MissingField, notInThisVersion } from '../contracts/not-yet.ts';
@@ -7,11 +7,11 @@ import { stateOf } from './request-state.ts';
 
 interface Found {
   path: PathSegment[];
-  /** The field, or the value that is missing. */
+  /** The missing field or value. */
   name: string;
 }
 
-/** Each place in the value that a path such as `tools[].type` leads to. */
+/** Each place in the value under a path such as `tools[].type`. */
 function placesOf(path: string, value: unknown): { path: PathSegment[]; value: unknown }[] {
   const steps = path.replaceAll('[]', '.[]').split('.').filter(Boolean);
   let places = [{ path: [] as PathSegment[], value }];
@@ -34,16 +34,16 @@ function findIn(value: unknown, { path, values }: MissingField): Found[] {
     .map((place) => ({ path: place.path, name: String(values ? place.value : place.path.at(-1)) }));
 }
 
-/** @returns the first field or value of a later version in an input that was refused. */
+/** @returns the first field or value of a later version in a refused input. */
 export function findNotYet(operationId: string | undefined, input: unknown): Found | undefined {
   const missing = MISSING_FIELDS[operationId ?? ''] ?? [];
   return missing.flatMap((field) => findIn(input, field))[0];
 }
 
-/** Before the other routes: `POST /v1/sessions/import` would be a method that no session has. */
+/** Runs before the other routes, which would answer `POST /v1/sessions/import` with 405. */
 export function notYetRouter(): Router {
   const router = express.Router({ caseSensitive: true, strict: true });
-  // Not by the router's own methods, which would name themselves in the `Allow` of OPTIONS.
+  // The router's methods for `post` or `get` would add themselves to the `Allow` of OPTIONS.
   for (const { name, path, method } of MISSING_ROUTES)
     router.all(path, (req, res, next) => {
       if (method !== undefined && req.method !== method.toUpperCase()) return next();

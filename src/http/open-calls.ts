@@ -1,8 +1,8 @@
-// Every call that is being answered, so that a stopping server can ask all of them to end.
+// Tracks every call in progress, so that a stopping server can end all of them.
 import type { Response } from 'express';
 
 export interface OpenCalls {
-  /** Aborts when the client is gone before its answer, or when the server stops. */
+  /** Aborts when the client disconnects before its response is out, or when the server stops. */
   track(res: Response): AbortController;
   abortAll(): void;
 }
@@ -14,7 +14,7 @@ export function createOpenCalls(): OpenCalls {
     track(res) {
       const controller = new AbortController();
       open.add(controller);
-      // It was on its way when the stop began.
+      // The request arrived after the stop began.
       if (isStopping) controller.abort();
       res.once('close', () => {
         open.delete(controller);

@@ -1,4 +1,4 @@
-// Counts the streams, WebSockets and waiting calls that each client holds open, so that no client can hold all connections.
+// Counts the streams, WebSockets and waiting calls of each client, so that no client can hold all connections.
 import { ApiError } from '../contracts/errors.ts';
 import type { Caller } from '../services/ports.ts';
 import type { Capacity } from './capacity.ts';
@@ -33,7 +33,7 @@ export function createOpenShares(capacity: Capacity) {
   }
 
   return {
-    /** @returns what ends the counting, to be called once. @throws ApiError `rate_limited` */
+    /** @returns a function that ends the count, to be called once. @throws ApiError `rate_limited` */
     enter(caller: Caller, network: string): () => void {
       const shares = sharesOf(caller, network);
       const full = shares.find(({ bucket, max }) => (open.get(bucket) ?? 0) >= max);

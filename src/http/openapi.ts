@@ -1,4 +1,4 @@
-// The OpenAPI 3.1 document, made from the very list of routes that is served.
+// The OpenAPI 3.1 document, made from the list of routes that the server uses.
 import { z } from 'zod';
 import {
   createDocument,
@@ -21,7 +21,7 @@ export interface DocumentSettings {
 
 type Document = ReturnType<typeof createDocument>;
 
-/** The document names itself too. */
+/** The document includes its own route. */
 export function openApiRoute(others: readonly Route[], settings: DocumentSettings): Route {
   let answer: JsonAnswer<{ openapi: string }> | null = null;
   const self: Route = defineRoute({
@@ -35,8 +35,8 @@ export function openApiRoute(others: readonly Route[], settings: DocumentSetting
     status: 200,
     errors: [],
     etag: true,
-    // Made on the first request: it costs some hundred milliseconds that a start need not wait for. Anyone may ask for it without
-    // a limit, so later requests cost next to nothing.
+    // Made on the first request, because the document costs some hundred milliseconds at a start. The route has no rate limit,
+    // so later requests must cost next to nothing.
     async handler() {
       answer ??= { ...json({ ...createOpenApi([...others, self], settings) }), isConstant: true };
       return answer;
@@ -56,7 +56,7 @@ function createOpenApi(routes: readonly Route[], settings: DocumentSettings): Do
       components: { securitySchemes: SECURITY_SCHEMES, schemas: { Error: ErrorBody } },
     },
     {
-      // Answers may gain fields within v1, so readers must not refuse the unknown.
+      // Responses may gain fields within v1, so clients must accept unknown fields.
       override: ({ jsonSchema, io }) => {
         if (io === 'output' && jsonSchema.additionalProperties === false)
           delete jsonSchema.additionalProperties;
@@ -65,7 +65,7 @@ function createOpenApi(routes: readonly Route[], settings: DocumentSettings): Do
   );
 }
 
-/** Programs know by it that an OpenClaw answers. */
+/** Clients recognize an OpenClaw server by this title. */
 export const API_TITLE = 'OpenClaw API';
 
 const infoOf = ({ version, syncWaitSeconds }: DocumentSettings) => ({
@@ -141,7 +141,7 @@ function responsesOf(route: Route): ZodOpenApiResponsesObject {
   return responses as ZodOpenApiResponsesObject;
 }
 
-/** OpenAPI 3.1 has no word for the items of a stream; its schema is taken for that of one event. */
+/** OpenAPI 3.1 can't describe the items of a stream, so the schema describes a single event. */
 const StreamEvent = z
   .object({
     id: z
@@ -186,7 +186,7 @@ function errorResponse(route: Route, codes: readonly ErrorCode[]): ZodOpenApiRes
   };
 }
 
-/** Given before it is known whose request it is and where it goes, so without rate headers. */
+/** Sent before the caller and the route are known, so without rate headers. */
 const refusedResponse = (description: string): ZodOpenApiResponseObject => ({
   description,
   headers: z.object({ 'request-id': REQUEST_ID }),
@@ -207,7 +207,7 @@ const headersOf = (route: Route, more: Record<string, z.ZodType>) =>
     ...more,
   });
 
-/** What a route can fail with because of what it is, and what it says of itself. */
+/** The errors common to routes of this kind, and the route's own errors. */
 function errorsByStatus(route: Route): Map<string, ErrorCode[]> {
   const byStatus = new Map<string, ErrorCode[]>();
   for (const code of new Set([...commonErrors(route), ...route.errors])) {

@@ -1,13 +1,13 @@
-// Which web pages may call this server. A browser names the origin of the calling page; other clients send no `Origin`.
+// Which web pages may call this server. Browsers send the origin of the calling page. Other clients send no `Origin`.
 import type { IncomingMessage } from 'node:http';
 import { ApiError } from '../contracts/errors.ts';
 
 /**
- * - `none`: the request names no origin, so no page sent it.
+ * - `none`: the request names no origin, so no page sent the request.
  * - `own`: a page of this very host.
  * - `listed`: the operator lists the origin in OPENCLAW_CORS_ORIGINS.
- * - `local`: a page on this machine; `dev` takes its client tokens.
- * - `foreign`: every other page, and pages whose origin is opaque (`null`).
+ * - `local`: a page on this machine. `dev` accepts its client tokens.
+ * - `foreign`: every other page, and pages with an opaque origin (`null`).
  */
 export type PageOrigin = 'none' | 'own' | 'listed' | 'local' | 'foreign';
 
@@ -34,7 +34,7 @@ export function refuseForeign(page: PageOrigin): void {
     );
 }
 
-/** A page on this machine needs no entry in the list, so it may hold no more than a short-lived token. */
+/** A page on this machine needs no entry in the list, so only short-lived tokens are allowed. */
 export const localPageNeedsToken = () =>
   refusal(
     'Pages on localhost may use a client token only; to use an API key, list their origin in OPENCLAW_CORS_ORIGINS',
@@ -42,7 +42,7 @@ export const localPageNeedsToken = () =>
 
 const refusal = (message: string) => new ApiError('insufficient_permissions', message, { param: 'Origin' });
 
-/** Compares host and port alone: a proxy may have ended TLS. Some libraries that are no browser send such an origin. */
+/** Compares only host and port, because a proxy may have ended TLS. Some libraries outside browsers send such an origin. */
 function isOwn(origin: string, host: string | undefined): boolean {
   if (!host || !URL.canParse(origin)) return false;
   const { protocol, host: named } = new URL(origin);
@@ -52,7 +52,7 @@ function isOwn(origin: string, host: string | undefined): boolean {
 
 const LOCAL_HOSTS = ['localhost', '127.0.0.1', '[::1]'];
 
-/** A text that is not its own origin (a path, a user, another spelling) does not come from a browser. */
+/** Browsers send only canonical origins. A text with a path, a user or another spelling comes from another client. */
 function isLocal(origin: string): boolean {
   if (!URL.canParse(origin)) return false;
   const { protocol, hostname, origin: canonical } = new URL(origin);

@@ -1,4 +1,4 @@
-// Pages of lists: cursors that only the same account, route and filter can use, and the envelope around a slice.
+// Pages of lists: cursors for the same account, route and filter only, and the envelope around a slice.
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { z } from 'zod';
 import { canonicalJson } from '../contracts/canonical-json.ts';
@@ -6,12 +6,12 @@ import { PAGE_LIMIT_DEFAULT, type Page, type PageQuery } from '../contracts/comm
 import { ApiError } from '../contracts/errors.ts';
 import type { Caller, PageRequest, Position, Slice } from '../services/ports.ts';
 
-/** Half a SHA-256: nobody forges it, and cursors stay short. */
+/** Half a SHA-256, which nobody can forge and which keeps cursors short. */
 const MAC_BYTES = 16;
 
 const PositionShape = z.array(z.union([z.string(), z.number()]));
 
-/** What a cursor is bound to. */
+/** A cursor is valid only for the scope of its list. */
 interface CursorScope {
   accountId: string;
   path: string;
@@ -44,7 +44,7 @@ export function createCursors(secret: Buffer): Cursors {
     },
     decode(cursor, scope) {
       const bytes = Buffer.from(cursor, 'base64url');
-      // Buffer.from skips what it cannot read; only the spelling that we made is a cursor.
+      // Buffer.from skips unreadable characters, so only our own spelling is accepted.
       if (bytes.length <= MAC_BYTES || bytes.toString('base64url') !== cursor) throw refused();
       const payload = bytes.subarray(MAC_BYTES);
       if (!timingSafeEqual(bytes.subarray(0, MAC_BYTES), macOf(payload, scope))) throw refused();
@@ -66,7 +66,7 @@ interface OpenPage {
 
 export type OpenPageOf = (call: ListCall, orderDefault: 'asc' | 'desc') => OpenPage;
 
-/** The limit may change from page to page; everything else in the query is the filter. */
+/** The limit may change from page to page. All other query parameters are the filter. */
 export function createPager(cursors: Cursors): OpenPageOf {
   return ({ caller, path, query }, orderDefault) => {
     const { limit = PAGE_LIMIT_DEFAULT, cursor, order = orderDefault, ...filter } = query;

@@ -1,12 +1,12 @@
-// Begins the requests of a connection one after the other. Node hands over all requests of a read at once, and would keep all
-// their answers in memory: 64 kB of requests for the API's document became 576 MB.
+// Begins the requests of a connection one after the other. Node passes on all requests of a read at once and would keep all
+// their responses in memory. 64 kB of requests for the OpenAPI document became 576 MB.
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
-/** Requests that wait behind one. Clients that pipeline send a few. */
+/** Requests that wait behind the current request. Clients that pipeline send a few. */
 const WAITING_MAX = 100;
 
-/** A connection that closes takes its waiting requests with it. */
+/** A closed connection drops its waiting requests. */
 export function inTurn(answer: RequestListener): RequestListener {
   const waiting = new WeakMap<Socket, [IncomingMessage, ServerResponse][]>();
 

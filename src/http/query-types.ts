@@ -1,10 +1,10 @@
-// Kinds of query parameters that several lists share. Each comes as text and leaves as what the services take.
+// Query parameters shared by several lists. Each turns text into a value for the services.
 import { z } from 'zod';
 import { PAGE_LIMIT_DEFAULT, PageQuery } from '../contracts/common.ts';
 import { EVENT_NAMES, type EventNames } from '../contracts/events.ts';
 import { parseTimeOrDate, TIME_MESSAGE } from '../contracts/time.ts';
 
-/** A query decodes `+` to a space, so an offset that was not escaped comes as ` 02:00`. */
+/** A query decodes `+` to a space, so an unescaped offset arrives as ` 02:00`. */
 const UNESCAPED_OFFSET = / \d\d:\d\d$/;
 
 /** Milliseconds since the epoch. */
@@ -35,7 +35,7 @@ export const commaList = <const Values extends readonly [string, ...string[]]>(v
       pattern: patternOf(values),
     });
 
-/** A parameter that comes as digits is documented as the number that it means. */
+/** Documents a parameter of digits as an integer. */
 export const documentedAsInteger = (facts: { minimum: number; maximum?: number; default?: number }) => ({
   override: ({ jsonSchema }: { jsonSchema: Record<string, unknown> }) => {
     delete jsonSchema.pattern;
@@ -43,16 +43,16 @@ export const documentedAsInteger = (facts: { minimum: number; maximum?: number; 
   },
 });
 
-/** Which names events have in the answer. */
+/** The event names in the response. */
 export const namesParameter = (usual: EventNames) =>
   z.enum(EVENT_NAMES).default(usual).meta({
     description: `Names of events: \`log\` such as message.delta, \`stream\` such as content_delta`,
   });
 
-/** Of calls whose answer can be streamed. */
+/** The query of calls whose response can be a stream. */
 export const StreamQuery = z.strictObject({ names: namesParameter('stream') });
 
-/** What every list takes. */
+/** The parameters of every list. */
 export const pageParameters = {
   ...PageQuery.shape,
   limit: PageQuery.shape.limit.meta(
@@ -62,12 +62,12 @@ export const pageParameters = {
 
 export const ListQuery = z.strictObject(pageParameters);
 
-/** So many digits are exact in a double, and no log gets as long. */
+/** A double holds 15 digits exactly, and no log gets as long. */
 const SEQ_DIGITS_MAX = 15;
 
 export const SEQ = new RegExp(`^\\d{1,${SEQ_DIGITS_MAX}}$`);
 
-/** Where in a session's log to go on. */
+/** The position in a session's log to resume after. */
 export const seqParameter = z
   .string()
   .regex(SEQ, 'must be the seq of an event, or 0 for the start')

@@ -1,4 +1,4 @@
-// Reads the query string itself: each parameter once, `metadata[key]=value` as an object, nothing guessed.
+// Reads the query string without guessing: each parameter once, and `metadata[key]=value` as an object.
 import { ApiError } from '../contracts/errors.ts';
 import { guardJson } from './json-guard.ts';
 import { QUERY } from './validation.ts';
@@ -25,7 +25,7 @@ export function readQuery(url: string): Record<string, unknown> {
   return query;
 }
 
-/** URLSearchParams would replace what it cannot decode, and a filter would silently match something else. */
+/** URLSearchParams would replace undecodable bytes, and a filter would silently match something else. */
 function refuseUndecodable(text: string): void {
   try {
     decodeURIComponent(text);

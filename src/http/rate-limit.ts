@@ -1,4 +1,4 @@
-// Counts calls in fixed windows of a minute: by key when the key is valid, else by address.
+// Counts calls in fixed windows of a minute: by key, or by client network if the key is missing or invalid.
 import type { Response } from 'express';
 import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible';
 import { ApiError } from '../contracts/errors.ts';
@@ -7,35 +7,35 @@ import type { Caller } from '../services/ports.ts';
 export const RATE_WINDOW_SECONDS = 60;
 const WINDOW_MS = RATE_WINDOW_SECONDS * 1_000;
 
-/** Of its key's limit, so that one browser can't use up all of it. */
+/** A token's share of its key's limit, so that one browser can't use up the whole limit. */
 const TOKEN_SHARE = 1 / 4;
 
 export interface RateWindow {
   limit: number;
   remaining: number;
-  /** Unix seconds at which the window is over. */
+  /** End of the window in Unix seconds. */
   resetSeconds: number;
   exceeded: boolean;
 }
 
-/** @param share The part of the limit that the bucket may use; all of it by default. */
+/** @param share The part of the limit that the bucket may use, by default all of it. */
 export type CountCall = (bucket: string, share?: number) => Promise<RateWindow>;
 
 interface Count {
-  /** Calls in this window, with this one. */
+  /** Calls in this window, including this call. */
   used: number;
   windowLeftMs: number;
 }
 
-/** Counts together with other processes. Resolves undefined, soon, while that can't be done. */
+/** Counts together with other processes. Resolves to undefined, quickly, while shared counting is unavailable. */
 export type CountTogether = (bucket: string) => Promise<Count | undefined>;
 
-/** Of this process alone. */
+/** Counts the calls of this process alone. */
 function createOwnCounts(limit: number): (bucket: string) => Promise<Count> {
   const limiter = new RateLimiterMemory({ points: limit, duration: RATE_WINDOW_SECONDS });
   return async (bucket) => {
     const { consumedPoints, msBeforeNext } = await limiter.consume(bucket).catch((refused: unknown) => {
-      // The limiter rejects with the same kind of value when the window is used up.
+      // The limiter also rejects with this type when the window is used up.
       if (refused instanceof RateLimiterRes) return refused;
       throw refused;
     });
@@ -45,7 +45,9 @@ function createOwnCounts(limit: number): (bucket: string) => Promise<Count> {
 
 const nobody: CountTogether = async () => undefined;
 
-/** What can't be counted together is counted by this process, from nothing: it may let more pass, and refuses nobody wrongly. */
+/**
+ * Without shared counts this process counts by itself, starting at zero. Too many calls may pass, but none is refused wrongly.
+ */
 export function createRateLimit(whole: number, together = nobody): CountCall {
   const alone = createOwnCounts(whole);
   return async (bucket, share = 1) => {
@@ -54,7 +56,7 @@ export function createRateLimit(whole: number, together = nobody): CountCall {
     return {
       limit,
       remaining: Math.max(0, limit - used),
-      // A clock that was set back makes a window seem to last for hours; it ends in time all the same.
+      // After the clock was set back, a window seems to last for hours but still ends in time.
       resetSeconds: Math.ceil((Date.now() + Math.min(windowLeftMs, WINDOW_MS)) / 1000),
       exceeded: used > limit,
     };
@@ -62,13 +64,13 @@ export function createRateLimit(whole: number, together = nobody): CountCall {
 }
 
 /**
- * Counts a call with a client token twice: to the token's share and to its key.
- * @returns the token's window. A key that has fewer calls left bounds it.
+ * Counts a client token's call twice: for the token's share and for its key.
+ * @returns the token's window, limited to the calls left for its key.
  */
 export async function countCaller(count: CountCall, { keyId, grant }: Caller): Promise<RateWindow> {
   if (!grant) return count(`key:${keyId}`);
   const own = await count(`token:${grant.tokenId}`, TOKEN_SHARE);
-  // A refused call of the token takes nothing from its key.
+  // A refused call of the token leaves its key's count unchanged.
   if (own.exceeded) return own;
   const ofKey = await count(`key:${keyId}`);
   if (ofKey.exceeded) return ofKey;

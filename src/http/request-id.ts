@@ -1,4 +1,4 @@
-// Gives each request its id and one line in the access log.
+// Gives each request an id and a line in the access log.
 import type { RequestHandler } from 'express';
 import type { Logger } from 'pino';
 import { newId } from '../ids.ts';
@@ -12,7 +12,7 @@ export function createRequestId(log: Logger, openCalls: OpenCalls): RequestHandl
     const startedAt = performance.now();
     const state = beginState(res, newId('req'), openCalls.track(res));
     res.set(REQUEST_ID_HEADER, state.requestId);
-    // `close` comes for every answer, also for one whose client did not wait for it.
+    // `close` fires for every response, even if the client didn't wait for the end.
     res.once('close', () => {
       log.info(
         {
@@ -22,7 +22,7 @@ export function createRequestId(log: Logger, openCalls: OpenCalls): RequestHandl
           duration_ms: Math.round(performance.now() - startedAt),
           request_id: state.requestId,
           key_id: state.caller?.keyId ?? null,
-          // A WebSocket ends when either side likes.
+          // Either side may end a WebSocket at any time, so its end isn't an abort.
           aborted: !res.writableFinished && res.statusCode !== 101,
         },
         'request',

@@ -1,4 +1,4 @@
-// What is known of a request while it is being answered. It lives in `res.locals`, typed here.
+// The state of a request in progress, stored in `res.locals`.
 import type { Response } from 'express';
 import type { ApiError } from '../contracts/errors.ts';
 import type { Caller } from '../services/ports.ts';
@@ -7,19 +7,19 @@ import type { RateWindow } from './rate-limit.ts';
 
 export interface RequestState {
   requestId: string;
-  /** Aborts when the client is gone, the server stops, or `abort` was called. */
+  /** Aborts when the client disconnects, the server stops, or `abort` is called. */
   signal: AbortSignal;
-  /** Ends the call with an error of the API: what was not sent yet is not sent. */
+  /** Ends the call with an API error. Unsent output is dropped. */
   abort(reason: ApiError): void;
-  /** The route's pattern once it is known: paths and queries hold ids and filters, and stay out of logs. */
+  /** The route's pattern, once known. Real paths and queries contain ids and filters, so they stay out of logs. */
   route: string | null;
   caller: Caller | null;
-  /** Why there is no caller; thrown only when the route needs one. */
+  /** The reason for a missing caller. Thrown only if the route needs a caller. */
   callerFailure: unknown;
   rate: RateWindow | null;
-  /** Counts the call to what its caller holds open, until it is closed. @throws ApiError `rate_limited` */
+  /** Counts the call against its caller's open calls, until the call closes. @throws ApiError `rate_limited` */
   holdOpen(): void;
-  /** The web page that sent the request, if one did. */
+  /** The kind of web page that sent the request, if any. */
   page: PageOrigin;
 }
 

@@ -1,7 +1,7 @@
-// Chooses the connections that make room when all are in use: the network that holds most of them loses its oldest first.
+// Chooses the connections to close when all are in use. The network with the most connections loses its oldest first.
 import type { Socket } from 'node:net';
 
-/** A connection that waits for its client: idle, or with a request or an answer that the client holds up. */
+/** A connection that waits for its client: idle, or with a request or response held up by the client. */
 export interface Held {
   socket: Socket;
   /** By `performance.now()`. */
@@ -11,14 +11,17 @@ export interface Held {
   isProxy: boolean;
 }
 
-/** A connection that has only just come is about to send its request, and closing it would reset a call. */
+/** A new connection is about to send its request, and closing it would reset a call. */
 export const FRESH_MS = 1_000;
 
-/** To sort 10,000 connections takes some milliseconds, so an order serves for a while. */
+/** Sorting 10,000 connections takes some milliseconds, so an order is reused for this long. */
 const ORDER_MS_MAX = 100;
 
 interface RoomMakerOptions {
-  /** A network that holds more than this loses fresh connections, too. Or else one that connects anew all the time keeps others out. */
+  /**
+   * A network with more connections than this also loses fresh connections. Otherwise a client that keeps reconnecting would
+   * keep others out.
+   */
   perNetwork: number;
   heldOf(socket: Socket): Held | undefined;
 }
@@ -36,14 +39,14 @@ export function createRoomMaker(
     return (
       held
         .sort((a, b) => b.since - a.since)
-        // A connection's rank is the number of its network's connections when it is the oldest that is left.
+        // A connection's rank is the size of its network once all older connections are closed.
         .map((one) => {
           const rank = (inNetwork.get(one.network) ?? 0) + 1;
           inNetwork.set(one.network, rank);
           return { ...one, rank };
         })
         .filter(({ since, rank, isProxy }) => now - since >= FRESH_MS || (rank > perNetwork && !isProxy))
-        // The next one is taken from the end.
+        // `pop` takes the next connection from the end.
         .sort((a, b) => a.rank - b.rank || b.since - a.since)
     );
   }
@@ -56,7 +59,7 @@ export function createRoomMaker(
       orderedAt = now;
     }
     for (let next = order.pop(); next; next = order.pop())
-      // The client may have gone on meanwhile.
+      // The client may have become active since the sort.
       if (heldOf(next.socket)?.since === next.since) return next.socket;
     return undefined;
   };

@@ -31,12 +31,12 @@ export function runRoute(route: Route): RequestHandler {
   };
 }
 
-/** Whose key has ended while the answer was made gets the refusal instead. */
+/** If the key ended while the handler ran, the client gets the refusal instead. */
 function refuseEnded({ reason }: AbortSignal): void {
   if (reason instanceof ApiError) throw reason;
 }
 
-/** @throws ApiError that says why there is none, or why this one may not. */
+/** @throws ApiError if there is no caller, or if the caller lacks permission. */
 export function callerOf(access: Access, { caller, callerFailure, page }: RequestState): Caller {
   if (!caller) throw callerFailure;
   if (page === 'local' && !caller.grant) throw localPageNeedsToken();
@@ -44,7 +44,7 @@ export function callerOf(access: Access, { caller, callerFailure, page }: Reques
   return caller;
 }
 
-/** PostgreSQL refuses NUL in a text; no id has one, so such an id is merely unknown. */
+/** PostgreSQL refuses NUL in a text. No id contains NUL, so such an id is just unknown. */
 export function idsOf(req: Request): Record<string, string> {
   const params = Object.entries(req.params as Record<string, string>);
   return Object.fromEntries(params.map(([name, value]) => [name, value.replaceAll('\0', '?')]));
@@ -79,7 +79,7 @@ function refuseUnacceptable(route: Route, req: Request): void {
   throw new ApiError('not_acceptable', `This call answers with ${types.join(' or ')} only`);
 }
 
-/** Nothing leaves that the schema does not name, and nothing that it names is missing. */
+/** Removes fields that the schema doesn't name, and throws if a named field is missing. */
 function checked(route: Route, body: unknown): unknown {
   const result = route.response.safeParse(body);
   if (result.success) return result.data;
@@ -89,7 +89,7 @@ function checked(route: Route, body: unknown): unknown {
 function sendJson(route: Route, req: Request, res: Response, answer: JsonAnswer<unknown>): void {
   const { bytes, etag } = writtenOf(route, answer);
   res.set(answer.headers ?? {}).status(answer.status ?? route.status);
-  // A client may keep one resource and ask whether it changed; nothing else is worth keeping.
+  // Clients may cache a single resource and revalidate it. Nothing else is worth caching.
   res.set('Cache-Control', route.etag ? 'private, no-cache' : 'no-store');
   if (etag) res.set('ETag', etag);
   if (etag && matches(req.get('if-none-match'), etag)) res.status(304).end();
@@ -117,7 +117,10 @@ function weakEtag(bytes: Buffer): string {
   return `W/"${digest.slice(0, 27)}"`;
 }
 
-/** Express would not answer 304 to the `Cache-Control: no-cache` that fetch adds by itself; it is meant for caches. */
+/**
+ * Express would not answer 304 to the `Cache-Control: no-cache` that fetch adds by itself, although the header is meant for
+ * caches.
+ */
 function matches(ifNoneMatch: string | undefined, etag: string): boolean {
   const asked = (ifNoneMatch ?? '').split(',').map((tag) => tag.trim().replace(/^W\//, ''));
   return asked.includes('*') || asked.includes(etag.replace(/^W\//, ''));

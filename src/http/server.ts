@@ -1,4 +1,4 @@
-// Listens, with every time limit of the HTTP server set on purpose, and stops without leaving a connection behind.
+// Listens with explicit time limits, and stops without leaving a connection open.
 import { createServer, type Server } from 'node:http';
 import { type AddressInfo, createServer as createTcpServer, type Server as TcpServer } from 'node:net';
 import type { Express, Request } from 'express';
@@ -10,31 +10,31 @@ import { answerClientError } from './socket-errors.ts';
 import { serveUpgrades } from './upgrade.ts';
 
 const LIMITS = {
-  /** Longer than the idle time of usual load balancers (60 s): the side that reuses a connection must not close it. */
+  /** Longer than the idle time of usual load balancers (60 s), so that the balancer closes idle connections first. */
   keepAliveTimeout: 65_000,
-  /** A client that needs longer for its headers is holding a socket, not calling. */
+  /** A client that needs longer for its headers only holds a socket. */
   headersTimeout: 30_000,
-  /** For a whole request to arrive: 4 MiB at 75 kB/s. Answers may take as long as they like. */
+  /** For a whole request to arrive: 4 MiB at 75 kB/s. Responses may take any time. */
   requestTimeout: 55_000,
-  /** How often the two limits above are looked at. */
+  /** How often Node checks the two limits above. */
   connectionsCheckingInterval: 5_000,
   maxHeaderSize: 16 * 1024,
 };
 
-/** A mobile client that changes its network reads on within this time. */
+/** A mobile client that switches networks resumes reading within this time. */
 const UNREAD_MS_MAX = 25_000;
 
-/** What still runs then is cut off, such as a stream whose client takes nothing: a stop must end within 10 s. */
+/** A stop must end within 10 s. Remaining connections are closed after this time, such as streams whose client reads nothing. */
 const CLOSE_GRACE_MS = 7_000;
 
 export interface HttpServer {
   host: string;
-  /** The real one when 0 was asked for. */
+  /** The actual port if 0 was requested. */
   port: number;
   url: string;
-  /** Node's own, for what it is set to. */
+  /** Node's own server, to read its settings. */
   server: Server;
-  /** Stops accepting, ends open streams, answers waiting calls, and resolves when no connection is left. */
+  /** Stops accepting, ends open streams, answers waiting calls, and resolves when all connections are closed. */
   close(): Promise<void>;
 }
 
@@ -43,15 +43,15 @@ interface ListenOptions {
   port: number;
 }
 
-/** @throws Error naming the port and what to do, when it cannot be had. */
+/** @throws Error naming the port and the fix, if the port isn't available. */
 export async function listen(
   app: Express,
   { host, port, unreadMsMax = UNREAD_MS_MAX }: ListenOptions & { unreadMsMax?: number },
 ): Promise<HttpServer> {
   const capacity = (app.locals.capacity as Capacity | undefined) ?? capacityOf(null);
-  // `requireHostHeader` would answer without our envelope; the app checks it.
+  // `requireHostHeader` would answer without our envelope, so the app checks the header.
   const server = createServer({ ...LIMITS, requireHostHeader: false }, inTurn(app));
-  // Node would drop what lies behind the 2,000th header without a word; all of them together are bounded in bytes.
+  // Node would silently drop headers after the 2,000th. Their total size is bounded in bytes.
   server.maxHeadersCount = 0;
   const connections = trackConnections(server, {
     ...capacity,
@@ -62,7 +62,7 @@ export async function listen(
   app.locals.connections = connections;
   serveUpgrades(server);
   server.on('clientError', answerClientError);
-  // An expectation that we do not know is no reason to refuse, and Node's own refusal has no envelope.
+  // An unknown expectation is no reason to refuse, and Node's own refusal has no envelope.
   server.on('checkExpectation', (req, res) => server.emit('request', req, res));
   await bind(server, host, port);
   const actual = (server.address() as AddressInfo).port;
@@ -83,11 +83,11 @@ function proxyTest(app: Express): (address: string) => boolean {
 }
 
 /**
- * Tries the port and lets it go again, for a start that has slow work before it listens.
+ * Checks that the port is free and releases it, for a start with slow work before listening.
  * @throws Error as `listen` does.
  */
 export async function assertPortFree({ host, port }: ListenOptions): Promise<void> {
-  // Clients that try again and again meet it; a call that was taken in here would never be answered, and hold up the start.
+  // Clients that retry may connect to this server. An accepted call would never be answered, and would hold up the start.
   const server = createTcpServer((socket) => socket.destroy());
   await bind(server, host, port);
   await new Promise((resolve) => server.close(resolve));

@@ -1,4 +1,4 @@
-// Requests that Node's parser refuses never reach Express; they are answered here, in the same envelope.
+// Answers requests that Node's parser refuses, in the usual envelope. They never reach Express.
 import type { ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { ApiError } from '../contracts/errors.ts';
@@ -24,7 +24,7 @@ const REFUSALS: Record<string, Refusal> = {
   },
 };
 
-/** For the documentation: statuses that no route gives itself. */
+/** For the documentation: statuses outside the routes. */
 export const REFUSED_AT_THE_SOCKET: readonly Refusal[] = Object.values(REFUSALS);
 
 const MALFORMED: Refusal = {
@@ -39,19 +39,19 @@ const CONNECT: Refusal = {
   message: 'CONNECT is not allowed: this server is no proxy',
 };
 
-/** Node closes the connection of a CONNECT without a word. */
+/** Node would close the connection of a CONNECT silently. */
 export const refuseConnect = (socket: Duplex): void => void socket.end(rawAnswer(CONNECT));
 
-/** The answer whose turn it is on this socket, if any: Node keeps it here. */
+/** The response in progress on this socket, if any. Node keeps it in this private field. */
 export const answerOn = (socket: Duplex): ServerResponse | null =>
   (socket as Duplex & { _httpMessage?: ServerResponse | null })._httpMessage ?? null;
 
 export function answerClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
   if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
   const answer = answerOn(socket);
-  // A whole request is being answered and what came behind it is at fault: its refusal must not take that answer's place.
+  // The bad bytes follow a complete request. The refusal waits until the response to that request is out.
   if (answer?.req.complete) return void answer.once('close', () => answerClientError(error, socket));
-  // Half an answer is on its way: another one behind it would corrupt it.
+  // Part of a response is already out, and a second response would corrupt it.
   if (answer?.headersSent) return void socket.destroy();
   socket.end(rawAnswer(REFUSALS[error.code ?? ''] ?? MALFORMED));
 }

@@ -1,10 +1,10 @@
-// Requests that want another protocol: Node takes their connection out of HTTP, so they are answered from here. A wish for a
-// WebSocket goes through the application as any request does; every other wish is left aside, as HTTP allows.
+// Answers requests for another protocol, because Node takes their connection out of HTTP. WebSocket requests go through the
+// application like any request. All other upgrades are ignored, as HTTP allows.
 import { type IncomingMessage, type Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { answerOn, refuseConnect } from './socket-errors.ts';
 
-/** For a refusal to be taken, or the handshake to be made; Node's own limits no longer hold for this connection. */
+/** Time for a client to read a refusal or complete the handshake. Node's own limits no longer apply to this connection. */
 const IDLE_MS_MAX = 30_000;
 
 export const wantsWebSocket = ({ method, headers }: IncomingMessage): boolean =>
@@ -16,20 +16,20 @@ export function serveUpgrades(server: Server): void {
   server.on('upgrade', (req: IncomingMessage, socket: Socket, head: Buffer) => {
     listenForErrors(socket);
     if (!wantsWebSocket(req)) inTurn(socket, () => continueWithout(server, req, socket, head));
-    // Behind a request that is still being answered: no client opens a WebSocket that way.
+    // No client opens a WebSocket behind a request in progress.
     else if (answerOn(socket)) socket.destroy();
     else answer(server, req, socket, head);
   });
   server.on('connect', (_req: IncomingMessage, socket: Socket) => {
     listenForErrors(socket);
     socket.setTimeout(IDLE_MS_MAX, () => socket.destroy());
-    // What the client sends into its tunnel is read and dropped, so that its end is noticed.
+    // Reads and drops the client's tunnel data, so that the end of the connection is noticed.
     socket.resume();
     inTurn(socket, () => refuseConnect(socket));
   });
 }
 
-/** Node listens no longer, and an error that nobody hears ends the process. A connection that is put back comes here again. */
+/** Node has removed its listener, and an unhandled error would end the process. A connection put back comes here again. */
 function listenForErrors(socket: Socket): void {
   if (!socket.listeners('error').includes(destroyOnError)) socket.on('error', destroyOnError);
 }
@@ -38,14 +38,14 @@ function destroyOnError(this: Socket): void {
   this.destroy();
 }
 
-/** Waits for the answers to earlier requests of the connection: two answers would run into each other. */
+/** Waits for the responses to earlier requests of the connection, because two responses would mix. */
 function inTurn(socket: Socket, act: () => void): void {
   const earlier = answerOn(socket);
   if (earlier) earlier.once('close', () => inTurn(socket, act));
   else if (!socket.destroyed) act();
 }
 
-/** An answer over this connection is its last, unless the connection becomes a WebSocket. */
+/** The response is the last on this connection, unless the connection becomes a WebSocket. */
 function answer(server: Server, req: IncomingMessage, socket: Socket, head: Buffer): void {
   if (head.length > 0) socket.unshift(head);
   socket.setTimeout(IDLE_MS_MAX, () => socket.destroy());
@@ -58,7 +58,7 @@ function answer(server: Server, req: IncomingMessage, socket: Socket, head: Buff
 
 const UPGRADE_HEADERS = ['upgrade', 'http2-settings'];
 
-/** Puts the connection back with the same request, less its wish: what came behind it is read again, too. */
+/** Puts the connection back with the same request, minus its upgrade headers. Bytes after the request are also read again. */
 function continueWithout(server: Server, req: IncomingMessage, socket: Socket, head: Buffer): void {
   const lines = [`${req.method} ${req.url} HTTP/${req.httpVersion}`];
   for (let index = 0; index < req.rawHeaders.length; index += 2) {

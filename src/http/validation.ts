@@ -1,4 +1,4 @@
-// Checks input against its schema and says in one sentence which field is wrong, what was expected and the limit.
+// Checks input against its schema. The error says in one sentence which field is wrong, the expected value and the limit.
 import type { z } from 'zod';
 import { ApiError } from '../contracts/errors.ts';
 import { isNumber, withDoubles } from '../contracts/json.ts';
@@ -19,8 +19,8 @@ export const BODY: InputKind = { noun: 'field', unknown: 'Unknown field', path: 
 export const QUERY: InputKind = { noun: 'parameter', unknown: 'Unknown query parameter', path: queryPath };
 
 /**
- * @param operationId Of the call, whose fields of later versions are then named as such.
- * @throws ApiError `invalid_request` for the first thing that is wrong.
+ * @param operationId Selects the call's fields of later versions, to name them in the error.
+ * @throws ApiError `invalid_request` for the first fault.
  */
 export function parseInput<T extends z.ZodType>(
   schema: T,
@@ -38,7 +38,7 @@ export function parseInput<T extends z.ZodType>(
   throw describe(innermost(first, value), value, kind);
 }
 
-/** A body whose numbers keep their digits where they are the client's own. In our own fields they are plain numbers. */
+/** Parses a body. Numbers keep their digits in the client's own fields. In our own fields they are plain numbers. */
 export const parseBody = <T extends z.ZodType>(
   schema: T,
   received: unknown,
@@ -61,7 +61,7 @@ function describe(issue: Issue, root: unknown, kind: InputKind): ApiError {
 const segments = (issue: { path: PropertyKey[] }): PathSegment[] =>
   issue.path.map((segment) => (typeof segment === 'number' ? segment : String(segment)));
 
-/** A path may go on inside a text (a comma list): the text is then what was received. */
+/** A path may continue inside a text (a comma list). The received value is then the text. */
 function valueAt(root: unknown, path: readonly PathSegment[]): unknown {
   let value = root;
   for (const segment of path) {
@@ -71,10 +71,10 @@ function valueAt(root: unknown, path: readonly PathSegment[]): unknown {
   return value;
 }
 
-/** With the required fields that are missing beside the unknown one: an unknown field is mostly one of them, misspelled. */
+/** Adds the missing required fields beside the unknown field, which is mostly a misspelling of one of them. */
 type UnknownKeys = z.core.$ZodIssueUnrecognizedKeys & { missing?: string[] };
 
-/** The first that is wrong. An unknown field comes before the fields that are missing beside it. */
+/** The first fault. An unknown field comes before missing fields of the same object. */
 function firstOf(issues: Issue[], root: unknown): Issue | undefined {
   const isMissing = (issue: Issue) => issue.path.length > 0 && valueAt(root, segments(issue)) === undefined;
   const [first] = issues;
@@ -90,17 +90,14 @@ function firstOf(issues: Issue[], root: unknown): Issue | undefined {
   return { ...unknown, missing: beside.map(({ path }) => String(path.at(-1))) } as UnknownKeys;
 }
 
-/** How far below the union's own value a branch got: only a branch that fitted the outer type got anywhere. */
+/** How far below the union's own value a branch got. Only branches that match the outer type get any further. */
 const depthOf = (issue: Issue): number => issue.path.length + (issue.code === 'unrecognized_keys' ? 1 : 0);
 
-/** A branch that takes all that was sent and only misses something has nothing against it. */
+/** A branch counts no faults if it accepts everything sent and only misses fields. */
 const faultsOf = (issues: Issue[], isSent: (issue: Issue) => boolean): number =>
   issues.some(isSent) ? issues.length : 0;
 
-/**
- * Of a union's branches the one that the client meant is the one that matched furthest, then the one with the least wrong,
- * then the first.
- */
+/** Picks the branch of a union that the client meant: the deepest match, then the fewest faults, then the first. */
 function innermost(issue: Issue, root: unknown): Issue {
   if (issue.code !== 'invalid_union') return issue;
   const isSent = (each: Issue) => valueAt(root, [...segments(issue), ...segments(each)]) !== undefined;
@@ -114,7 +111,7 @@ function innermost(issue: Issue, root: unknown): Issue {
   return innermost({ ...meant.first, path: [...issue.path, ...meant.first.path] } as Issue, root);
 }
 
-/** zod's own wording; anything else was written in our contracts as the end of a sentence. */
+/** zod's own wording. All other messages come from our contracts, as the end of a sentence. */
 const DEFAULT_MESSAGE = /^(Invalid|Too (big|small)|Unrecognized)/;
 
 function predicate(issue: Issue, received: unknown): string {

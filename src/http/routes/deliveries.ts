@@ -1,4 +1,4 @@
-// Deliveries of the events of sessions to webhooks.
+// Deliveries of session events to webhooks.
 import { z } from 'zod';
 import { pageOf } from '../../contracts/common.ts';
 import {

@@ -1,4 +1,4 @@
-// What every file of routes is made from.
+// The dependencies of every routes file.
 import type { Services } from '../../services/ports.ts';
 import type { OpenPageOf } from '../pagination.ts';
 

@@ -1,4 +1,4 @@
-// The session's log, in pages or as a stream: from the start, or after a seq that the reader has.
+// The session log, in pages or as a stream: from the start, or after a given seq.
 import { z } from 'zod';
 import { type PageQuery, pageOf } from '../../contracts/common.ts';
 import { ApiError } from '../../contracts/errors.ts';
@@ -19,7 +19,7 @@ const ListEventsQuery = z.strictObject({
 
 type Bounds = Pick<LogPage, 'after' | 'before'>;
 
-/** What a page is of: all that its reader has not got, and of that what no page before has had. */
+/** The bounds of a page: only events after the client's position, and none of an earlier page. */
 function boundsOf({ order, after: position }: PageRequest, from: number | null): Bounds {
   const [last, firstFrom] = position ?? [];
   const after = Math.max(Number(firstFrom ?? 0), from ?? 0);
@@ -32,7 +32,7 @@ interface Resumed {
   sentAs: 'after' | 'Last-Event-ID';
 }
 
-/** A browser comes back with the URL of its first try, so where it has got to goes before `after`. */
+/** A browser reconnects with the URL of its first attempt, so `Last-Event-ID` takes precedence over `after`. */
 function resumeAfter(lastEventId: string | null, after: number | undefined): Resumed {
   if (lastEventId === null || lastEventId === '') return { after: after ?? null, sentAs: 'after' };
   if (SEQ.test(lastEventId)) return { after: Number(lastEventId), sentAs: 'Last-Event-ID' };
@@ -53,7 +53,9 @@ const nextOf = (data: readonly SessionEvent[], hasMore: boolean, from: number): 
   return hasMore && last ? [last.seq, from] : null;
 };
 
-/** With the log's names a page is the log as it is, and as webhooks have it; what streams add is for their readers. */
+/**
+ * With log names a page shows events as stored, and as webhooks carry them. Only stream names add the extra fields of streams.
+ */
 const pageBody = (event: SessionEvent, names: EventNames): EventBody =>
   names === 'log' ? eventBody(event) : eventBodyNamed(event, names);
 

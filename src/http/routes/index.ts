@@ -1,4 +1,4 @@
-// The list of all routes: what is served is what is documented.
+// The list of all routes, used by both the server and the documentation.
 import type { Services } from '../../services/ports.ts';
 import type { Route } from '../define-route.ts';
 import { type DocumentSettings, openApiRoute } from '../openapi.ts';

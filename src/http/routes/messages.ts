@@ -1,4 +1,4 @@
-// Messages: one POST is one turn, answered at its end, as a stream, or later.
+// Messages: one POST is one turn. The response comes at the end of the turn, as a stream, or later.
 import { pageOf } from '../../contracts/common.ts';
 import { ApiError } from '../../contracts/errors.ts';
 import {
@@ -53,7 +53,7 @@ const createMessage = ({ services: { messages } }: RouteDeps) =>
       const later = (message: Message) => json(message, { status: 202, headers: located });
       const waiting = mode === 'sync' ? undefined : await messages.behindWaitingTurn(accepted);
       if (waiting) return later(waiting);
-      // A server that stops begins no stream; one that has begun has said where its message is.
+      // A stopping server begins no stream. A stream that has begun has already sent `Location`.
       if (mode === 'stream' && !signal.aborted)
         return stream(messages.followReply(accepted, signal), { headers: located, ...query });
       if (mode === 'sync') return endOr(later, await awaitReply(messages, caller, accepted, signal), headers);
@@ -76,7 +76,7 @@ function modeOf({ stream, background }: CreateMessage, prefer: string): Mode {
   return background || wantsAsync ? 'background' : 'sync';
 }
 
-/** A first try is answered with 202, however soon its turn ends. A retry is answered with the end of the turn. */
+/** The first attempt gets 202, however soon its turn ends. A retry gets 200 once the turn has ended. */
 const endedBeforeRetry = (message: Message, replayed: boolean): boolean =>
   replayed && isTerminal(message.status);
 
@@ -94,7 +94,7 @@ const readReply = (messages: MessagesService, caller: Caller, { sessionId, reply
 const locationOf = ({ sessionId, replyId }: AcceptedMessage): string =>
   `/v1/sessions/${sessionId}/messages/${replyId}`;
 
-/** A server that stops tells those who wait where to look: their message is stored and will be answered. */
+/** If the server is stopping, a waiting call gets 202 with `Location`. The message is stored and will be answered. */
 async function awaitReply(
   messages: MessagesService,
   caller: Caller,

@@ -1,4 +1,4 @@
-// The models that a session may name.
+// The models a session may use.
 import { pageOf } from '../../contracts/common.ts';
 import { ModelEntry } from '../../contracts/models.ts';
 import type { PageRequest, Slice } from '../../services/ports.ts';
@@ -6,7 +6,7 @@ import { defineRoute, json, type Route } from '../define-route.ts';
 import { ListQuery } from '../query-types.ts';
 import type { RouteDeps } from './deps.ts';
 
-/** The catalogue is a short list in memory; its position is an index. */
+/** The catalogue is a short list in memory, so a position is an index. */
 function sliceOf<T>(items: readonly T[], { limit, order, after }: PageRequest): Slice<T> {
   const start = Number(after?.[0] ?? 0);
   const ordered = order === 'asc' ? items : items.toReversed();

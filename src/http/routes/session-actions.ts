@@ -1,4 +1,4 @@
-// What can be done to a session as a whole, and the answer to "why has it not answered?".
+// Actions on a whole session, and the answer to "why has my agent not answered?".
 import { Interrupted, Session, SessionState } from '../../contracts/sessions.ts';
 import { defineRoute, json, type Route } from '../define-route.ts';
 import { written } from '../idempotency.ts';

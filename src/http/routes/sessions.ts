@@ -46,7 +46,7 @@ const GetSessionQuery = z.strictObject({
 type ListSessionsQuery = z.output<typeof ListSessionsQuery>;
 type ListFilters = Omit<ListSessionsQuery, keyof typeof pageParameters>;
 
-/** What each parameter filters by. A parameter that is missing here does not compile. */
+/** The filter of each parameter. A missing parameter doesn't compile. */
 const FILTERS: {
   [Name in keyof ListFilters]-?: (value: NonNullable<ListFilters[Name]>) => Partial<SessionFilter>;
 } = {
@@ -120,7 +120,7 @@ const getSession = ({ services }: RouteDeps) =>
     async handler({ caller, params, query }) {
       const includeState = query.include === 'state';
       const session = await services.sessions.get(caller, params.sessionId, { includeState });
-      // The operator's instructions are not for the people who hold a client token.
+      // Holders of a client token must not see the operator's instructions.
       return json(caller.grant ? { ...session, system_prompt: null } : session);
     },
   });

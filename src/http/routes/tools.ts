@@ -1,4 +1,4 @@
-// The tools of a session, the calls that the model makes of them, and the results that a client submits.
+// A session's tools, the model's calls to them, and the results that clients submit.
 import { z } from 'zod';
 import { Deleted, pageOf } from '../../contracts/common.ts';
 import { ApiError } from '../../contracts/errors.ts';

@@ -1,22 +1,22 @@
-// One log event as one server-sent event.
+// Writes a log event as a server-sent event.
 import { type EventBody, eventBodyNamed, fitted, shortError } from '../../contracts/event-body.ts';
 import { type EventNames, nameOf, OPENING_NAME, type SessionEvent } from '../../contracts/events.ts';
 import { stringifyJson } from '../../contracts/json.ts';
 
-/** Readers that do not buffer lose a frame that two reads share; up to this size none was lost. */
+/** Clients that don't buffer lose a frame split over two reads. Up to this size none was lost. */
 export const FRAME_BYTES_MAX = 16 * 1024;
 
-/** After the end of its connection a reader comes back so soon, with the id of the last event that it has. */
+/** The delay before a client reconnects, with the id of its last event. */
 const RETRY_MS = 1_000;
 
-/** The whole frame in ASCII, so that no reader can cut a character in two. */
+/** The whole frame is ASCII, so that no client can cut a character in two. */
 export const toFrame = (event: SessionEvent, names: EventNames): string =>
   fitted(event, payloadOf(event, names), {
     render: (payload) => render(event, payload, names),
     fits: (frame) => frame.length <= FRAME_BYTES_MAX,
   });
 
-/** Without an id: it is no event, and a reader that comes back must not start from it. */
+/** Has no id because it isn't an event. A client must not resume from this frame. */
 export const toOpeningFrame = (tailSeq: number): string =>
   `retry: ${RETRY_MS}\nevent: ${OPENING_NAME}\ndata: ${asciiJson({ type: OPENING_NAME, tail_seq: tailSeq })}\n\n`;
 

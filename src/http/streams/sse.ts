@@ -1,19 +1,19 @@
-// Sends events as server-sent events, so that even a reader that takes each read for whole events loses none.
+// Sends server-sent events so that even clients that treat each read as whole events lose none.
 import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises';
 import type { Request, Response } from 'express';
 import type { StreamAnswer } from '../define-route.ts';
 import { toFrame, toOpeningFrame } from './frame.ts';
 
 /**
- * Proxies close what is silent for a minute (nginx, AWS); four comments fit in it. A client that has taken nothing since the
- * comment before is gone, or does not read: it is cut off, as a WebSocket is. Its events wait in the log, not in our memory.
+ * Proxies close connections after a minute of silence (nginx, AWS), and four comments fit into a minute. A client that has read
+ * nothing since the last comment is disconnected, as on a WebSocket. Its events wait in the log, not in memory.
  */
 const COMMENT_EVERY_MS = 15_000;
 
 /**
- * A client reads up to 64 KiB at once, and what it has not read by then it gets cut anywhere. Bursts (an answer
- * that is sent again) therefore go out at 2 MB/s: measured between two busy processes, one write per turn alone
- * lost 1 to 5 of 1,000 events, so paced none. A live answer never comes near it.
+ * A client reads up to 64 KiB at once, and longer output is cut anywhere. Bursts (a replayed reply) therefore go out at 2 MB/s.
+ * Measured between two busy processes, one write per turn alone lost 1 to 5 of 1,000 events, and this pace lost none. A live
+ * reply never comes near this rate.
  */
 const BURST_BYTES = 4 * 1024;
 const BURST_PAUSE_MS = 2;
@@ -21,11 +21,11 @@ const BURST_PAUSE_MS = 2;
 const HEADERS = {
   'Content-Type': 'text/event-stream; charset=utf-8',
   'Cache-Control': 'no-cache, no-transform',
-  // nginx would otherwise collect events before it passes them on.
+  // nginx would otherwise buffer events.
   'X-Accel-Buffering': 'no',
 };
 
-/** The headers go out at once, and to a HEAD nothing else: what the stream tells of is stored, and its first event may be long in coming. */
+/** Sends the headers at once, because the first event may take long and the log is already stored. HEAD gets only the headers. */
 export async function sendEventStream(
   req: Request,
   res: Response,
@@ -40,7 +40,7 @@ export async function sendEventStream(
   const writer = createFrameWriter(res);
   const { writeFrame } = writer;
   const looks = setInterval(writer.look, COMMENT_EVERY_MS);
-  // What was sent last may wait for its reader after the stream has ended.
+  // The client may still read the last output after the stream has ended.
   res.once('close', () => clearInterval(looks));
   try {
     if (tailSeq !== undefined) await writeFrame(toOpeningFrame(tailSeq));
@@ -50,13 +50,13 @@ export async function sendEventStream(
     }
     res.end();
   } catch (error) {
-    // Following ends by an abort when the client is gone or the server stops: nobody made a mistake.
+    // An abort because the client disconnected or the server stops is not an error.
     if (!signal.aborted) throw error;
     res.end();
   }
 }
 
-/** The next event, or null at once when the signal aborts: reading it may take long, while the store is away. */
+/** The next event, or null as soon as the signal aborts. A read may take long while the store is unavailable. */
 function nextOf<T>(iterator: AsyncIterator<T>, signal: AbortSignal): Promise<IteratorResult<T> | null> {
   return new Promise((resolve, reject) => {
     const stop = () => resolve(null);
@@ -78,7 +78,7 @@ async function* untilAborted<T>(items: AsyncIterable<T>, signal: AbortSignal): A
       yield next.value;
     }
   } finally {
-    // Not waited for: it ends when what it is reading has come.
+    // Not awaited, because the iterator ends only after its current read.
     iterator.return?.().catch(() => undefined);
   }
 }
@@ -87,7 +87,7 @@ const isOpen = (res: Response): boolean => !res.destroyed && !res.writableEnded;
 
 function createFrameWriter(res: Response) {
   let sentBytes = 0;
-  /** Writes that the client's connection has taken. */
+  /** Number of writes that the client's connection has taken. */
   let taken = 0;
   let takenBefore = -1;
   const write = (text: string): boolean =>
@@ -95,7 +95,7 @@ function createFrameWriter(res: Response) {
       taken += 1;
     });
   return {
-    /** One write per event, and a turn of the event loop after it, keep two events out of one packet. */
+    /** One write per event, followed by a turn of the event loop, keeps two events out of one packet. */
     async writeFrame(frame: string): Promise<void> {
       if (!write(frame)) await drained(res);
       sentBytes += frame.length;
@@ -103,7 +103,7 @@ function createFrameWriter(res: Response) {
       sentBytes = 0;
       await pause(BURST_PAUSE_MS);
     },
-    /** Keeps the connection open while nothing else is sent, and ends it when nothing of what was sent is taken. */
+    /** Keeps an idle connection open with a comment. Disconnects a client that has read nothing since the last check. */
     look(): void {
       if (res.writableLength > 0 && taken === takenBefore) res.destroy();
       takenBefore = taken;

@@ -1,4 +1,4 @@
-// What the frames of a client do. Each is checked and counted as the REST call that does the same, and answered by one frame.
+// Carries out and acknowledges a client's frames. Each frame is checked and counted like the corresponding REST call.
 import type { Logger } from 'pino';
 import { ApiError } from '../../contracts/errors.ts';
 import type { FrameType, ServerFrame } from '../../contracts/frames.ts';
@@ -12,7 +12,7 @@ import type { Outbox } from './outbox.ts';
 import { type ClientFrame, readEnvelope, readFields, readObject, requestIdOf } from './read-frame.ts';
 import { followSession, type Subscriptions } from './subscriptions.ts';
 
-/** As the REST calls that they stand for. */
+/** The same as for the corresponding REST calls. */
 const ACCESS: Record<FrameType, Access> = {
   message: { level: 'standard', clientScope: 'send' },
   tool_result: { level: 'standard', clientScope: 'tool_results' },
@@ -28,14 +28,14 @@ interface AnswerDeps {
   count: CountCall;
   log: Logger;
   caller: Caller;
-  /** Of the connection's path. */
+  /** The session of the connection's path. */
   sessionId: string;
   requestId: string;
   outbox: Outbox;
   subscriptions: Subscriptions;
 }
 
-/** @returns what answers each frame. It never rejects. */
+/** @returns a function that answers a frame and never rejects. */
 export function createAnswerFrames(deps: AnswerDeps) {
   const { services, count, log, caller, outbox, subscriptions } = deps;
 
@@ -47,7 +47,7 @@ export function createAnswerFrames(deps: AnswerDeps) {
     subscriptions.begin(followed);
   }
 
-  /** @param given The session that the frame names. */
+  /** @param given The session named by the frame. */
   async function act(frame: ClientFrame, given: string | null, requestId: string | null): Promise<void> {
     const sessionId = given ?? deps.sessionId;
     const ack = (messageId: string | null = null) => ackFrame(requestId, messageId);
@@ -82,7 +82,7 @@ export function createAnswerFrames(deps: AnswerDeps) {
     }
   }
 
-  /** Pings keep connections open, and there may be many: only their number a second is bounded. */
+  /** Pings keep connections open and may be many, so only their number per second is bounded. */
   async function countFrame(type: unknown): Promise<void> {
     if (type !== 'ping') refuseExceeded(await countCaller(count, caller));
   }
@@ -140,7 +140,7 @@ const tooManyFrames = () =>
     `More than ${FRAMES_PER_SECOND_MAX} frames in a second; the next is read in a second`,
   );
 
-/** Which session is meant can't be guessed where a connection follows several. */
+/** A connection may follow several sessions, so the frame must name its session. */
 function required(sessionId: string | null): string {
   if (sessionId !== null) return sessionId;
   throw new ApiError('invalid_request', "The 'session_id' field is required", { param: 'session_id' });

@@ -1,4 +1,4 @@
-// The life of one WebSocket: what goes out, what comes in, whether its peer is still there, and how it ends.
+// The life of a WebSocket: sending, receiving, checking the peer, and closing.
 import type { Logger } from 'pino';
 import { WebSocket } from 'ws';
 import { ApiError, notFound } from '../../contracts/errors.ts';
@@ -13,12 +13,12 @@ import { createOutbox } from './outbox.ts';
 import { createSubscriptions, type Followed } from './subscriptions.ts';
 
 /**
- * Proxies close what is silent for a minute (nginx, AWS). A peer from which nothing has come at the second look is gone, or
- * takes nothing: it is let go after 24 s, and cut off 10 s later if it does not answer the close.
+ * Proxies close connections after a minute of silence (nginx, AWS). A peer that is silent until the second check has disconnected or
+ * reads nothing. The server closes its connection after 24 s, and cuts it 10 s later if the peer doesn't answer the close.
  */
 const PING_EVERY_MS = 12_000;
 
-/** What a stopping server leaves a client to answer its close. */
+/** Time for a client to answer the close of a stopping server. */
 const STOP_MS_MAX = 3_000;
 
 export interface ConnectionDeps {
@@ -29,12 +29,12 @@ export interface ConnectionDeps {
 
 export interface Connection {
   caller: Caller;
-  /** Of the request that became this connection. */
+  /** The id of the upgrade request. */
   requestId: string;
-  /** The session of the path, followed from where the client wants. */
+  /** The session of the path, followed from the client's cursor. */
   first: Followed;
   names: EventNames;
-  /** Aborts when the connection is closed, the server stops, or the key has ended: then with its refusal. */
+  /** Aborts when the connection closes or the server stops. Also aborts when the key ends, with the refusal as its reason. */
   signal: AbortSignal;
 }
 
@@ -61,7 +61,7 @@ export async function serveConnection(
   });
   endWith(signal, socket, end);
   keepAlive(socket, end);
-  // What a client sends against the protocol ends its connection with the right code; nobody here is at fault.
+  // A client's protocol violations close its connection with the right code and are no server error.
   socket.on('error', (error) => deps.log.debug({ err: error, request_id: requestId }, 'a WebSocket failed'));
   const answer = createAnswerFrames({ ...deps, caller, sessionId, requestId, outbox, subscriptions });
   await outbox.send(openingFrame(sessionId, first.tailSeq));
@@ -71,7 +71,7 @@ export async function serveConnection(
 
 type End = (code: number, reason: string) => void;
 
-/** The end from this side. Once it has begun nothing more is answered: a key may have ended, and nobody would see the answer. */
+/** Closes from this side. No more frames are answered then: the key may have ended, and the client wouldn't see the answer. */
 function createEnd(socket: WebSocket): { end: End; hasBegun: () => boolean } {
   let begun = false;
   return {
@@ -100,7 +100,7 @@ function endWith(signal: AbortSignal, socket: WebSocket, end: End): void {
   else signal.addEventListener('abort', ended);
 }
 
-/** The library keeps up to 1 MiB of a message until its last piece comes, and does not say so. */
+/** The library buffers up to 1 MiB of a message until its last piece arrives, without exposing this state. */
 function holdsPartOfMessage(socket: WebSocket): boolean {
   const { _receiver: receiver } = socket as unknown as {
     _receiver?: { _bufferedBytes: number; _fragments: unknown[] };
@@ -108,7 +108,7 @@ function holdsPartOfMessage(socket: WebSocket): boolean {
   return receiver !== undefined && (receiver._bufferedBytes > 0 || receiver._fragments.length > 0);
 }
 
-/** Whom we do not read just now can't show that it is there; but if it took what we send, we would read on. */
+/** While we don't read from a peer, its silence proves nothing. But if the peer read our data, we would resume reading. */
 function keepAlive(socket: WebSocket, end: End): void {
   let hasSpoken = true;
   let hasFinished = true;

@@ -1,13 +1,13 @@
-// Turns an HTTP request that was let in into a WebSocket.
+// Turns an accepted HTTP request into a WebSocket.
 import type { Request, Response } from 'express';
 import { type ServerOptions, type WebSocket, WebSocketServer } from 'ws';
 import { ApiError } from '../../contracts/errors.ts';
 import { FRAME_BYTES_MAX, SUBPROTOCOL } from '../../contracts/frames.ts';
 
-/** For a client to read up to a close and answer it; then its connection is cut. */
+/** Time for a client to read up to a close and answer it. After this time the connection is cut. */
 const CLOSE_MS_MAX = 10_000;
 
-/** Of the answers to all requests, those that the answer to this one has as well. */
+/** Headers of every response that the handshake's response has as well. */
 const HEADERS_PASSED_ON = /^(request-id|x-ratelimit-.*)$/;
 
 const sockets = new WebSocketServer({
@@ -18,7 +18,7 @@ const sockets = new WebSocketServer({
   handleProtocols: (offered) => offered.has(SUBPROTOCOL) && SUBPROTOCOL,
 } as ServerOptions);
 
-// The library would answer itself, in words of its own; thrown from here, the fault is answered as any other.
+// The library would answer in its own format. Throwing here gives the usual error response.
 sockets.on('wsClientError', ({ message }) => {
   throw new ApiError('invalid_request', `The WebSocket handshake is not valid: ${message}`);
 });
@@ -29,7 +29,7 @@ sockets.on('headers', (headers, req) => {
     if (HEADERS_PASSED_ON.test(name)) headers.push(`${name}: ${String(value)}`);
 });
 
-/** @returns undefined when the client is gone. @throws ApiError `invalid_request` */
+/** @returns undefined when the client has disconnected. @throws ApiError `invalid_request` */
 export function completeHandshake(req: Request, res: Response): WebSocket | undefined {
   let opened: WebSocket | undefined;
   sockets.handleUpgrade(req, req.socket, Buffer.alloc(0), (socket) => {
@@ -37,7 +37,7 @@ export function completeHandshake(req: Request, res: Response): WebSocket | unde
   });
   if (!opened) return undefined;
   res.detachSocket(req.socket);
-  // For the access log, which has its line when the connection ends.
+  // For the access log, whose line is written when the connection ends.
   res.statusCode = 101;
   opened.once('close', () => res.emit('close'));
   return opened;

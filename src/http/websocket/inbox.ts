@@ -1,29 +1,29 @@
-// What comes in over one WebSocket: one frame after the other, and no further read while one is being answered.
+// Receives the frames of a WebSocket and answers them one by one. The connection isn't read during an answer.
 import { setTimeout as pause } from 'node:timers/promises';
 import type { RawData, WebSocket } from 'ws';
 
-/** Of one connection, whatever they ask; people and programs need a few. */
+/** Limit for a connection, whatever its frames ask for. People and programs need a few. */
 export const FRAMES_PER_SECOND_MAX = 100;
 const SECOND_MS = 1_000;
 
 export interface ReceivedFrame {
   bytes: Buffer;
   isBinary: boolean;
-  /** It came faster than a connection may send. */
+  /** The frame exceeds the connection's limit. */
   isTooMuch: boolean;
 }
 
 /**
- * What a client has sent before its own close is answered.
+ * Answers every frame that a client sent before its own close.
  * @param answer Never rejects.
- * @param isOver Whether this side has ended the connection: then nothing more is answered.
+ * @param isOver True once this side has ended the connection. No more frames are answered then.
  */
 export function readFrames(
   socket: WebSocket,
   answer: (frame: ReceivedFrame) => Promise<void>,
   isOver: () => boolean,
 ): void {
-  // Bounded by what one read of the connection brings: it is paused until all of it is answered.
+  // Bounded by one read of the connection, which stays paused until all frames are answered.
   const received: Omit<ReceivedFrame, 'isTooMuch'>[] = [];
   const second = createSecond();
   let isBusy = false;
@@ -54,7 +54,7 @@ function createSecond() {
   let beganAt = 0;
   let frames = 0;
   return {
-    /** @returns frames of this second, this one included. */
+    /** @returns the number of frames in this second, including this frame. */
     count(): number {
       const now = performance.now();
       if (now - beganAt >= SECOND_MS) {

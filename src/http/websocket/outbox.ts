@@ -1,12 +1,12 @@
-// What goes out over one WebSocket: as fast as its client takes it, and never more than a little of it in memory.
+// Sends the frames of a WebSocket as fast as the client reads, with little in memory.
 import { WebSocket } from 'ws';
 import { stringifyJson } from '../../contracts/json.ts';
 
-/** Beyond it the next frame waits; what it was made from waits in the log. One frame may itself be larger. */
+/** Above this size the next frame waits, and its event stays in the log. A single frame may be larger. */
 const BUFFERED_BYTES_MAX = 64 * 1024;
 
 export interface Outbox {
-  /** Resolves when the frame is handed over, and at once when the connection is closed: then it is dropped. */
+  /** Resolves when the frame is handed over. If the connection is closed, drops the frame and resolves at once. */
   send(frame: object): Promise<void>;
 }
 

@@ -1,4 +1,4 @@
-// GET /v1/sessions/:sessionId/ws: lets a client in by the checks of every route, and makes its request a WebSocket.
+// GET /v1/sessions/:sessionId/ws: runs the checks of every route, then turns the request into a WebSocket.
 import type { RequestHandler } from 'express';
 import { z } from 'zod';
 import { ApiError } from '../../contracts/errors.ts';
@@ -32,7 +32,7 @@ export function openSocket(deps: ConnectionDeps): RequestHandler {
     state.route = SOCKET_PATH;
     if (state.rate) refuseExceeded(state.rate);
     const caller = callerOf(ACCESS, state);
-    // Browsers let any page open a WebSocket to any server, so the server refuses it.
+    // Browsers let any page open a WebSocket to any server, so the server must refuse foreign pages.
     refuseForeign(state.page);
     const { after = null, names } = parseInput(SocketQuery, readQuery(req.url), QUERY);
     if (!wantsWebSocket(req)) throw noHandshake();
@@ -47,7 +47,7 @@ export function openSocket(deps: ConnectionDeps): RequestHandler {
   };
 }
 
-/** Browsers drop a connection whose answer chooses none of the protocols that they offer, and say nothing of it. */
+/** Browsers silently drop a connection whose response chooses none of their offered protocols. */
 function requireProtocol(offered: string | undefined): void {
   if (offered === undefined || offered.split(',').some((protocol) => protocol.trim() === SUBPROTOCOL)) return;
   throw new ApiError('invalid_request', `Offer the WebSocket protocol '${SUBPROTOCOL}' beside the others`, {

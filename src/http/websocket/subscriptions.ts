@@ -1,12 +1,12 @@
-// The sessions that one WebSocket follows, each from a cursor of its own.
+// The sessions that a WebSocket follows, each from its own cursor.
 import { ApiError } from '../../contracts/errors.ts';
 import type { SessionEvent } from '../../contracts/events.ts';
 import type { Caller, EventsService } from '../../services/ports.ts';
 
-/** Of one connection: each is a reader of the log. */
+/** Limit for a connection, because each subscription is a reader of the log. */
 export const SUBSCRIPTIONS_MAX = 100;
 
-/** What is known before the first event is read. Nothing is held until then. */
+/** The state before the first event is read. Nothing is held until then. */
 export interface Followed {
   sessionId: string;
   tailSeq: number;
@@ -26,16 +26,16 @@ export async function followSession(
   return { sessionId, controller, ...(await events.follow(caller, sessionId, from, controller.signal)) };
 }
 
-/** The last of its session: nobody need wait whether another one comes. */
+/** The last event of a session, so no reader needs to wait for more. */
 const isDeletion = ({ type, data }: SessionEvent): boolean =>
   type === 'session.ended' && data.reason === 'deleted';
 
 interface SubscriptionsDeps {
   /** Aborts with the connection. */
   signal: AbortSignal;
-  /** Resolves when the next event may come. */
+  /** Resolves when the next event may be sent. */
   deliver(event: SessionEvent): Promise<void>;
-  /** The session was deleted, and every event of it that there was is delivered. */
+  /** The session was deleted, and all its events were delivered. */
   deleted(sessionId: string): void;
   failed(error: unknown): void;
 }
@@ -63,7 +63,7 @@ export function createSubscriptions({ signal, deliver, deleted, failed }: Subscr
   }
 
   return {
-    /** @throws ApiError `invalid_request` when this one can't be followed beside the others. */
+    /** @throws ApiError `invalid_request` if the connection can't follow another session or already follows this session. */
     requireRoomFor(sessionId: string): void {
       const refuse = (message: string) => new ApiError('invalid_request', message, { param: 'session_id' });
       if (open.has(sessionId))
@@ -76,7 +76,7 @@ export function createSubscriptions({ signal, deliver, deleted, failed }: Subscr
       const { sessionId, controller } = followed;
       open.set(sessionId, { controller, done: deliverAll(followed) });
     },
-    /** Resolves when none of its events will come any more; at once when it is not followed. */
+    /** Resolves when no more events of the session will come, or at once if the session isn't followed. */
     async end(sessionId: string): Promise<void> {
       const subscription = open.get(sessionId);
       if (!subscription) return;
