@@ -1,31 +1,31 @@
-// A ModelRequest as the body of `POST /v1/messages`, with cache breakpoints on the stable prefix.
+// Converts a ModelRequest to the JSON body of `POST /v1/messages`, with cache breakpoints on the stable prefix.
 
 import { stringifyJson } from '../contracts/json.ts';
 import type { ModelBlock, ModelMessage, ModelRequest, ModelTool } from './port.ts';
 import { isBlank } from './safe-text.ts';
 
 /**
- * The API refuses text blocks without visible characters, while people do send blank messages. Such a message
- * must not make every later call of its session fail, and cannot be left out: the model answers to it.
+ * The API refuses text blocks without visible characters, but users do send blank messages. A blank message must not break
+ * every later call of its session. The adapter can't drop the message either, because the reply belongs to it.
  */
 export const BLANK_USER_TEXT = '(blank message)';
 
-/** Blocks the API takes a breakpoint on, of those a conversation of ours holds; thinking is refused. */
+/** The block types in our conversations that may carry a breakpoint. The API refuses breakpoints on thinking blocks. */
 const CACHEABLE_TYPES = new Set(['text', 'image', 'document', 'search_result', 'tool_use', 'tool_result']);
 
-/** Cache entries live five minutes and each hit renews them: a tool loop or a chat keeps its prefix warm. */
+/** Cache entries live five minutes, and each hit renews them. A tool loop or an active chat keeps its prefix cached. */
 const BREAKPOINT = { type: 'ephemeral' };
 
 /**
- * The API takes four breakpoints, and finds what it has cached at most 20 blocks before one of them. One step may hold far more
- * blocks than that, so earlier breakpoints are repeated at their old places: the prefix found there is the very one that was cached.
+ * The API takes four breakpoints. From each breakpoint it searches at most 20 blocks back for a cached prefix. One step may
+ * hold far more blocks, so requests repeat earlier breakpoints at their old places. The API finds the cached prefix there.
  */
 const BREAKPOINTS_MAX = 4;
 
 /**
- * Shapes a streamed call and sets its cache breakpoints.
- * @returns the body as JSON; the request is not changed. A message without a breakpoint is written once and then remembered with
- * its object, for a long conversation is the same from turn to turn but for its end.
+ * Builds the body of a streamed call and sets its cache breakpoints.
+ * @returns the body as JSON. The request is not changed. The JSON of a message without a breakpoint is kept with the message
+ * object. Most of a long conversation stays the same from turn to turn.
  */
 export function toMessagesJson(asked: ModelRequest): string {
   const request = { ...asked, tools: asked.tools.length > 0 ? asked.tools : toolsForHistory(asked) };
@@ -37,23 +37,23 @@ export function toMessagesJson(asked: ModelRequest): string {
   return `${head.slice(0, -1)},"messages":[${texts.join(',')}]}`;
 }
 
-/** It has no name of a real tool, so that no model takes one for available. */
+/** The name matches no real tool, so no model takes the placeholder for an available tool. */
 const PLACEHOLDER: ModelTool = {
   name: 'no_tool_available',
   description: 'A placeholder: there is no tool now. Do not call it.',
   inputSchema: { type: 'object', properties: {} },
 };
 
-/** Bedrock and LiteLLM refuse calls in a request without tools, as after the last tool of a session was removed. */
+/** Bedrock and LiteLLM refuse tool calls in a request without tools. This happens once a session's last tool is removed. */
 const toolsForHistory = ({ messages }: ModelRequest): ModelTool[] =>
   messages.some(({ content }) => content.some(({ type }) => type === 'tool_use')) ? [PLACEHOLDER] : [];
 
 /**
  * The messages that get a breakpoint:
- * - the last one, for the next request to find;
- * - the user's message before it, where the last request of a turn that calls tools had its breakpoint;
- * - the one where the turn before began. Thoughts leave the conversation when their turn is over, so the later breakpoints of
- *   that turn are worth nothing to the next one.
+ * - The last message, for the next request to find.
+ * - The user's message before the last. In a turn with tool calls, the previous request had its breakpoint there.
+ * - The message that began the previous turn. Thinking blocks leave the conversation when their turn ends. The later
+ *   breakpoints of that turn are therefore useless to the next turn.
  */
 function markedMessages(request: ModelRequest): Set<ModelMessage> {
   const sent = request.messages.filter(canBeMarked);
@@ -61,7 +61,7 @@ function markedMessages(request: ModelRequest): Set<ModelMessage> {
   const start = earlier
     .slice(0, -1)
     .findLast(({ content }) => content.some(({ type }) => type !== 'tool_result'));
-  // Without thoughts the breakpoint of the tools is worth more: other sessions have the same tools.
+  // Without thinking, a breakpoint on the tools is worth more, because other sessions have the same tools.
   const isStartWorthIt = request.thinking !== null || !hasSystem(request) || request.tools.length === 0;
   const found = [sent.at(-1), earlier.at(-1), isStartWorthIt ? start : undefined];
   return new Set(found.filter((message) => message !== undefined));
@@ -69,14 +69,14 @@ function markedMessages(request: ModelRequest): Set<ModelMessage> {
 
 const hasSystem = ({ system }: ModelRequest): boolean => !isBlank(system ?? '');
 
-/** Looks without writing the message, because it looks at the whole conversation. A blank message of the user is sent as text. */
+/** Decides without converting the message, because the search covers the whole conversation. Blank user messages become text. */
 const canBeMarked = ({ role, content }: ModelMessage): boolean =>
   content.some((block) => CACHEABLE_TYPES.has(block.type) && !isBlankText(block)) ||
   (role === 'user' && content.every(isBlankText));
 
 /**
- * Everything but the messages, with the breakpoints that these have left. The system prompt comes after the tools, so that its
- * breakpoint covers them.
+ * Builds everything but the messages and uses the breakpoints the messages left over. The system prompt follows the tools, so
+ * its breakpoint covers the tools too.
  */
 function toHead(request: ModelRequest, breakpoints: number): Record<string, unknown> {
   const isToolMarked = breakpoints > (hasSystem(request) ? 1 : 0);
@@ -95,7 +95,7 @@ function toHead(request: ModelRequest, breakpoints: number): Record<string, unkn
 
 const wireTexts = new WeakMap<ModelMessage, string>();
 
-/** @returns nothing for a message that has nothing to say. */
+/** @returns [] for a message without content. */
 function wireText(message: ModelMessage): string[] {
   const known = wireTexts.get(message);
   if (known !== undefined) return known === '' ? [] : [known];
@@ -124,7 +124,7 @@ function isBlankText(block: ModelBlock): boolean {
   return block.type === 'text' && (typeof block.text !== 'string' || isBlank(block.text));
 }
 
-/** Leaves out our own marker, which the API would refuse, and breakpoints that are not this call's. */
+/** Drops our own marker, which the API would refuse, and any breakpoint of an earlier call. */
 function toWireBlock(block: ModelBlock): ModelBlock {
   const { invalid_input_json: _marker, cache_control: _breakpoint, ...rest } = block;
   return rest as ModelBlock;

@@ -1,4 +1,4 @@
-// The model port over Anthropic's Messages API: one streamed HTTP call, never retried here.
+// The model port over Anthropic's Messages API, as streamed HTTP calls. Temporal does the retries.
 
 import Anthropic from '@anthropic-ai/sdk';
 import { Agent, type Dispatcher, Response as UndiciResponse, fetch as undiciFetch } from 'undici';
@@ -19,42 +19,42 @@ import { BLOCK_DEPTH_MAX, MEANING_TIMEOUT_MS } from './reply-limits.ts';
 import { isDeeperThan } from './safe-text.ts';
 import { createRefusedThoughts, hasPrivateBlocks, type RefusedThoughts } from './thoughts.ts';
 
-/** Where Claude is when no other address is given; always passed, so that the SDK reads no environment variable. */
+/** Claude's own address, used when none is configured. Always passed, so that the SDK reads no environment variable. */
 const DEFAULT_BASE_URL = 'https://api.anthropic.com';
 
-/** The last API version that knows `temperature`; the SDK's own (2026-10-21) refuses the field on every model. */
+/** The last API version with `temperature`. The SDK's own version (2026-10-21) refuses the field on every model. */
 const SAMPLING_API_VERSION = '2023-06-01';
 
-/** Claude sends a ping every few seconds even while it thinks: a minute without a byte is a dead connection. */
+/** Claude pings every few seconds, even while thinking. A minute without a byte means a dead connection. */
 const SILENCE_TIMEOUT_MS = 60_000;
 
-/** TCP and TLS to a healthy address take well under a second; beyond ten the next try is better off elsewhere. */
+/** TCP and TLS to a healthy address take well under a second. After ten seconds a retry is more likely to succeed elsewhere. */
 const CONNECT_TIMEOUT_MS = 10_000;
 
-/** A turn's tools run mostly within this, so its next step finds the connection open. Servers may say less. */
+/** Most of a turn's tools finish within this time, so the next step reuses the open connection. Servers may set less. */
 const KEEP_ALIVE_MS = 30_000;
 
-/** `message_stop` follows the stop reason at once. Some gateways leave it out, and keep their connection open. */
+/** `message_stop` follows the stop reason immediately. Some gateways omit `message_stop` and keep the connection open. */
 const STOP_MS = 5_000;
 
-/** The end of the body follows `message_stop` at once; waiting for it keeps the connection usable. */
+/** The body ends immediately after `message_stop`. A short wait for the end keeps the connection reusable. */
 const DRAIN_MS = 250;
 
 export interface AnthropicModelOptions {
   /** Null sends no credential at all, for gateways that need none. */
   apiKey: string | null;
-  /** Without `/v1`; null is Anthropic's own address. */
+  /** Without `/v1`. Null means Anthropic's own address. */
   baseUrl: string | null;
   /** Longest time without any byte, pings included, before the call fails as `model_unavailable`. */
   silenceTimeoutMs?: number;
-  /** Longest time with nothing but pings and the like, before the call fails as `model_unavailable`. */
+  /** Longest time with nothing but pings and other empty events, before the call fails as `model_unavailable`. */
   meaningTimeoutMs?: number;
-  /** Longest wait for `message_stop` behind a stop reason. */
+  /** Longest wait for `message_stop` after a stop reason. */
   stopMs?: number;
   connectTimeoutMs?: number;
 }
 
-/** Of a content type in an error message. */
+/** Bounds the content type shown in an error message. */
 const TYPE_CHARS_MAX = 100;
 
 interface Caller {
@@ -69,15 +69,15 @@ interface Caller {
 interface Call {
   caller: Caller;
   accumulator: ReplyAccumulator;
-  /** The caller's own. */
+  /** The abort signal of `ModelCallOptions`. */
   signal: AbortSignal;
-  /** Ends the HTTP call: at the end of the reply, or after too long a time without a meaning. */
+  /** Ends the HTTP call: at the end of the reply, or after too long without content. */
   ended: AbortController;
 }
 
 /**
  * Creates a model that calls the Messages API of `baseUrl`. Calls are independent and may run in parallel.
- * `close` ends idle and running connections; calls that still run then fail as `model_unavailable`.
+ * `close` ends idle and running connections. Calls in flight then fail as `model_unavailable`.
  * @throws {Error} for a key that no HTTP header can carry.
  */
 export function createAnthropicModel(options: AnthropicModelOptions): Model & { close(): Promise<void> } {
@@ -92,7 +92,7 @@ export function createAnthropicModel(options: AnthropicModelOptions): Model & { 
   }
   const agent = new Agent({
     connect: { timeout: connectTimeoutMs },
-    // Both count bytes on the socket, so pings are life although the SDK hides them.
+    // Both time-outs count bytes on the socket, so pings keep the call alive although the SDK hides them.
     headersTimeout: silenceTimeoutMs,
     bodyTimeout: silenceTimeoutMs,
     keepAliveTimeout: KEEP_ALIVE_MS,
@@ -114,12 +114,12 @@ function createClient(
   timeout: number,
 ): Anthropic {
   return new Anthropic({
-    // With no key at all the SDK would look for credentials on this machine; the placeholder is never sent.
+    // Without any key the SDK searches this machine for credentials. The placeholder is never sent.
     apiKey: apiKey ?? 'none',
-    // The SDK sends a bearer token; many servers that speak the protocol only know the older header.
+    // The SDK sends a bearer token, but many compatible servers only know the older header.
     defaultHeaders: {
       ...(apiKey === null ? { authorization: null } : { 'x-api-key': apiKey }),
-      // Compression holds tokens back, and hides how much an answer really is.
+      // Compression delays tokens and hides the real size of a response.
       'accept-encoding': 'identity',
     },
     authToken: null,
@@ -129,15 +129,15 @@ function createClient(
     timeout,
     fetch: createFetch(dispatcher),
     openTelemetry: false,
-    // The SDK logs unreadable events with their contents, which are the user's.
+    // The SDK logs the contents of unreadable events, which are user data.
     logLevel: 'off',
   });
 }
 
-/** A `Response` can't be made with a higher status. Some proxies answer 999. */
+/** A `Response` can't have a higher status. Some proxies answer 999. */
 const STATUS_MAX = 599;
 
-/** The SDK writes an error's JSON with recursion, which fails on deep JSON and hides the status. */
+/** The SDK serializes an error's JSON recursively. Deep JSON would overflow its stack and hide the status. */
 async function flatError(response: UndiciResponse): Promise<UndiciResponse> {
   const { status, headers } = response;
   const text = await response.text().catch((error: Error) => error.message);
@@ -153,7 +153,7 @@ function isTooDeep(text: string): boolean {
 }
 
 /**
- * The SDK turns a timed-out connection into an error that no longer says which time-out; a bare code survives it.
+ * The SDK replaces a connection error and hides which time-out expired. A bare code on the error survives.
  * Redirect policy: a redirect fails the call, because the other address would get the API key and the conversation.
  */
 function createFetch(dispatcher: Dispatcher): typeof fetch {
@@ -171,8 +171,8 @@ function createFetch(dispatcher: Dispatcher): typeof fetch {
 }
 
 /**
- * A request that holds thoughts and is refused goes out once more without them: a refusal costs nothing, and no wording tells
- * for sure what it was about. Nothing is repeated after the first text, which readers already have.
+ * Repeats a refused request once without its thinking blocks. A refusal is free, and no error text reliably names the reason.
+ * After the first text nothing is repeated, because readers already have that text.
  */
 async function streamWithRepair(
   caller: Caller,
@@ -211,7 +211,7 @@ async function streamOnce(
     const response = await duringCall(call, () => open(call, request, body));
     return await readReply(call, response, options);
   } finally {
-    // Closes the connection of an answer that is not read to its end, also when onText threw.
+    // Closes the connection of a partly read response, also after `onText` has thrown.
     call.ended.abort();
   }
 }
@@ -231,7 +231,7 @@ async function readReply(call: Call, response: Response, options: ModelCallOptio
       if (isMore) silence.refresh();
       if (text !== '') options.onText(text);
       if (accumulator.isAnswered()) stop ??= setTimeout(() => call.ended.abort(), call.caller.stopMs);
-      // Some gateways tell the stop reason before the content.
+      // Some gateways send the stop reason before the content.
       if (isMore) stop?.refresh();
       if (next.done && !accumulator.isComplete())
         throw brokenStream(describeEnd(response.headers), contextOf(call));
@@ -244,7 +244,7 @@ async function readReply(call: Call, response: Response, options: ModelCallOptio
   }
 }
 
-/** An answer that has told its stop reason is paid and whole: whatever its connection does then is no reason to ask again. */
+/** Treats a connection error after the stop reason as the end. The reply is complete and paid for, so a retry has no reason. */
 async function nextEvent(
   call: Call,
   events: AsyncGenerator<unknown, void>,
@@ -257,13 +257,13 @@ async function nextEvent(
   }
 }
 
-/** Ends a call whose answer is nothing but pings. */
+/** The abort reason of a response with nothing but pings. */
 class Meaningless extends Error {}
 
-/** `post` instead of `messages.create`: the latter writes warnings about models to the console. */
+/** Uses `post` because `messages.create` writes model warnings to the console. */
 async function open({ caller, signal, ended }: Call, request: ModelRequest, body: string): Promise<Response> {
   const headers = {
-    // Named here, the SDK takes the body as the text that it is.
+    // With an explicit content type, the SDK sends the body string unchanged.
     'content-type': 'application/json',
     ...(request.temperature === null ? {} : { 'anthropic-version': SAMPLING_API_VERSION }),
   };
@@ -271,7 +271,7 @@ async function open({ caller, signal, ended }: Call, request: ModelRequest, body
   return await caller.client.post('/v1/messages', { body, headers, signal: ends, stream: true }).asResponse();
 }
 
-/** What is no stream of events at all is mostly the answer of something else than a model: its kind tells of what. */
+/** A response that isn't an event stream rarely comes from a model. The content type shows its origin. */
 function describeEnd(headers: Headers): string {
   const type = headers.get('content-type') ?? 'no content-type';
   const kind = type.startsWith('text/event-stream')
@@ -280,11 +280,11 @@ function describeEnd(headers: Headers): string {
   return `it ended before the reply was whole${kind}`;
 }
 
-/** Runs what belongs to the SDK: an abort comes out as the signal's reason, everything else as a ModelCallError. */
+/** Runs an SDK call. An abort rejects with the signal's reason, every other error becomes a ModelCallError. */
 async function duringCall<T>(call: Call, step: () => Promise<T>): Promise<T> {
   try {
     const result = await step();
-    // The SDK ends an aborted stream as if it were over.
+    // The SDK ends an aborted stream like a finished stream.
     if (!call.signal.aborted) return result;
   } catch (error) {
     if (!call.signal.aborted) throw toFailure(error, call);
@@ -301,8 +301,8 @@ function toFailure(error: unknown, call: Call): Error {
 }
 
 /**
- * A translator that breaks the protocol, or a bound, would do so again: there is one error, and no further try. The same
- * holds for an answer that we fail to understand.
+ * A gateway that breaks the protocol or a bound would do so again, so the error is final. The same holds for a reply
+ * that this code fails to parse.
  */
 function understand<T>(call: Call, read: () => T): T {
   try {
@@ -320,7 +320,7 @@ function contextOf({ caller, accumulator }: Call): FailureContext {
   };
 }
 
-/** Reads to the end of the body, so that the connection can serve the next call. The reply is whole already. */
+/** Reads to the end of the body, so that the next call can reuse the connection. The reply is already complete. */
 async function drain(events: AsyncIterator<unknown>): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const tooLong = new Promise<void>((resolve) => {

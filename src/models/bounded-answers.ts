@@ -1,17 +1,17 @@
-// Bounds what a provider's answer may make this process hold, before the SDK sees it: the SDK reads an error's body whole,
-// and keeps an event until it ends.
+// Limits the memory a provider's response can take, before the SDK sees the response. The SDK buffers a whole error body, and
+// each event up to its end.
 import type { Dispatcher } from 'undici';
 
-/** Error answers are JSON of a few lines, and proxies' pages hardly longer; all but the beginning is thrown away anyway. */
+/** Error responses are a few lines of JSON, and proxies' pages are hardly longer. Only the beginning is kept anyway. */
 const ERROR_BYTES_MAX = 1024 * 1024;
 
-/** The longest events hold a picture or a search's results. An answer without any line end is one event. */
+/** The longest events hold a picture or search results. A response without any line end counts as one event. */
 export const EVENT_BYTES_MAX = 8 * 1024 * 1024;
 
-/** Far more than the longest reply in pieces of a letter. It bounds the work for pings and comments that come without end. */
+/** Far more than the longest reply sent letter by letter. Bounds the work for endless pings and comments. */
 const ANSWER_BYTES_MAX = 512 * 1024 * 1024;
 
-/** In the `code` of the errors that end such an answer, for the SDK passes on neither class nor message of a cause. */
+/** The `code` of the errors that end such a response. The SDK passes on neither the class nor the message of a cause. */
 export const ANSWER_UNBEARABLE = 'ANSWER_UNBEARABLE';
 
 const unbearable = (message: string): Error => Object.assign(new Error(message), { code: ANSWER_UNBEARABLE });
@@ -22,13 +22,13 @@ export const tooLong = (bytesMax: number): Error =>
 const LINE_ENDS = ['\n\n', '\r\n\r\n', '\r\r'];
 const isLineEnd = (byte: number | undefined): boolean => byte === 0x0a || byte === 0x0d;
 
-/** Counts the bytes since the last event's end. */
+/** Counts the bytes since the end of the last event. */
 function createEventMeter() {
   let bytes = 0;
   let wasLineEnd = false;
   return (chunk: Buffer): number => {
     const end = Math.max(...LINE_ENDS.map((lineEnd) => chunk.lastIndexOf(lineEnd)));
-    // An end that two chunks share is counted from the second: a line end too many does no harm.
+    // An event end split over two chunks counts from the second chunk. Miscounting a single line end is harmless.
     const isSplit = wasLineEnd && isLineEnd(chunk[0]);
     bytes = end >= 0 ? chunk.length - end : chunk.length + (isSplit ? 0 : bytes);
     wasLineEnd = isLineEnd(chunk.at(-1));
@@ -55,7 +55,7 @@ function bounded(inner: Handler): Handler {
     onRequestUpgrade: (...args) => inner.onRequestUpgrade?.(...args),
     onResponseStart(controller, status, headers, ...rest) {
       const encoding = String(headers['content-encoding'] || 'identity').toLowerCase();
-      // It was asked for none; a few bytes of it could be gigabytes of text.
+      // The request asked for no compression. A few compressed bytes could expand to gigabytes of text.
       if (encoding !== 'identity')
         return controller.abort(unbearable(`its answer is compressed (${encoding})`));
       if (status >= 300) {

@@ -8,25 +8,25 @@ export type ThinkingType = (typeof THINKING_TYPES)[number];
 export interface TokenPrices {
   inputUsdPerMtok: string;
   outputUsdPerMtok: string;
-  /** Of the five-minute cache, the only one we write. */
+  /** For the five-minute cache, the only cache OpenClaw writes to. */
   cacheWriteUsdPerMtok: string;
   cacheReadUsdPerMtok: string;
 }
 
 export interface ModelPrices extends TokenPrices {
-  /** Prices of all tokens of a call whose prompt, cached parts included, has more than `aboveTokens` tokens. */
+  /** Applies to all tokens of a call whose prompt, cached parts included, exceeds `aboveTokens` tokens. */
   longPrompt?: TokenPrices & { aboveTokens: number };
 }
 
 export interface CatalogueEntry {
-  /** The name people ask for. */
+  /** The name users give. */
   id: string;
-  /** The name the provider is asked for; the same as `id` for most. */
+  /** The name sent to the provider. The same as `id` for most models. */
   resolvesTo: string;
   contextTokens: number;
   maxOutputTokens: number;
   prices: ModelPrices;
-  /** Whether the provider takes `temperature` on this model; newer ones refuse any but the default with a 400. */
+  /** Whether the provider takes `temperature` on this model. Newer models answer any value but the default with a 400. */
   acceptsTemperature: boolean;
   /** The values of `thinking.type` that the provider refuses on this model. Other values are not judged. */
   refusesThinking: readonly ThinkingType[];

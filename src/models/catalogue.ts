@@ -1,4 +1,4 @@
-// Which models a session may name, what the provider is asked for instead, how much fits in and what it costs.
+// The models a session may name: the provider's name for each, its limits and its prices.
 
 import { BUILT_IN_MODELS } from './catalogue-data.ts';
 import type { CatalogueEntry, ModelPrices, ThinkingType } from './catalogue-entry.ts';
@@ -12,9 +12,9 @@ export interface Catalogue {
 }
 
 /**
- * The built-in models with the operator's added; an entry of the same id is replaced whole.
- * @param extra the parsed JSON of `OPENCLAW_MODELS_FILE`; undefined when there is none.
- * @throws {Error} naming the field of `extra` that is wrong.
+ * The built-in models plus the operator's own. An operator's entry replaces the whole entry with the same id.
+ * @param extra the parsed JSON of `OPENCLAW_MODELS_FILE`, or undefined without such a file.
+ * @throws {Error} naming the wrong field of `extra`.
  */
 export function createCatalogue(extra?: unknown): Catalogue {
   const entries = extra === undefined ? BUILT_IN_MODELS : [...BUILT_IN_MODELS, ...parseModelsFile(extra)];
@@ -26,17 +26,17 @@ export function createCatalogue(extra?: unknown): Catalogue {
   };
 }
 
-/** Whether the provider always refuses this `thinking.type` on the model; false when the catalogue doesn't know. */
+/** Whether the provider always refuses this `thinking.type` on the model. False if the catalogue doesn't know. */
 export const refusesThinking = (entry: CatalogueEntry | undefined, type: string): boolean =>
   entry?.refusesThinking.includes(type as ThinkingType) ?? false;
 
-/** Prices have at most nine decimals, so that each is a whole number of these. */
+/** Prices have at most nine decimals, so each price is a whole number of nano-dollars. */
 const NANO = 1_000_000_000n;
 const TOKENS_PER_MTOK = 1_000_000n;
 
 /**
- * What one call cost. Only for single calls: a sum of several would look like a long prompt.
- * @returns whole nano-dollars, rounded half up once at the end; exact, no floats are involved.
+ * The cost of one call. Pass single calls only: a sum of several calls would look like a long prompt.
+ * @returns whole nano-dollars, rounded half up once at the end. Exact, because no floats are involved.
  */
 export function costNanoUsd(prices: ModelPrices, usage: ModelUsage): number {
   const promptTokens = usage.inputTokens + usage.cacheCreationInputTokens + usage.cacheReadInputTokens;

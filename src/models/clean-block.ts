@@ -1,15 +1,15 @@
-// A content block of a provider, cleaned once and whole: after this no store, no client and not the API refuses it.
+// Cleans a whole content block of a provider once. Afterwards every store, every client and the API accept the block.
 
 import type { ModelBlock } from './port.ts';
 import { NAME_CHARS_MAX } from './reply-limits.ts';
 import { cleanJson, cleanName, cleanText } from './safe-text.ts';
 import { readToolInput } from './tool-input.ts';
 
-/** What a stream has brought of one block. */
+/** The parts of one block received so far. */
 export interface RawBlock {
-  /** As `content_block_start` had it, with a clean type. */
+  /** The block of `content_block_start`, with a clean type. */
   started: { type: string } & Record<string, unknown>;
-  /** Of a text block, cleaned piece by piece as it was streamed. */
+  /** For a text block, cleaned piece by piece as streamed. */
   text: string;
   thinking: string;
   signature: string;
@@ -18,15 +18,15 @@ export interface RawBlock {
   citations: unknown[];
 }
 
-/** Stands for a name that is missing or blank. No tool can have this name, so the call is answered with an error. */
+/** Replaces a missing or blank name. No tool can have this name, so the call gets an error as its result. */
 export const UNNAMED = '(unnamed)';
 
 const nameOf = (value: unknown): string =>
   typeof value === 'string' ? cleanName(value, NAME_CHARS_MAX) : '';
 
 /**
- * Blocks that clients see or the API gets back have only the fields we know. Others are stored whole.
- * @returns undefined for a block that is of no use to anybody.
+ * Keeps only the known fields of blocks that clients see or the API gets back. Other blocks are stored whole.
+ * @returns undefined for a useless block.
  */
 export function cleanBlock(raw: RawBlock): ModelBlock | undefined {
   switch (raw.started.type) {
@@ -53,10 +53,10 @@ function cleanTextBlock({ text, citations }: RawBlock): ModelBlock | undefined {
   };
 }
 
-/** A signature is good for the very text that was signed. Without one, thoughts are shown and never sent back. */
+/** A signature is valid only for the exact signed text. Without a signature, thinking is shown but never sent back. */
 function cleanThinking({ started, thinking, ...raw }: RawBlock): ModelBlock | undefined {
   const clean = cleanText(thinking);
-  // Some gateways send it whole with the block's start and again in its deltas.
+  // Some gateways send the whole signature at the block's start and again in its deltas.
   const isTwice = raw.signature === `${started.signature}${started.signature}`;
   const signature = isTwice ? String(started.signature) : raw.signature;
   const isSigned = signature !== '' && clean === thinking && cleanText(signature) === signature;
@@ -64,13 +64,13 @@ function cleanThinking({ started, thinking, ...raw }: RawBlock): ModelBlock | un
   return { type: 'thinking', thinking: clean, ...(isSigned && { signature }) };
 }
 
-/** It is for the API alone, which refuses it when it was changed. */
+/** Only the API reads this block, and the API refuses changed data. */
 function cleanRedacted(data: unknown): ModelBlock | undefined {
   if (typeof data !== 'string' || data === '' || cleanText(data) !== data) return undefined;
   return { type: 'redacted_thinking', data };
 }
 
-/** A broken input is no reason to lose the reply: the call is answered with an error, see `activities/tool-offer.ts`. */
+/** A broken input must not lose the reply. The call gets an error as its result, see `activities/tool-offer.ts`. */
 function cleanCall({ started, json }: RawBlock): ModelBlock {
   const name = nameOf(started.name);
   const input = readToolInput(started.input, json);

@@ -1,5 +1,5 @@
-// Reads the body of an answer as events of the Messages API. Gateways spell it in many ways: server-sent events with or
-// without names, or the whole message as JSON.
+// Reads a response body as events of the Messages API. Gateways send server-sent events with or without names, or the whole
+// message as JSON.
 
 import { APIError } from '@anthropic-ai/sdk';
 import { createParser, type EventSourceMessage } from 'eventsource-parser';
@@ -9,7 +9,7 @@ import { BLOCK_DEPTH_MAX } from './reply-limits.ts';
 import { isDeeperThan } from './safe-text.ts';
 import { isRecord } from './tool-input.ts';
 
-/** The end of OpenAI's streams, which gateways append to others. */
+/** The end marker of OpenAI's streams. Gateways append the marker to other streams too. */
 const DONE = '[DONE]';
 
 /** Events that must be JSON objects. */
@@ -22,15 +22,15 @@ const PROTOCOL_EVENTS = new Set<string | undefined>([
   'message_stop',
 ]);
 
-/** Events whose type stands in their data. They must be JSON, and JSON without a type says nothing. Other events may hold anything. */
+/** Events with their type in the data, which must be JSON. JSON without a type is ignored. Other events may hold anything. */
 const UNNAMED_EVENTS = new Set<string | undefined>([undefined, 'message']);
 
-/** Of an error that is told in a stream. Far more than is shown of it. */
+/** Bounds an error inside a stream. Far more than any message shows. */
 const ERROR_CHARS_MAX = 64 * 1024;
 
 /**
- * Looks at the beginning of the body and not at its `content-type`, which gateways get wrong.
- * @throws {APIError} for an error that is told in the body
+ * Decides by the beginning of the body, because gateways send wrong content types.
+ * @throws {APIError} for an error reported in the body
  * @throws {SyntaxError} for an event that is not JSON
  */
 export async function* readEvents({ body, headers }: Response): AsyncGenerator<unknown> {
@@ -41,7 +41,7 @@ export async function* readEvents({ body, headers }: Response): AsyncGenerator<u
   else yield* streamed(first, texts, headers);
 }
 
-/** @returns '' for a body that is blank. */
+/** @returns '' for a blank body. */
 async function firstText(texts: AsyncIterator<string>): Promise<string> {
   for (;;) {
     const next = await texts.next();
@@ -50,7 +50,7 @@ async function firstText(texts: AsyncIterator<string>): Promise<string> {
   }
 }
 
-/** A message that is whole counts, whatever its connection does then. */
+/** A complete message counts, even if the connection fails afterwards. */
 async function joined(first: string, texts: AsyncIterable<string>): Promise<string> {
   const parts = [first];
   let length = first.length;
@@ -75,7 +75,7 @@ function isJson(text: string): boolean {
   }
 }
 
-/** A message that came whole, as the events of its stream. */
+/** Converts a whole message to the events of its stream. */
 function* eventsOf(json: string, headers: Headers): Generator<unknown> {
   const message = readEvent({ data: json }, headers);
   if (!isRecord(message) || message.type !== 'message') return yield message;
@@ -105,7 +105,7 @@ async function* streamed(
   yield* feed('\n\n');
 }
 
-/** @returns null for an event that says nothing. */
+/** @returns null for an event without content. */
 function readEvent({ event, data }: Pick<EventSourceMessage, 'event' | 'data'>, headers: Headers): unknown {
   if (data.trim() === '' || data.trim() === DONE || event === 'ping') return null;
   const value = parsedEvent(event, data);
@@ -131,13 +131,13 @@ const jsonOf = (value: unknown): string =>
     ? `(nested deeper than ${BLOCK_DEPTH_MAX})`
     : (stringifyJson(value) ?? '');
 
-/** A status or a name that a gateway puts beside the message. */
+/** The status or name that some gateways put beside the message. */
 const notesOf = ({ __type, code, status }: Record<string, unknown>): Record<string, unknown> =>
   Object.fromEntries(
     Object.entries({ __type, code, status }).filter(([, note]) => ['string', 'number'].includes(typeof note)),
   );
 
-/** In the shape of the API's own errors: gateways put a text in their place. */
+/** Converts the error to the API's own shape. Some gateways send plain text instead. */
 function toldError(body: unknown, headers: Headers): APIError {
   const inner = isRecord(body) ? (body.error ?? body) : body;
   const { type, message } = isRecord(inner) ? inner : { type: undefined, message: inner };

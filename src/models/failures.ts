@@ -1,4 +1,4 @@
-// What went wrong at the model's end, as the one error type the rest of the server knows.
+// Converts every failure of a model call to the one error type of the rest of the server.
 
 import { APIConnectionError, APIError } from '@anthropic-ai/sdk';
 import { ANSWER_UNBEARABLE } from './bounded-answers.ts';
@@ -6,25 +6,25 @@ import { ModelCallError, type ModelErrorCode, type ModelUsage } from './port.ts'
 import { judge, readRefusal, type Verdict } from './refusals.ts';
 import { cleanText } from './safe-text.ts';
 
-/** A provider that asks for more is down for good as far as a waiting turn is concerned. */
+/** A provider that asks for a longer wait counts as down for a waiting turn. */
 const RETRY_AFTER_MS_MAX = 60 * 60 * 1000;
 
-/** Proxies answer whole HTML pages; an error message is read by people and kept in workflow histories. */
+/** Proxies answer with whole HTML pages. People read error messages, and workflow histories store them. */
 const MESSAGE_CHARS_MAX = 500;
 
-/** Put before the provider's words: the user of a session can't mend this. */
+/** Stands before the provider's text, because the session's user can't fix an account problem. */
 const FOR_THE_OPERATOR =
   'The account with the model provider cannot be used, which its operator has to settle. ';
 
-/** What a failed call leaves behind besides its error. */
+/** The facts about a failed call that its error needs. */
 export interface FailureContext {
-  /** The API key or null; it must reach no message, for messages are stored and shown. */
+  /** The API key or null. No message may contain the key, because messages are stored and shown. */
   secret: string | null;
   usage: ModelUsage;
   silenceTimeoutMs: number;
 }
 
-/** @param error what the SDK or the HTTP client threw while the request was made or the stream was read. */
+/** @param error thrown by the SDK or the HTTP client during the request or while reading the stream. */
 export function toModelCallError(error: unknown, context: FailureContext): ModelCallError {
   if (error instanceof APIError && !(error instanceof APIConnectionError)) return fromAnswer(error, context);
   return new ModelCallError(readable(describeLostConnection(error, context), context.secret), {
@@ -36,7 +36,7 @@ export function toModelCallError(error: unknown, context: FailureContext): Model
   });
 }
 
-/** A stream that ended, or held something unreadable, before the reply was whole. */
+/** A stream that ended or became unreadable before the reply was complete. */
 export function brokenStream(reason: string, context: FailureContext, cause?: Error): ModelCallError {
   return new ModelCallError(readable(`The model's stream broke: ${reason}`, context.secret), {
     code: 'model_unavailable',
@@ -48,7 +48,7 @@ export function brokenStream(reason: string, context: FailureContext, cause?: Er
   });
 }
 
-/** A provider that does not stop would do so again, and each try would leave as much text in the log. */
+/** Not retryable. The provider would exceed the bound again, and each attempt would add as much text to the log. */
 export function endlessReply(cause: Error, context: FailureContext): ModelCallError {
   return new ModelCallError(`The model's answer can't be used: ${cause.message}`, {
     code: 'model_unavailable',
@@ -62,26 +62,23 @@ export function endlessReply(cause: Error, context: FailureContext): ModelCallEr
 
 const REFUSAL_STATUSES: readonly number[] = [400, 413, 422];
 
-/** For an `error` event inside a stream, which has no status. */
+/** For `error` events inside a stream, which have no status. */
 const REFUSAL_CODES: readonly ModelErrorCode[] = ['model_invalid_request', 'context_too_long'];
 
-/** The provider is at fault, whatever its status: the request is right as it is. */
+/** The provider is at fault, whatever the status. The request itself is valid. */
 const PROVIDER_CODES: readonly ModelErrorCode[] = ['model_overloaded', 'model_unavailable'];
 
 /**
- * Whether the provider refused what the request holds, in whatever words: asking again with less of it costs nothing and may
- * help. Newer models for instance sign their thoughts together with all that came before them, and refuse a conversation
- * whose system prompt, tools or earlier messages changed since.
+ * True if the provider refused the contents of the request. A smaller request costs nothing and may succeed.
+ * For example, newer models sign thinking together with everything before it. They refuse a conversation after a change of its
+ * system prompt, tools or earlier messages.
  */
 export const isRequestRefused = (error: unknown): error is ModelCallError =>
   error instanceof ModelCallError &&
   !PROVIDER_CODES.includes(error.code) &&
   (error.status === null ? REFUSAL_CODES.includes(error.code) : REFUSAL_STATUSES.includes(error.status));
 
-/**
- * @returns milliseconds from `retry-after-ms` or `retry-after` (seconds or HTTP date), 0 to one hour; null when
- * neither says anything usable.
- */
+/** @returns milliseconds from `retry-after-ms` or `retry-after` (seconds or HTTP date), 0 to one hour. Null if unusable. */
 function retryAfterMs(headers: Headers, now: number): number | null {
   const milliseconds = toDelay(headers.get('retry-after-ms'), 1);
   if (milliseconds !== null) return milliseconds;
@@ -89,10 +86,10 @@ function retryAfterMs(headers: Headers, now: number): number | null {
   return toDelay(header, 1000) ?? untilDate(header, now);
 }
 
-/** Stands for the model's own origin, which a relative location keeps. */
+/** Stands for the model's own origin. A relative location keeps this origin. */
 const OWN_ORIGIN = 'http://own.invalid';
 
-/** Only the origin: paths and queries of login pages hold tokens. */
+/** Shows only the origin, because paths and queries of login pages hold tokens. */
 function redirectTarget(location: string): string {
   if (location === '') return 'no address';
   if (!URL.canParse(location, OWN_ORIGIN)) return 'an unreadable address';
@@ -102,7 +99,7 @@ function redirectTarget(location: string): string {
   return /^https?:$/.test(protocol) ? origin : `an address that begins with ${protocol}`;
 }
 
-/** The answer of a cache to a question that we do not ask. */
+/** A cache sends this status for conditional requests. OpenClaw sends none. */
 const NOT_MODIFIED = 304;
 
 function describeRedirect({ status, headers }: APIError): string {
@@ -112,7 +109,7 @@ function describeRedirect({ status, headers }: APIError): string {
   return `${status}, a redirect to ${target}. Redirects are not followed: set ANTHROPIC_BASE_URL to the final address.`;
 }
 
-/** The operator has to change the address, so another try would be redirected again. */
+/** The operator has to change the address. Another attempt would be redirected again. */
 function redirected(error: APIError, context: FailureContext): ModelCallError {
   const message = `The model's address answered ${describeRedirect(error)}`;
   return new ModelCallError(readable(message, context.secret), {
@@ -128,7 +125,7 @@ function fromAnswer(error: APIError, context: FailureContext): ModelCallError {
   if (error.status !== undefined && error.status >= 300 && error.status < 400)
     return redirected(error, context);
   const refusal = readRefusal(error);
-  // Before it is cut: of a key across the cut a half would be left that nothing recognizes.
+  // Redact before cutting: half a key at the cut would not be recognized.
   const said = readable(refusal.words, context.secret);
   const verdict = obeyHeader(judge({ ...refusal, words: said }), error.headers);
   const where = error.status === undefined ? 'in the middle of its stream' : String(error.status);
@@ -145,7 +142,7 @@ function fromAnswer(error: APIError, context: FailureContext): ModelCallError {
   });
 }
 
-/** The API knows better than its status whether another try can help. */
+/** The header overrides the verdict: the API knows best whether a retry can help. */
 function obeyHeader(verdict: Verdict, headers: Headers | undefined): Verdict {
   const word = headers?.get('x-should-retry');
   if (word !== 'true' && word !== 'false') return verdict;
@@ -163,7 +160,7 @@ function describeLostConnection(error: unknown, context: FailureContext): string
   return `The connection to the model failed: ${reason}${code ? ` (${code})` : ''}`;
 }
 
-/** @returns the first system or HTTP client code among an error and its causes, such as `ECONNREFUSED`. */
+/** @returns the first system or HTTP client code of an error and its causes, such as `ECONNREFUSED`. */
 export function codeOf(error: unknown): string | null {
   for (const layer of causesOf(error)) {
     if ('code' in layer && typeof layer.code === 'string') return layer.code;
@@ -176,7 +173,7 @@ function rootMessage(error: unknown): string {
   return root !== undefined && 'message' in root ? String(root.message) : String(error);
 }
 
-/** HTTP clients wrap the socket's error, a handful of layers at most. */
+/** HTTP clients wrap the socket's error in a few layers at most. */
 function causesOf(error: unknown): object[] {
   const layers: object[] = [];
   let current = error;
@@ -187,22 +184,22 @@ function causesOf(error: unknown): object[] {
   return layers;
 }
 
-/** Shorter keys (`none`, `test`) are parts of ordinary words: `max_tokens` must not read `ma[redacted]_tokens`. */
+/** Shorter keys (`none`, `test`) are parts of ordinary words. `max_tokens` must not read `ma[redacted]_tokens`. */
 const SECRET_CHARS_MIN = 16;
 
 const escaped = (text: string): string => text.replace(/[.*+?^${}()|[\]\\/-]/g, '\\$&');
 
-/** The key as base64 shows it behind any text, such as the user name of basic authentication. */
+/** The key's base64 forms behind any prefix, such as the user name of basic authentication. */
 function base64Forms(secret: string): string[] {
   return [0, 1, 2].flatMap((before) => {
     const base64 = Buffer.from(' '.repeat(before) + secret).toString('base64');
-    // The characters at both ends also depend on the neighbouring bytes.
+    // The characters at both ends also depend on neighbouring bytes.
     const own = base64.slice(before === 0 ? 0 : before + 1).replace(/.=+$/, '');
     return [own, own.replaceAll('+', '-').replaceAll('/', '_')];
   });
 }
 
-/** A key as servers repeat it: verbatim, in JSON, in a URL, or in an `authorization` header. */
+/** The forms in which servers repeat a key: verbatim, in JSON, in a URL, or in an `authorization` header. */
 const formsOf = (secret: string): string[] => [
   secret,
   JSON.stringify(secret).slice(1, -1),
@@ -210,11 +207,11 @@ const formsOf = (secret: string): string[] => [
   ...base64Forms(secret),
 ];
 
-/** A provider's text may hold anything. Ours goes into rows, histories and terminals. */
+/** A provider's text may hold anything, while error messages go to rows, histories and terminals. */
 function readable(message: string, secret: string | null): string {
   const text = cleanText(message);
   if (secret === null || secret.length < SECRET_CHARS_MIN) return text;
-  // Host names are lower case, so a key in one comes back in another case.
+  // Host names are lower case, so a key inside a host name changes its case.
   return text.replace(new RegExp(formsOf(secret).map(escaped).join('|'), 'gi'), '[redacted]');
 }
 
@@ -224,7 +221,7 @@ function toDelay(header: string | null, unitMs: number): number | null {
 }
 
 function untilDate(header: string | null, now: number): number | null {
-  // Without a letter it is no HTTP date: Date.parse would take "-5" for a day in 2001.
+  // Text without a letter is no HTTP date. Date.parse would read "-5" as a day in 2001.
   if (header === null || !/[a-z]/i.test(header)) return null;
   const at = Date.parse(header);
   return Number.isNaN(at) ? null : Math.min(Math.max(at - now, 0), RETRY_AFTER_MS_MAX);

@@ -1,9 +1,9 @@
-// The operator's own models: OPENCLAW_MODELS_FILE, checked so that a typo stops the start and not a conversation.
+// The operator's own models: OPENCLAW_MODELS_FILE, checked so that a typo stops the start instead of a conversation.
 
 import { z } from 'zod';
 import { type CatalogueEntry, THINKING_TYPES, type TokenPrices } from './catalogue-entry.ts';
 
-/** zod's own words name types of the language; an operator reads JSON. */
+/** zod's own messages name JavaScript types, but an operator reads JSON. */
 const must = (words: string) => ({
   error: ({ input }: { input?: unknown }) => (input === undefined ? 'is missing' : `must be ${words}`),
 });
@@ -16,7 +16,7 @@ const NAME = must(`a text of 1 to ${NAME_CHARS_MAX} characters`);
 const FLAG = must('true or false');
 const THINKING = must(`a list of ${THINKING_TYPES.join(', ')}`);
 
-/** An object whose names are all known. */
+/** An object that refuses unknown field names. */
 function object<Shape extends z.ZodRawShape>(shape: Shape) {
   const known = Object.keys(shape).join(', ');
   return z.strictObject(shape, {
@@ -27,7 +27,7 @@ function object<Shape extends z.ZodRawShape>(shape: Shape) {
   });
 }
 
-/** Both "0.125" and 0.125 are taken; JSON's numbers keep their digits as text. Nine decimals are a nano-dollar. */
+/** Accepts both "0.125" and 0.125. The text form keeps the digits of a JSON number. Nine decimals are a nano-dollar. */
 const Price = z
   .union([z.string(), z.number()], PRICE)
   .transform(String)
@@ -63,7 +63,7 @@ type FilePrices = Record<keyof typeof tokenPrices, string>;
 
 /**
  * Reads `{"models":[{"id","resolves_to"?,"context_tokens","max_output_tokens","prices":{"input","output","cache_write",
- * "cache_read","long_prompt"?},"accepts_temperature"?,"refuses_thinking"?,"deprecated"?}]}`; prices are USD per million tokens.
+ * "cache_read","long_prompt"?},"accepts_temperature"?,"refuses_thinking"?,"deprecated"?}]}`. Prices are USD per million tokens.
  * @throws {Error} naming every wrong field, as `models[0].prices.input`.
  */
 export function parseModelsFile(content: unknown): CatalogueEntry[] {

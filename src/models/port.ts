@@ -1,6 +1,6 @@
-// What the rest of the server knows of a model: one streamed call, its result, its failure. No SDK types here.
+// The model port: one streamed call, its result and its failure. No SDK types here.
 
-/** Tokens as the Messages API reports them. */
+/** Token counts as the Messages API reports them. */
 export interface ModelUsage {
   inputTokens: number;
   outputTokens: number;
@@ -8,7 +8,7 @@ export interface ModelUsage {
   cacheReadInputTokens: number;
 }
 
-/** A content block in the Messages API's own shape (`text`, `thinking`, `tool_use`, ... and types not known yet). */
+/** A content block in the Messages API's own shape (`text`, `thinking`, `tool_use`, ... and future types). */
 export type ModelBlock = { type: string } & Record<string, unknown>;
 
 export interface ModelMessage {
@@ -23,7 +23,7 @@ export interface ModelTool {
 }
 
 export interface ModelRequest {
-  /** The name the provider is asked for, after aliases were resolved. */
+  /** The name sent to the provider, with aliases resolved. */
   model: string;
   system: string | null;
   messages: ModelMessage[];
@@ -35,23 +35,23 @@ export interface ModelRequest {
 }
 
 export interface ModelCallOptions {
-  /** Aborting it ends the HTTP call; the promise rejects with the signal's reason. */
+  /** An abort ends the HTTP call. The promise rejects with the signal's reason. */
   signal: AbortSignal;
-  /** Each piece of visible text in order: never empty, never half of a surrogate pair, never NUL. */
+  /** Receives each piece of visible text in order. A piece is never empty and holds neither NUL nor half of a surrogate pair. */
   onText: (text: string) => void;
-  /** What the call has cost so far, whenever the provider says so: known even of a call that is aborted. */
+  /** Receives the usage so far whenever the provider reports a higher count. The usage of an aborted call is therefore known. */
   onUsage: (usage: ModelUsage) => void;
 }
 
 export interface ModelReply {
   blocks: ModelBlock[];
   stopReason: string | null;
-  /** The model that the provider says has answered. */
+  /** The model that answered, according to the provider. */
   model: string;
   usage: ModelUsage;
 }
 
-/** One streamed call to a model. It never retries by itself: Temporal does. */
+/** One streamed call to a model. Temporal retries, the model never does. */
 export interface Model {
   /** @throws {ModelCallError} for everything but an abort. */
   stream(request: ModelRequest, options: ModelCallOptions): Promise<ModelReply>;
@@ -64,7 +64,7 @@ export type ModelErrorCode =
   | 'model_unavailable'
   | 'context_too_long';
 
-/** A model call that failed. `retryable` false means the same request will fail again. */
+/** A failed model call. With `retryable` false, the same request will fail again. */
 export class ModelCallError extends Error {
   override readonly name = 'ModelCallError';
   readonly code: ModelErrorCode;
@@ -72,7 +72,7 @@ export class ModelCallError extends Error {
   readonly status: number | null;
   /** From the provider's `retry-after` (seconds or date) or `retry-after-ms`. */
   readonly retryAfterMs: number | null;
-  /** What the failed try had already cost, as far as the provider said. */
+  /** The usage of the failed attempt, as far as the provider reported it. */
   readonly usage: ModelUsage;
 
   constructor(

@@ -1,4 +1,4 @@
-// What an error answer means. The names in its structure and its status decide; words count only where these say nothing.
+// Classifies error responses. Structured names and the status decide. Message text counts only if both are inconclusive.
 
 import type { APIError } from '@anthropic-ai/sdk';
 import { isNumber, toDouble } from '../contracts/json.ts';
@@ -7,12 +7,12 @@ import { cleanName } from './safe-text.ts';
 import { isRecord } from './tool-input.ts';
 
 export interface Refusal {
-  /** Of the answer, or else as its body tells; null when neither does. */
+  /** The response's status, or else the status in its body. Null if neither exists. */
   status: number | null;
-  /** What the structure calls the failure, in the spellings of providers: `ThrottlingException`, `budget_exceeded`. */
+  /** The names of the failure in the structure, as providers spell them: `ThrottlingException`, `budget_exceeded`. */
   names: string[];
   words: string;
-  /** The provider says when to ask again. */
+  /** The provider says when to retry. */
   passes: boolean;
 }
 
@@ -23,7 +23,7 @@ export interface Verdict {
   isAccount?: true;
 }
 
-/** An `error` event carries a type instead of a status; these are the API's documented pairs. */
+/** An `error` event carries a type instead of a status. The API documents these pairs. */
 const STATUS_OF_TYPE = new Map<string, number>([
   ['invalid_request_error', 400],
   ['authentication_error', 401],
@@ -39,7 +39,7 @@ const STATUS_OF_TYPE = new Map<string, number>([
 
 const NAME_CHARS_MAX = 100;
 
-/** Gateways send lists of errors, and put the provider's error inside their own. The innermost comes first. */
+/** Gateways send lists of errors and wrap the provider's error in their own. Returns the innermost error first. */
 function layersOf(body: unknown): Record<string, unknown>[] {
   const first = (value: unknown): unknown => (Array.isArray(value) ? value[0] : value);
   const outer = first(body);
@@ -47,7 +47,7 @@ function layersOf(body: unknown): Record<string, unknown>[] {
   return [first(outer.error), first(outer.errors), outer].filter(isRecord);
 }
 
-/** The same word under the keys of AWS, Google, OpenAI and the API. */
+/** The keys for the name in errors of AWS, Google, OpenAI and the API. */
 const NAME_KEYS = ['type', '__type', 'code', 'status'];
 const WORDS_KEYS = ['message', 'Message', 'detail', 'error'];
 
@@ -60,14 +60,14 @@ const headerName = (headers: Headers | undefined): string =>
 const valuesOf = (layers: Record<string, unknown>[], keys: string[]): unknown[] =>
   layers.flatMap((layer) => keys.map((key) => layer[key]));
 
-/** `error` is the type of each error, so it names nothing. Python's gateways write `None`. */
+/** Every error has the type `error`, so the word is no name. Python gateways write `None`. */
 const namesIn = (values: unknown[]): string[] =>
   values
     .filter(isFilled)
     .map((value) => cleanName(value, NAME_CHARS_MAX))
     .filter((name) => !/^(?:error|none|null|[\d.]*)$/i.test(name));
 
-/** A status that the body tells as a number or as its digits. */
+/** Statuses in the body, as numbers or as strings of digits. */
 const statusesIn = (values: unknown[]): number[] =>
   values
     .map((value) => (isNumber(value) ? toDouble(value) : isFilled(value) ? Number(value) : Number.NaN))
@@ -80,7 +80,7 @@ export function readRefusal({ status, error, headers, message }: APIError): Refu
   const told = statusesIn(values);
   const ofType = names.map((name) => STATUS_OF_TYPE.get(name)).find((each) => each !== undefined);
   return {
-    // Gateways answer 500 around the provider's 402.
+    // Some gateways wrap the provider's 402 in a 500.
     status: told.includes(402) ? 402 : (status ?? told[0] ?? ofType ?? null),
     names,
     words: valuesOf(layers, WORDS_KEYS).find(isFilled) ?? message,
@@ -88,7 +88,7 @@ export function readRefusal({ status, error, headers, message }: APIError): Refu
   };
 }
 
-/** Words of a provider in one spelling: `creditBalance_too-LOW` reads `credit balance too low`. */
+/** Normalizes a provider's spelling: `creditBalance_too-LOW` becomes `credit balance too low`. */
 const plain = (text: string): string =>
   text
     .replace(/([a-z])([A-Z])/g, '$1 $2')
@@ -96,8 +96,8 @@ const plain = (text: string): string =>
     .toLowerCase();
 
 /**
- * The account with the provider can't be used: no credit, a spending limit, a disabled organization or key. Gateways say it
- * with their own statuses and spellings.
+ * The account with the provider can't be used: no credit, a spending limit, a disabled organization or key. Gateways use
+ * their own statuses and spellings.
  */
 const ACCOUNT_REFUSED = [
   /\bbilling\b|\bpayment\b|\bpurchase (?:more )?credits?\b|\btop up\b|\bout of (?:credits?|funds)\b/,
@@ -110,21 +110,21 @@ const ACCOUNT_REFUSED = [
   /\b(?:invalid|expired|missing|incorrect|unknown)\b.{0,10}\bapi key\b/,
 ];
 
-/** Sure enough to be believed beside a status of the provider's own failure. */
+/** Clear enough to outweigh a status that blames the provider. */
 const NO_CREDIT =
   /\bcredit balance\b|\binsufficient (?:quota|credits?|funds|balance)\b|\bbudget\b.{0,20}\bexceeded\b|\bexceeded budget\b/;
 
-/** A rate limit may speak of quotas and billing, too, and passes by itself. */
+/** A rate limit passes by itself, but its message may mention quotas and billing too. */
 const PASSES = /\bretry\b|\btry again\b|\brate limit\b|\bper (?:second|minute|hour|day)\b/;
 
-/** Some providers say 400 to all that they refuse. */
+/** Some providers answer every refusal with 400. */
 const RATE_LIMITED =
   /\btoo many requests\b|\btoo many tokens per\b|\bwait before trying again\b|\bthrottl(?:ed|ing)\b|\brate (?:limit )?(?:is |was )?(?:exceeded|reached)\b/;
 
 const CONTEXT_TOO_LONG =
   /(?:prompt|input|request) is too (?:long|large)|context (?:window|length|limit|budget|size)|maximum context|too many (?:input |prompt )?tokens|(?:input|prompt) tokens? (?:count|length|limit)?.{0,40}exceed/i;
 
-/** Names that decide whatever the status and the words are. `rate_limit_error` and the like only repeat the status. */
+/** Names that decide regardless of status and text. `rate_limit_error` and similar names only repeat the status. */
 const MEANINGS: [RegExp, Verdict][] = [
   [
     /\bbilling\b|\bpayment required\b|\bbudget exceeded\b|\bexceeded current quota\b|\binsufficient (?:user )?(?:quota|credits?|funds|balance)\b|\b(?:credit|spend|spending|usage) (?:balance|limit)\b/,
@@ -145,7 +145,7 @@ const MEANINGS: [RegExp, Verdict][] = [
   ],
 ];
 
-/** A place in the request stands before the reason, or anywhere as a path. */
+/** Matches a field at the start of the message, or a field path anywhere in it. */
 const namesField = (fields: string): RegExp =>
   new RegExp(`^\\W*(?:${fields})\\b|\\b(?:${fields})(?:\\.[a-z0-9_]|\\[)`, 'i');
 
@@ -153,10 +153,10 @@ const SETTINGS = 'tools|system|thinking|max_tokens|temperature|input_schema|outp
 const ABOUT_A_SETTING = namesField(SETTINGS);
 const ABOUT_THE_REQUEST = new RegExp(`${namesField(`messages|${SETTINGS}`).source}|\\bsignature\\b`, 'i');
 
-/** Proxies answer whole pages; what matters stands at their beginning. */
+/** Proxies answer with whole pages. The relevant text is at the beginning. */
 const JUDGED_CHARS_MAX = 2_000;
 
-/** A name says little of a request that is too large: no later try makes it smaller. */
+/** A retryable name does not count for a 413, because no retry makes the request smaller. */
 function judgeNames({ status, names }: Refusal): Verdict | undefined {
   const known = names.map(plain);
   const [, verdict] = MEANINGS.find(([pattern]) => known.some((name) => pattern.test(name))) ?? [];
@@ -196,7 +196,7 @@ function judgeStatus(status: number): Verdict {
   return final('model_invalid_request');
 }
 
-/** A failure without any status is one of the provider. */
+/** A failure without any status counts as the provider's own. */
 export function judge(refusal: Refusal): Verdict {
   if (refusal.status === 402) return account();
   return judgeNames(refusal) ?? judgeWords(refusal) ?? judgeStatus(refusal.status ?? 500);

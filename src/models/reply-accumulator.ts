@@ -1,5 +1,5 @@
-// Builds one reply from the events of a stream. Pure: no SDK, no clock, no I/O. It takes events in any order and with any
-// indexes, and holds to one rule: the texts of the stored blocks, joined, are the text that `add` has returned.
+// Builds one reply from the events of a stream. Pure: no SDK, no clock, no I/O. Accepts events in any order and with any
+// indexes. One invariant: the joined texts of the stored blocks equal the text returned by `add`.
 
 import { isNumber, stringifyJson, toDouble } from '../contracts/json.ts';
 import { cleanBlock, type RawBlock } from './clean-block.ts';
@@ -21,42 +21,42 @@ import { isRecord } from './tool-input.ts';
 
 export interface ReplyAccumulator {
   /**
-   * Takes one parsed event; unknown types of events and deltas are ignored, as the API's versioning asks for.
-   * @returns the visible text it adds, '' when none.
+   * Takes one parsed event. Unknown types of events and deltas are ignored, as the API's versioning policy asks.
+   * @returns the visible text of the event, '' when none.
    * @throws {MalformedEventError}
    */
   add(event: unknown): string;
-  /** Whether `message_stop` has come, or an `end` that counts as one: only then is the reply whole. */
+  /** True after `message_stop`, or after an `end` that counts as one. Only then is the reply complete. */
   isComplete(): boolean;
-  /** Whether the stop reason has come, which stands behind all content: then the end of the stream makes the reply whole. */
+  /** True after the stop reason, which follows all content. From then on, the end of the stream completes the reply. */
   isAnswered(): boolean;
   /**
-   * Takes the end of the stream. A stream that has told its stop reason is whole: some gateways leave `message_stop` out.
-   * @returns the visible text that was still held back.
+   * Takes the end of the stream. After a stop reason the reply is complete, because some gateways omit `message_stop`.
+   * @returns the visible text still held back.
    */
   end(): string;
-  /** Tokens so far, also of a stream that breaks off; another object whenever a count has grown. */
+  /** Tokens so far, also for a broken stream. A new object whenever a count has grown. */
   usage(): ModelUsage;
-  /** Grows with each event that says anything; pings, empty pieces and unknown events leave it as it is. */
+  /** Grows with each event that carries content. Pings, empty pieces and unknown events don't count. */
   progress(): number;
-  /** Of a reply that is whole. */
+  /** Call only for a complete reply. */
   reply(): ModelReply;
 }
 
 interface OpenBlock extends RawBlock {
-  /** Its place among the blocks, which are in the order in which they started. */
+  /** The block's position in order of starts. */
   position: number;
   cleaner: TextCleaner;
 }
 
 interface State {
   blocks: OpenBlock[];
-  /** The blocks that deltas reach, by index and kind. */
+  /** The blocks that still accept deltas, by index and kind. */
   open: Map<string, OpenBlock>;
-  /** The text block that has the latest words. */
+  /** The text block with the latest text. */
   speaking: OpenBlock | null;
   model: string;
-  /** What `message_start` held of the answer. It counts when nothing else tells it. */
+  /** The content and stop reason of `message_start`. They count only if no later event has either. */
   early: { content: unknown[]; stopReason: string | null };
   stopReason: string | null;
   usage: ModelUsage;
@@ -130,7 +130,7 @@ function startMessage(state: State, message: unknown): string {
   return '';
 }
 
-/** The blocks of a message. Some gateways put a text in their place. */
+/** The blocks of a message. Some gateways send a string instead. */
 function contentOf({ content }: Fields): unknown[] {
   if (typeof content === 'string') return [{ type: 'text', text: content }];
   return Array.isArray(content) ? content : [];
@@ -143,7 +143,7 @@ function stopReasonOf({ stop_reason: reason }: Fields): string | null {
 const isWholeEarly = ({ blocks, early }: State): boolean =>
   blocks.length === 0 && early.content.length > 0 && early.stopReason !== null;
 
-/** Blocks of `message_start` are the answer unless others came: gateways that stream may repeat them. */
+/** The blocks of `message_start` are the reply if no other blocks came. Gateways that stream may repeat them. */
 function takeEarly(state: State): string {
   state.stopReason ??= state.early.stopReason;
   if (state.blocks.length > 0) return '';
@@ -158,7 +158,7 @@ function changeMessage(state: State, event: Fields): string {
   return '';
 }
 
-/** Counts are cumulative, so they never shrink: a lower one, as a missing or null one, says nothing. */
+/** Counts are cumulative and never shrink. A lower, missing or null count is ignored. */
 function mergeUsage(state: State, wire: unknown): void {
   if (!isRecord(wire)) return;
   const { usage } = state;
@@ -173,12 +173,12 @@ function mergeUsage(state: State, wire: unknown): void {
 }
 
 function largest(known: number, told: unknown): number {
-  // A count may be spelled `1e3`, which keeps its digits and is no double.
+  // A count may be spelled `1e3`. The parser keeps such digits as an exact number.
   const count = isNumber(told) ? toDouble(told) : Number.NaN;
   return Number.isInteger(count) && count <= TOKENS_MAX ? Math.max(known, count) : known;
 }
 
-/** What kind of deltas a block takes. */
+/** The kind of deltas a block takes. */
 type Kind = 'text' | 'thinking' | 'other';
 
 const kindOf = (type: string): Kind => (type === 'text' || type === 'thinking' ? type : 'other');
@@ -191,7 +191,7 @@ const KIND_OF_DELTA = new Map<unknown, Kind>([
   ['input_json_delta', 'other'],
 ]);
 
-/** The field that each type of delta holds. A delta without a type is known by its field. */
+/** The field of each delta type. A delta without a type is recognized by its field. */
 const TYPE_OF_FIELD = {
   text: 'text_delta',
   citation: 'citations_delta',
@@ -207,13 +207,13 @@ function typeOfDelta(delta: Fields): unknown {
 
 const KINDS: readonly Kind[] = ['text', 'thinking', 'other'];
 
-/** An index names a block, whatever it is: gateways send none, strings, or the same one again. */
+/** An index identifies a block, whatever its value. Gateways send no index, strings, or the same index twice. */
 function keyOf(index: unknown, kind: Kind): string {
   if (isNumber(index)) return `${kind} ${toDouble(index)}`;
   return typeof index === 'string' ? `${kind} ${index}` : kind;
 }
 
-/** In the place of an input that JSON.stringify could not write. It is unreadable, as the same in pieces would be. */
+/** Replaces an input too deep for JSON.stringify. The input becomes unreadable, like the same input in pieces. */
 const TOO_DEEP = `(nested deeper than ${BLOCK_DEPTH_MAX})`;
 
 function startBlock(state: State, index: unknown, started: Fields): string {
@@ -254,8 +254,8 @@ function openBlock(state: State, index: unknown, started: RawBlock['started']): 
 }
 
 /**
- * A delta belongs to the open block of its own kind at its index. Without such a block, text and thoughts open one, and an
- * input is stray. Citations and signatures mean nothing without their block.
+ * A delta belongs to the open block of its own kind at its index. Without such a block, text and thinking open one, and
+ * input counts as stray. Citations and signatures are dropped.
  */
 function addDelta(state: State, index: unknown, delta: Fields): string {
   const type = typeOfDelta(delta);
@@ -298,7 +298,7 @@ function addCitation(state: State, open: OpenBlock, citation: unknown): void {
   if (isRecord(citation)) open.citations.push(citation);
 }
 
-/** Adds words to their own block, or to a later one that has words already: what is stored reads as what was streamed. */
+/** Adds text to its own block, or to a later block that already has text. Stored text then reads like the streamed text. */
 function speak(state: State, own: OpenBlock, words: string): string {
   if (words === '') return '';
   const { speaking } = state;
@@ -310,7 +310,7 @@ function speak(state: State, own: OpenBlock, words: string): string {
   return held + text;
 }
 
-/** Shows what the block that speaks has held back. */
+/** Releases the text that the current text block holds back. */
 function hush({ speaking }: State): string {
   if (speaking === null) return '';
   const rest = speaking.cleaner.end();
@@ -318,7 +318,7 @@ function hush({ speaking }: State): string {
   return rest;
 }
 
-/** A stop for a block that never started is ignored. */
+/** A stop without a started block is ignored. */
 function stopBlock(state: State, index: unknown): string {
   const isSpeaking = state.open.get(keyOf(index, 'text')) === state.speaking;
   for (const kind of KINDS) state.open.delete(keyOf(index, kind));
@@ -350,7 +350,7 @@ function counted(state: State, piece: unknown): string {
   throw new ReplyBoundError(`The reply is longer than ${REPLY_CHARS_MAX} characters.`);
 }
 
-/** Counts what is kept as it came. */
+/** Counts JSON that is stored unchanged. */
 function countJson(state: State, value: unknown): void {
   if (isDeeperThan(value, BLOCK_DEPTH_MAX)) {
     throw new ReplyBoundError(`A content block is nested deeper than ${BLOCK_DEPTH_MAX}.`);
@@ -358,11 +358,11 @@ function countJson(state: State, value: unknown): void {
   counted(state, stringifyJson(value) ?? '');
 }
 
-/** A piece of an input: some gateways send the object itself. */
+/** One piece of an input. Some gateways send the object itself. */
 const jsonOf = (piece: unknown): unknown =>
   isRecord(piece) && !isDeeperThan(piece, BLOCK_DEPTH_MAX) ? stringifyJson(piece) : piece;
 
-/** Null and nothing are an empty text. */
+/** Null and undefined count as empty text. */
 function textOf(value: unknown): string {
   if (value === undefined || value === null) return '';
   if (typeof value === 'string') return value;

@@ -1,40 +1,40 @@
-// What one answer of a model may hold. A broken or hostile gateway must not fill memory, log and rows.
+// Bounds for one reply of a model. A broken or hostile gateway must not fill memory, log and rows.
 
-/** Several times what any model writes in one reply. */
+/** Several times the longest reply of any model. */
 export const REPLY_CHARS_MAX = 4 * 1024 * 1024;
 
-/** Content blocks. An answer with a dozen searches holds some hundred. */
+/** Content blocks. A reply with a dozen searches has some hundred. */
 export const BLOCKS_MAX = 1_000;
 
-/** Calls of tools. A step runs far fewer: see `activities/tool-offer.ts`. */
+/** Tool calls. A step runs far fewer, see `activities/tool-offer.ts`. */
 export const CALLS_MAX = 256;
 
 export const CITATIONS_MAX = 10_000;
 
-/** JSON of blocks that only the provider knows is stored as it came, so JSON.stringify must be able to write it. */
+/** Blocks known only to the provider are stored unchanged, so JSON.stringify must be able to write them. */
 export const BLOCK_DEPTH_MAX = 64;
 
 /** Names of tools, models and stop reasons, and ids. The API itself takes 128 and 200. */
 export const NAME_CHARS_MAX = 200;
 
-/** A thousand times what any model takes: a higher number is a fault, and sums of such would fit no column. */
+/** A thousand times any model's limit. A higher number is an error, and sums would overflow their columns. */
 export const TOKENS_MAX = 1_000_000_000;
 
-/** The beginning of an unreadable input, for whoever looks into the stored step. */
+/** The beginning of an unreadable input, for debugging the stored step. */
 export const INVALID_INPUT_CHARS_MAX = 4_000;
 
 /**
- * Longest time in which an answer says nothing but pings, empty pieces and unknown events. A model that does not show its
- * thoughts sends only pings while it thinks, and may think as long as its output tokens last.
+ * Longest time with nothing but pings, empty pieces and unknown events. A model that hides its thinking sends only pings
+ * meanwhile, and may think until its output tokens run out.
  */
 export const MEANING_TIMEOUT_MS = 30 * 60 * 1000;
 
-/** An event whose shape is not the protocol's. The same translator would send it again. */
+/** An event that breaks the protocol. The same gateway would send it again. */
 export class MalformedEventError extends Error {
   override readonly name: string = 'MalformedEventError';
 }
 
-/** An answer beyond a bound. The provider would exceed it again, and each try would be paid. */
+/** A reply beyond a bound. The provider would exceed the bound again, and each attempt would cost money. */
 export class ReplyBoundError extends MalformedEventError {
   override readonly name = 'ReplyBoundError';
 }

@@ -1,5 +1,5 @@
-// Foreign text and JSON in a form that every store, every client and the API take. PostgreSQL refuses NUL, JSON readers and
-// the API refuse lone surrogates.
+// Converts foreign text and JSON to a form that every store, every client and the API accept. PostgreSQL refuses NUL. JSON
+// readers and the API refuse lone surrogates.
 
 import { isBeyondDouble, isContainer, isNumber } from '../contracts/json.ts';
 
@@ -9,15 +9,15 @@ export function cleanText(text: string): string {
 }
 
 /**
- * Whether nothing is to be seen of a text. Languages disagree on white space: JavaScript counts U+FEFF, Unicode U+0085, Python
- * U+001C to U+001F. The API refuses blank texts by its own list, so a text is blank here when any of them says so.
+ * True if a text shows nothing. Definitions of white space differ: JavaScript counts U+FEFF, Unicode U+0085, Python U+001C
+ * to U+001F. The API refuses blank texts by its own list, so any of these lists makes a text blank here.
  */
 export const isBlank = (text: string): boolean => BLANK.test(text);
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are white space in Python
 const BLANK = /^[\s\p{White_Space}\u001c-\u001f\u180e\u200b\u2060]*$/u;
 
-/** For names, ids and reasons, which fit one line: without control characters, and of a bounded length. */
+/** For names, ids and reasons: one line without control characters, of bounded length. */
 export function cleanName(name: string, lengthMax: number): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it removes
   const line = name.slice(0, 4 * lengthMax).replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, '');
@@ -28,9 +28,9 @@ export function cleanName(name: string, lengthMax: number): string {
 }
 
 /**
- * The same JSON with clean keys and texts, without `__proto__` keys, which a later copy would turn into a prototype, and
- * with null for numbers that no double can hold.
- * @param value of a depth that recursion bears; see `isDeeperThan`.
+ * Cleans keys and texts, removes `__proto__` keys and replaces numbers beyond a double with null. A later copy would turn a
+ * `__proto__` key into a prototype.
+ * @param value shallow enough for recursion, see `isDeeperThan`.
  */
 export function cleanJson(value: unknown): unknown {
   if (typeof value === 'string') return cleanText(value);
@@ -43,7 +43,7 @@ export function cleanJson(value: unknown): unknown {
   return Object.fromEntries(cleaned.filter(([key]) => key !== '__proto__'));
 }
 
-/** Walks level by level: recursion would overflow on the very values this looks for. */
+/** Walks level by level, because recursion would overflow on deep values. */
 export function isDeeperThan(root: unknown, depthMax: number): boolean {
   let level: unknown[] = [root];
   for (let depth = 0; level.length > 0; depth += 1) {
@@ -53,11 +53,11 @@ export function isDeeperThan(root: unknown, depthMax: number): boolean {
   return false;
 }
 
-/** Cleans a text that arrives in pieces; a pair of surrogates may be split over two of them. */
+/** Cleans a text that arrives in pieces. Two pieces may share a surrogate pair. */
 export interface TextCleaner {
-  /** @returns what of the text so far is safe to show; '' when all of it has to wait for the next piece. */
+  /** @returns the text that is safe to show now, or '' if everything has to wait for the next piece. */
   push(piece: string): string;
-  /** @returns what was still held back, '' mostly. */
+  /** @returns the text still held back, mostly ''. */
   end(): string;
 }
 

@@ -1,4 +1,4 @@
-// The built-in stand-in for Claude: a real HTTP server that speaks the Messages API, so that the same adapter is used.
+// The built-in stand-in for Claude: a real HTTP server with the Messages API, so that the same adapter is used.
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -15,75 +15,75 @@ export interface SimulatorOptions {
   host?: string;
   /** 0 takes a free port. */
   port?: number;
-  /** Answer with `[simulated] ` and the user's words only: short, for tests and benchmarks. */
+  /** Replies with `[simulated] ` and the user's text only: short, for tests and benchmarks. */
   echoOnly?: boolean;
-  /** Milliseconds a word; the marker `token_ms` goes before it. */
+  /** Milliseconds per word. The marker `token_ms` takes precedence. */
   tokenMs?: number;
-  /** Called as each model call comes in, with the parsed body; the body is not kept. */
+  /** Called with the parsed body at the start of each model call. The simulator doesn't keep the body. */
   onCall?: (call: SimulatorCall, body: unknown) => void;
 }
 
 /** One `POST /v1/messages`. */
 export interface SimulatorCall {
-  /** The last text a user wrote, markers included. */
+  /** The last text of a user, markers included. */
   readonly text: string;
   readonly model: string;
   readonly isStream: boolean;
   /** 1 for the first call with this text. */
   readonly attempt: number;
-  /** `failed` was refused or broken as asked; `aborted` was left by the client. */
+  /** `failed`: refused or broken on request. `aborted`: the client disconnected. */
   outcome: 'open' | 'completed' | 'failed' | 'aborted';
 }
 
 export interface Simulator {
-  /** For `baseUrl` of the adapter: no path. */
+  /** The `baseUrl` of the adapter, without a path. */
   readonly url: string;
   /** The newest calls, oldest first, at most 10,000. */
   readonly calls: readonly SimulatorCall[];
-  /** Cuts what is open. */
+  /** Cuts open connections. */
   close(): Promise<void>;
 }
 
-/** Enough to read along: about 300 words a second. */
+/** Slow enough to read along: about 300 words a second. */
 const TOKEN_MS = 3;
 const CALLS_MAX = 10_000;
 /** The real API's own limit. */
 const BODY_BYTES_MAX = 32 * 1024 * 1024;
-/** Longer than the adapter keeps a connection, so that it is never the server that closes under a request. */
+/** Longer than the adapter keeps a connection, so the server never closes a connection under a request. */
 const KEEP_ALIVE_MS = 65_000;
 
 interface State {
   options: SimulatorOptions;
   calls: SimulatorCall[];
-  /** Calls by text; as many texts as calls are kept. */
+  /** Calls per text, for the texts of the kept calls. */
   attempts: Map<string, number>;
   cache: PromptCache;
 }
 
 /**
- * Starts the simulator. It answers `POST /v1/messages` (JSON and events), `POST /v1/messages/count_tokens` and
- * `GET /v1/models`, wants a key as the real API does (any will do) and refuses what the real one refuses. An answer says
- * that it is simulated, quotes the user and counts the user's messages. `use tool NAME {json}` in the user's last text
- * calls an offered tool, several such phrases call several at once; afterwards it tells what each tool said.
- * Plain words that name a tool and all that it requires call it, too, but not with `echoOnly`.
+ * Starts the simulator. Serves `POST /v1/messages` (JSON and events), `POST /v1/messages/count_tokens` and `GET /v1/models`.
+ * Like the real API, the simulator wants a key (any will do) and refuses invalid requests. A reply says that it is
+ * simulated, quotes the user and counts the user's messages.
+ * `use tool NAME {json}` in the user's last text calls an offered tool. Several such phrases make several calls at once. The next
+ * reply quotes each tool's result. Plain words that name a tool and all its required input call it too, except with `echoOnly`.
  *
  * Markers in the user's last text:
  *
  * | marker | effect |
  * |---|---|
  * | `[[delay_ms=3000]]` | waits before the first token, with pings |
- * | `[[tokens=500]]` | length of the answer in words |
+ * | `[[tokens=500]]` | length of the reply in words |
  * | `[[token_ms=20]]` | pace |
- * | `[[rounds=3]]` | calls the tools that the text asks for three times in a row, with words before them |
+ * | `[[rounds=3]]` | calls the tools of the text three times in a row, with words before them |
  * | `[[status=529]]` | answers with this error status |
- * | `[[status=429 retry_after=7]]` | with `retry-after` in seconds; `retry_after_date=7` the same as a date |
+ * | `[[status=429 retry_after=7]]` | with `retry-after` in seconds, or as a date with `retry_after_date=7` |
  * | `[[context_too_long]]` | 400 "prompt is too long" |
  * | `[[cut_after=3]]` | closes the socket after 3 deltas |
  * | `[[error_after=3]]` | sends an `error` event (overloaded) after 3 deltas |
  * | `[[silent_after=3]]` | sends nothing more after 3 deltas, not even pings |
  * | `[[malformed_after=3]]` | sends an event that is not JSON after 3 deltas |
  * | `[[times=2]]` | only the first 2 calls with this text fail, by any of the six above |
- * | `[[empty]]` | an answer without content |
+ * | `[[empty]]` | a reply without content |
  * | `[[thinking]]` | a thinking block first |
  * | `[[stop_reason=refusal]]` | this stop reason |
  */
@@ -174,7 +174,7 @@ async function answerMessage(
   await deliver(response, delivery, conversation.isStream);
 }
 
-/** A client that leaves is no error: what was still to be written is dropped. */
+/** A client that disconnects is no error. The unsent rest is dropped. */
 async function deliver(response: ServerResponse, delivery: Delivery, isStream: boolean): Promise<void> {
   try {
     await (isStream ? sendStream(response, delivery) : sendWhole(response, delivery));

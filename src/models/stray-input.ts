@@ -1,5 +1,6 @@
-// Pieces of input whose index names no open call. Some gateways number deltas and blocks differently, send no index, or send
-// a piece before the start or after the stop of its block. A dropped piece would run the tool with an empty input.
+// Handles pieces of input whose index matches no open call. Some gateways number deltas and blocks differently or send no
+// index. Others send a piece before the start or after the stop of its block. A dropped piece would run the tool with an empty
+// input.
 import type { RawBlock } from './clean-block.ts';
 import { isRecord } from './tool-input.ts';
 
@@ -16,7 +17,7 @@ const hasNoInput = ({ started, json }: RawBlock): boolean => isBlank(json) && is
 
 export function createStrayInput() {
   const calls: RawBlock[] = [];
-  /** The pieces that came before the first call. */
+  /** The pieces received before the first call. */
   let early = '';
   let hasPieces = false;
   let isAmbiguous = false;

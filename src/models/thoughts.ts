@@ -1,4 +1,4 @@
-// Thoughts of a model in a request, and the other blocks that only their provider can judge.
+// Thinking blocks in a request, and the other blocks that only their provider can judge.
 import { createHash } from 'node:crypto';
 import type { ModelBlock, ModelMessage, ModelRequest } from './port.ts';
 
@@ -7,29 +7,29 @@ export const isThinking = ({ type }: ModelBlock): boolean =>
 
 const isFilled = (value: unknown): boolean => typeof value === 'string' && value !== '';
 
-/** Whether a provider may take the thought back: without its signature it never does. */
+/** True if a provider may accept the thinking block. Without a signature no provider does. */
 export const isSignedThinking = ({ type, thinking, signature, data }: ModelBlock): boolean =>
   type === 'thinking' ? typeof thinking === 'string' && isFilled(signature) : isFilled(data);
 
 /** Blocks that every provider can judge. */
 const COMMON_TYPES = new Set(['text', 'image', 'document', 'search_result', 'tool_use', 'tool_result']);
 
-/** Thoughts, and calls and results of tools that the provider ran: refused when it does not know them as its own. */
+/** Thinking, and calls and results of tools that the provider ran. Other providers refuse these blocks. */
 const isPrivate = ({ type }: ModelBlock): boolean => !COMMON_TYPES.has(type);
 
-/** What names a block in the memory of refused ones: short, because signatures may be long. */
+/** A block's key in the memory of refused blocks. Hashed, because signatures may be long. */
 const keyOf = ({ signature, data, id, tool_use_id }: ModelBlock): string =>
   createHash('sha256')
     .update(String(signature ?? data ?? id ?? tool_use_id))
     .digest('base64');
 
-/** The message itself when nothing is left out: the adapter remembers its text with the object. */
+/** Returns the same object if nothing is left out, because the adapter keeps the JSON with the object. */
 function filtered(message: ModelMessage, isKept: (block: ModelBlock) => boolean): ModelMessage {
   const content = message.content.filter(isKept);
   return content.length === message.content.length ? message : { ...message, content };
 }
 
-/** The last message that a user wrote; what follows belongs to the turn that answers it. */
+/** The last message a user wrote. Later messages belong to its turn. */
 const lastQuestion = (messages: ModelMessage[]): number =>
   messages.findLastIndex(
     ({ role, content }) =>
@@ -37,8 +37,8 @@ const lastQuestion = (messages: ModelMessage[]): number =>
   );
 
 /**
- * With `thinking` enabled, the API asks a turn that goes on to begin with a thought. When that thought is not sent, the rest
- * of the turn does without thinking.
+ * With `thinking` enabled, the API requires a continued turn to begin with a thinking block. If that block isn't sent, the rest
+ * of the turn runs without thinking.
  */
 function withFittingSettings(request: ModelRequest): ModelRequest {
   if (request.thinking?.type !== 'enabled') return request;
@@ -52,10 +52,10 @@ export const hasPrivateBlocks = ({ messages }: ModelRequest): boolean =>
 
 export type RefusedThoughts = ReturnType<typeof createRefusedThoughts>;
 
-/** A forgotten one costs a request that is refused for free. */
+/** A dropped entry only costs another refused request, which is free. */
 const REFUSED_MAX = 10_000;
 
-/** Remembers which thoughts a provider refused, so that later steps of the turn leave them out at once. */
+/** Remembers the thinking blocks a provider refused, so that later steps of the turn leave them out immediately. */
 export function createRefusedThoughts() {
   const refused = new Set<string>();
 
@@ -72,12 +72,12 @@ export function createRefusedThoughts() {
     });
 
   return {
-    /** The request without what was refused before. */
+    /** The request without blocks refused earlier. */
     withoutKnown: (request: ModelRequest): ModelRequest =>
       keep(request, (block) => !isPrivate(block) || !refused.has(keyOf(block))),
-    /** The request without any such block. */
+    /** The request without any private block. */
     withoutAll: (request: ModelRequest): ModelRequest => keep(request, (block) => !isPrivate(block)),
-    /** A request that holds these was refused, and taken without them. */
+    /** Call after a provider refused the request and accepted it without these blocks. */
     remember({ messages }: ModelRequest): void {
       for (const block of messages.flatMap(({ content }) => content)) if (isPrivate(block)) add(block);
     },

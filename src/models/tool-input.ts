@@ -1,21 +1,21 @@
-// What a model wrote as a tool's input: JSON from a machine that may stop in the middle of it.
+// Parses the tool input a model wrote. The JSON may stop in the middle.
 
 import { isBeyondDouble, isContainer, isNumber, parseJson, stringifyJson } from '../contracts/json.ts';
 import { INVALID_INPUT_CHARS_MAX } from './reply-limits.ts';
 import { cleanJson, cleanText, isDeeperThan } from './safe-text.ts';
 
-/** The API takes JSON of at most this depth, and JSON.stringify overflows its stack on far deeper values. */
+/** The API takes JSON of at most this depth. JSON.stringify overflows its stack only on far deeper values. */
 const TOOL_INPUT_DEPTH_MAX = 64;
 
-/** `raw` is the beginning of an input that can't be read. */
+/** `raw` is the beginning of an unreadable input. */
 export type ToolInput = { ok: true; value: Record<string, unknown> } | { ok: false; raw: string };
 
 /**
- * Reads an input in every form that providers send: as pieces of JSON, or whole with the start of its block, there as an
- * object or as JSON in a string. No input is an empty one: a tool without parameters.
+ * Reads an input in every form providers send: as pieces of JSON, or whole at the start of its block. A whole input is an
+ * object or JSON in a string. A missing input counts as empty: a tool without parameters.
  * @param started the `input` of `content_block_start`
- * @param json the joined `input_json_delta` pieces; unless they are blank they go before `started`
- * @returns `ok: false` for anything but a JSON object of bearable depth, whose numbers a double can hold.
+ * @param json the joined `input_json_delta` pieces. Unless blank, they take precedence over `started`
+ * @returns `ok: false` for anything but a JSON object of limited depth whose numbers fit a double.
  */
 export function readToolInput(started: unknown, json: string): ToolInput {
   const sent = json.trim() === '' ? { value: started } : parse(json);
@@ -28,7 +28,7 @@ export function readToolInput(started: unknown, json: string): ToolInput {
   return { ok: false, raw: cleanText(raw.slice(0, INVALID_INPUT_CHARS_MAX)) };
 }
 
-/** @returns undefined for a text that is no JSON; a blank one holds nothing. */
+/** @returns undefined for invalid JSON. A blank text counts as null. */
 function parse(json: string): { value: unknown } | undefined {
   if (json.trim() === '') return { value: null };
   try {

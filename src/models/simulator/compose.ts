@@ -1,4 +1,4 @@
-// What the simulator answers: always said to be simulated, always with facts that show what it was given.
+// Composes the simulator's replies. Each reply says it is simulated and shows facts from the request.
 
 import { parseJson } from '../../contracts/json.ts';
 import { type Conversation, lastUserText, textOf } from './conversation.ts';
@@ -37,7 +37,7 @@ export function composeAnswer(conversation: Conversation, markers: Markers, echo
   return finish([...thinking, { type: 'text', text }], isCut ? 'max_tokens' : 'end_turn', markers);
 }
 
-/** One token a word, with the space before it: joined they are the text again, but for space at its end. */
+/** One token per word, with the space before it. Joined again, the words are the text without trailing space. */
 export function toWords(text: string, length: number | null = null): string[] {
   const words: string[] = text.trimEnd().match(/\s*\S+/g) ?? [];
   if (length === null) return words;
@@ -95,7 +95,7 @@ function contentText(content: unknown): string {
   return content.map((block) => (block.type === 'text' ? String(block.text) : `(${block.type})`)).join('\n');
 }
 
-/** How often tools were called since the user's last text. */
+/** Counts the steps with tool calls since the user's last text. */
 function roundsDone(messages: WireMessage[]): number {
   const asked = messages.findLastIndex((message) => message.role === 'user' && textOf(message) !== '');
   const since = messages.slice(asked + 1).filter(({ role }) => role === 'assistant');
@@ -106,7 +106,7 @@ function callWords({ messages }: Conversation, rounds: number | null): WireBlock
   return rounds === null ? [] : [{ type: 'text', text: `Round ${roundsDone(messages) + 1}.` }];
 }
 
-/** Results that just came are talked about; only fresh text can ask for the next calls. */
+/** A reply to tool results describes them. Only new text or remaining rounds cause further calls. */
 function findToolCalls({ messages, tools }: Conversation, rounds: number | null): WireBlock[] {
   const last = messages.at(-1);
   const isResult = last?.content.some((block) => block.type === 'tool_result') ?? false;
@@ -120,14 +120,14 @@ function findToolCalls({ messages, tools }: Conversation, rounds: number | null)
   });
 }
 
-/** Results come without a text, so they ask for nothing more. */
+/** Tool results come without a text, so they cause no further calls. */
 function findPlainCalls({ messages, tools }: Conversation): WireBlock[] {
   const last = messages.at(-1);
   const text = last ? withoutMarkers(textOf(last)) : '';
   return plainCalls(text, tools).map((call) => ({ type: 'tool_use', id: createId('toolu'), ...call }));
 }
 
-/** @returns the JSON object the text begins with; {} when there is none, as for a tool without parameters. */
+/** @returns the JSON object at the start of the text, or {} without one, as for a tool without parameters. */
 function readJsonObject(text: string): unknown {
   if (!text.startsWith('{')) return {};
   try {
@@ -137,7 +137,7 @@ function readJsonObject(text: string): unknown {
   }
 }
 
-/** One pass: people may write megabytes of braces, and the simulator shares its process with the server. */
+/** A single pass: users may write megabytes of braces, and the simulator shares its process with the server. */
 function endOfObject(text: string): number {
   let depth = 0;
   let isInString = false;

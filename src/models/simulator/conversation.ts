@@ -1,4 +1,4 @@
-// What the simulator reads out of a request: a checked conversation, or the refusal the real API would give.
+// Reads a request into a checked conversation, or refuses it like the real API.
 
 import { isRecord } from '../tool-input.ts';
 import { RefusedError, refuse } from './refused.ts';
@@ -19,7 +19,7 @@ export interface Conversation {
   messages: WireMessage[];
 }
 
-/** @throws {RefusedError} for what the real API refuses. */
+/** @throws {RefusedError} if the real API would refuse the request. */
 export function readConversation(body: Record<string, unknown>, apiVersion: string): Conversation {
   const messages = toMessages(body.messages);
   checkSettings(body, apiVersion);
@@ -37,7 +37,7 @@ export function readConversation(body: Record<string, unknown>, apiVersion: stri
   };
 }
 
-/** @throws {RefusedError} when it is no list of messages with readable content. */
+/** @throws {RefusedError} if the value is not a list of messages with readable content. */
 export function toMessages(value: unknown): WireMessage[] {
   if (!Array.isArray(value) || value.length === 0)
     throw new RefusedError(400, 'messages: at least one message is required');
@@ -51,7 +51,7 @@ export function toMessages(value: unknown): WireMessage[] {
   });
 }
 
-/** The text people read: all text blocks of one message. */
+/** The visible text of one message: all its text blocks. */
 export function textOf(message: WireMessage): string {
   return message.content
     .filter((block) => block.type === 'text')
@@ -59,7 +59,7 @@ export function textOf(message: WireMessage): string {
     .join('\n');
 }
 
-/** The last text a user wrote; tool results are none. '' when there is none. */
+/** The last text of a user, '' when none. Tool results don't count. */
 export function lastUserText(messages: WireMessage[]): string {
   return (
     messages

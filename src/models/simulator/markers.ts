@@ -1,4 +1,4 @@
-// The markers that steer one simulated answer; the table of them is in `../simulator.ts`.
+// The markers that control one simulated reply. `../simulator.ts` has the table.
 
 export interface Markers {
   delayMs: number;
@@ -7,13 +7,13 @@ export interface Markers {
   status: number | null;
   retryAfterS: number | null;
   retryAfterDateS: number | null;
-  /** How many tries of the same text fail; null: all of them. */
+  /** How many attempts with the same text fail. Null means all of them. */
   times: number | null;
   cutAfter: number | null;
   errorAfter: number | null;
   silentAfter: number | null;
   malformedAfter: number | null;
-  /** How often in a row the tools that the text asks for are called, with words before them. */
+  /** How often in a row the tools of the text are called, with words before them. */
   rounds: number | null;
   isEmpty: boolean;
   isThinking: boolean;
@@ -23,10 +23,10 @@ export interface Markers {
 
 export type Fault = 'cut' | 'error' | 'silent' | 'malformed';
 
-/** Bounded everywhere: the text is the user's, and an open end would let it cost quadratic time. */
+/** Every part is bounded. The text is the user's, and an open end would cost quadratic time. */
 const MARKER = /\[\[([a-z_]{1,30}(?:=[^\]\s]{1,60})?(?:\s{1,4}[a-z_]{1,30}=[^\]\s]{1,60}){0,8})\]\]/g;
 
-/** Unknown markers are left alone: they are the user's text. */
+/** Unknown markers stay in the text as the user's words. */
 export function readMarkers(text: string): Markers {
   const values = new Map<string, string>();
   for (const [, body = ''] of text.matchAll(MARKER)) {
@@ -61,7 +61,7 @@ export function withoutMarkers(text: string): string {
   return rest === text ? text : rest.replace(/ {2,}/g, ' ').trim();
 }
 
-/** The same markers on a try after the last one that `times` lets fail. */
+/** The same markers for an attempt after the last failing attempt (`times`). */
 export function withoutFailures(markers: Markers): Markers {
   return {
     ...markers,
@@ -74,7 +74,7 @@ export function withoutFailures(markers: Markers): Markers {
   };
 }
 
-/** @returns what goes wrong after how many deltas, or null. */
+/** @returns the kind of fault and the number of deltas before it, or null. */
 export function faultOf(markers: Markers): { kind: Fault; after: number } | null {
   if (markers.cutAfter !== null) return { kind: 'cut', after: markers.cutAfter };
   if (markers.errorAfter !== null) return { kind: 'error', after: markers.errorAfter };

@@ -1,5 +1,5 @@
-// Calls a tool that plain words ask for, so that a demo without a model key shows the tool: "Where is the order of customer
-// cust_12345?" calls `get_customer_orders`. A tool is called only if the text names it and gives all that it requires.
+// Calls the tool that plain words ask for, so that a demo without a model key shows the tool. "Where is the order of customer
+// cust_12345?" calls `get_customer_orders`. The text must name the tool and give all its required input.
 
 import { isRecord } from '../tool-input.ts';
 
@@ -8,10 +8,10 @@ interface PlainCall {
   input: Record<string, unknown>;
 }
 
-/** A question. Longer texts are documents, whose words ask for nothing. */
+/** The length of a question. Longer texts are documents, whose words ask for nothing. */
 const TEXT_CHARS_MAX = 500;
 
-/** Parts of names that say nothing about the subject. */
+/** Parts of names without information about the subject. */
 const VERBS = new Set([
   'get',
   'fetch',
@@ -34,7 +34,7 @@ const wordsOf = (text: string): string[] =>
     .filter((word) => word !== '')
     .map((word) => (word.length > 3 ? word.replace(/s$/, '') : word));
 
-/** What a text offers as values: quoted words and ids such as `cust_12345`, and numbers. Each is used once. */
+/** The values a text offers: quoted words, ids such as `cust_12345`, and numbers. Each value is used once. */
 const valuesOf = (text: string) => ({
   texts: [...text.matchAll(/"([^"]{1,200})"|\b(?=\w{0,60}\d)(?=\w{0,60}[A-Za-z])[\w-]{2,100}/g)].map(
     ([whole, quoted]) => quoted ?? whole,

@@ -1,4 +1,4 @@
-// Counts tokens as the API bills them: fresh, written to the prompt cache, read from it.
+// Counts tokens as the API bills them: uncached, written to the prompt cache, read from the cache.
 
 import { createHash } from 'node:crypto';
 import { isRecord } from '../tool-input.ts';
@@ -10,17 +10,17 @@ export interface InputTokens {
 }
 
 export interface PromptCache {
-  /** Counts a request's prompt and remembers the prefixes that its breakpoints mark. */
+  /** Counts a request's prompt and remembers the prefixes at its breakpoints. */
   count(body: Record<string, unknown>): InputTokens;
 }
 
-/** About what English text and JSON come to. */
+/** The approximate ratio for English text and JSON. */
 const CHARS_PER_TOKEN = 4;
-/** The API caches no shorter prompt than this on its newest models. */
+/** The shortest prompt the API caches on its newest models. */
 const CACHEABLE_TOKENS_MIN = 512;
-/** The API looks this many blocks back from a breakpoint for something it has cached. */
+/** The API searches this many blocks back from a breakpoint for a cached prefix. */
 const LOOKBACK_BLOCKS = 20;
-/** Enough for every conversation of a test or a demo; the oldest are forgotten. */
+/** Enough for every conversation of a test or a demo. The oldest are dropped. */
 const PREFIXES_MAX = 20_000;
 
 interface Prefix {
@@ -74,7 +74,7 @@ function remember(known: Set<string>, key: string): void {
   }
 }
 
-/** One prefix a block: tools first, then the system prompt, then the messages, as the API orders them. */
+/** One prefix per block, in the API's order: tools, system prompt, messages. */
 function prefixesOf(body: Record<string, unknown>): Prefix[] {
   const hash = createHash('sha1').update(String(body.model));
   let chars = 0;

@@ -1,6 +1,6 @@
 // The refusals of the Messages API, worded closely to the original.
 
-/** A request that the real API answers with this status. */
+/** A request the real API would refuse, with its status. */
 export class RefusedError extends Error {
   override readonly name = 'RefusedError';
   readonly status: number;
@@ -11,7 +11,7 @@ export class RefusedError extends Error {
   }
 }
 
-/** @throws {RefusedError} 400 with the place of the fault before the message. */
+/** @throws {RefusedError} 400. The message starts with the place of the fault. */
 export function refuse(place: string, message: string): never {
   throw new RefusedError(400, `${place}: ${message}`);
 }

@@ -1,4 +1,4 @@
-// Signs the simulator's thoughts, so that a changed or invented one is recognized, also after a restart.
+// Signs the simulator's thinking. A changed or invented thought is recognized, even after a restart.
 import { createHash } from 'node:crypto';
 
 export const signatureOf = (thinking: string): string =>

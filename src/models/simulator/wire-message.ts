@@ -1,4 +1,4 @@
-// Messages as a request to the Messages API holds them.
+// Messages in the form of a Messages API request.
 
 export interface WireBlock extends Record<string, unknown> {
   type: string;

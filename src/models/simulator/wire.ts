@@ -1,4 +1,4 @@
-// Writes an answer to the socket: as one JSON object or as paced server-sent events, with the faults asked for.
+// Writes a reply to the socket: as one JSON object or as paced server-sent events, with the requested faults.
 
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
@@ -16,7 +16,7 @@ export interface Delivery {
   input: InputTokens;
   markers: Markers;
   tokenMs: number;
-  /** Aborted when the client has gone. */
+  /** Aborted when the client disconnects. */
   signal: AbortSignal;
 }
 
@@ -24,7 +24,7 @@ type Fields = Record<string, unknown>;
 
 /** The real API pings about this often while a model thinks. */
 const PING_EVERY_MS = 1_000;
-/** Claude's inputs come in pieces of about this size. */
+/** Claude sends inputs in pieces of about this size. */
 const JSON_PIECE_CHARS = 16;
 
 const ERROR_TYPES: Record<number, string> = {
@@ -103,7 +103,7 @@ export async function sendStream(response: ServerResponse, delivery: Delivery): 
   response.end();
 }
 
-/** @returns whether a fault has ended the stream. A fault beyond the last delta comes before `message_stop`. */
+/** @returns true if a fault ended the stream. A fault beyond the last delta comes before `message_stop`. */
 async function sendBlocks(response: ServerResponse, delivery: Delivery): Promise<boolean> {
   const fault = faultOf(delivery.markers);
   const startedAt = performance.now();
@@ -122,7 +122,7 @@ async function sendBlocks(response: ServerResponse, delivery: Delivery): Promise
   return fault !== null && (await breakStream(response, fault.kind, delivery.signal));
 }
 
-/** By the clock and not by a pause each, so that a busy machine does not slow a stream down. */
+/** Paces by the clock instead of a pause per word, so that a busy machine doesn't slow a stream down. */
 async function keepPace(response: ServerResponse, dueAt: number, signal: AbortSignal): Promise<void> {
   const wait = dueAt - performance.now();
   if (wait >= 1) await sleep(wait, undefined, { signal });
@@ -160,7 +160,7 @@ async function breakWhole(response: ServerResponse, kind: Fault, signal: AbortSi
     response.writeHead(200, { 'content-type': 'application/json' }).end('{"id":"msg_');
 }
 
-/** What was written before has to arrive: the fault is about the rest. */
+/** Everything written so far has to arrive. Only the rest is lost. */
 async function flushThenDestroy(response: ServerResponse): Promise<void> {
   await new Promise((resolve) => response.write(': cut\n\n', resolve));
   response.destroy();

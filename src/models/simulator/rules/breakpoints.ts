@@ -1,4 +1,4 @@
-// Where a request may mark its prefix for the prompt cache.
+// Checks where a request marks its prefix for the prompt cache.
 import { isRecord } from '../../tool-input.ts';
 import { RefusedError } from '../refused.ts';
 import type { WireMessage } from '../wire-message.ts';

@@ -1,4 +1,4 @@
-// The JSON Schemas that the API takes for a tool's input: an object at the root, draft 2020-12, plain property names.
+// Checks a tool's JSON Schema like the API: an object at the root, draft 2020-12, plain property names.
 import { isRecord } from '../../tool-input.ts';
 import { refuse } from '../refused.ts';
 
@@ -22,7 +22,7 @@ const isSchema: Check = (value) => typeof value === 'boolean' || isRecord(value)
 const isSchemas: Check = (value) => Array.isArray(value) && value.length > 0 && value.every(isSchema);
 const isSchemaMap: Check = (value) => isRecord(value) && Object.values(value).every(isSchema);
 
-/** Of the flavour that JSON Schema asks for. */
+/** True for a regular expression with the flag `u`, as JSON Schema requires. */
 function isPattern(value: unknown): boolean {
   try {
     return typeof value === 'string' && new RegExp(value, 'u') instanceof RegExp;

@@ -1,4 +1,4 @@
-// What the API refuses in the messages of a request, block by block.
+// Checks the messages of a request like the API, block by block.
 import { isRecord } from '../../tool-input.ts';
 import { RefusedError, refuse } from '../refused.ts';
 import { isSigned } from '../signature.ts';
@@ -49,7 +49,7 @@ function checkRole({ type }: WireBlock, role: WireMessage['role'], place: string
 
 type Check = (block: WireBlock, place: string) => void;
 
-/** Blocks of these types belong to features that the simulator does not have, so it takes them unread. */
+/** Blocks of features missing from the simulator. They pass unread. */
 const OTHER_TYPES =
   /^(image|document|search_result|container_upload|compaction|(server|mcp)_tool_use|[a-z_]+_tool_result)$/;
 
@@ -85,7 +85,7 @@ const CHECKS: Record<string, Check> = {
     requireFields(block, place, ['data']);
     if (typeof block.data !== 'string' || block.data === '')
       refuse(`${place}.redacted_thinking.data`, 'Field required');
-    // The simulator redacts none of its thoughts, so this one is foreign.
+    // The simulator never redacts its thinking, so the block is foreign.
     refuse(place, 'Invalid `data` in `redacted_thinking` block');
   },
   tool_use(block, place) {

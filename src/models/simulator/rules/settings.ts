@@ -1,4 +1,4 @@
-// What the API refuses beside messages and tools: unknown fields, limits, and pairs of settings.
+// Checks everything but messages and tools like the API: unknown fields, limits, and pairs of settings.
 
 import { BUILT_IN_MODELS } from '../../catalogue-data.ts';
 import { isRecord } from '../../tool-input.ts';
@@ -7,7 +7,7 @@ import { isBlank } from './text.ts';
 
 type Fields = Record<string, unknown>;
 
-/** Anthropic retired these on 2026-06-15: a request for one shows that an alias was not resolved. */
+/** Anthropic retired these names on 2026-06-15. A request for one reveals an unresolved alias. */
 const RETIRED_MODELS = new Set(['claude-sonnet-4-20250514', 'claude-opus-4-20250514']);
 
 /** The first API version without `temperature`, `top_p` and `top_k`. */
@@ -74,7 +74,7 @@ const THINKING_FIELDS: Record<string, string[]> = {
   between_tools: ['type'],
 };
 
-/** Written apart from the catalogue, so that a mistake there is refused here. */
+/** Written independently of the catalogue, so that a mistake in the catalogue fails here. */
 const TYPES_REFUSED: [type: string, models: RegExp][] = [
   ['enabled', /^claude-(opus-4-[78]|(opus|sonnet|haiku|fable|mythos)-5)/],
   ['disabled', /^claude-(mythos-preview|(fable|mythos)-5(-1)?$|(opus|sonnet)-5-5)/],

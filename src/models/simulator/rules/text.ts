@@ -1,16 +1,16 @@
-// Text that JSON can carry and the API does not take.
+// Checks for text that JSON can carry but the API refuses.
 import { isUtf8 } from 'node:buffer';
 import { isRecord } from '../../tool-input.ts';
 import { RefusedError, refuse } from '../refused.ts';
 
 const NOT_JSON = 'The request body is not valid JSON';
 
-/** An escape of a whole surrogate pair, of half a pair, or of anything else. In JSON a backslash stands only in strings. */
+/** Matches an escaped surrogate pair, half a pair, or any other escape. In JSON a backslash stands only in strings. */
 const ESCAPES = /\\(?:u[dD][89abAB]\w\w\\u[dD][c-fC-F]\w\w|(?<half>u[dD][89a-fA-F]\w\w)|.)/gs;
 
 /**
  * Parses a body and checks its bytes.
- * @throws {RefusedError} for what is no JSON object in UTF-8, and for half of a surrogate pair in any string or name.
+ * @throws {RefusedError} if the bytes are not a JSON object in UTF-8, or any string or name holds half a surrogate pair.
  */
 export function readJson(bytes: Buffer): Record<string, unknown> {
   if (!isUtf8(bytes)) throw new RefusedError(400, `${NOT_JSON}: invalid UTF-8`);
@@ -33,7 +33,7 @@ function parse(text: string): unknown {
   }
 }
 
-/** Names the place of the half. The API calls that invalid JSON. */
+/** Reports the place of the half surrogate. The API calls such a body invalid JSON. */
 function checkText(body: Record<string, unknown>): void {
   const open: [string, unknown][] = [['', body]];
   for (let next = open.pop(); next; next = open.pop()) {
@@ -51,7 +51,7 @@ function requireWellFormed(place: string, text: string): void {
   if (!text.isWellFormed()) refuse(place.toWellFormed(), `${NOT_JSON}: lone surrogate in a string`);
 }
 
-/** Judged by JavaScript, by Unicode and by Python, because nobody knows which of them the API goes by. */
+/** Applies the lists of JavaScript, Unicode and Python, because the API's own list is unknown. */
 export const isBlank = (text: string): boolean =>
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are white space in Python
   text.trim() === '' || /^[\p{White_Space}\u001c-\u001f]*$/u.test(text);

@@ -1,9 +1,9 @@
-// Calls and results belong together: each call has one id, and its result comes at once, before all else.
+// Checks that calls and results match: each call has a unique id, and its result opens the next message.
 
 import { refuse } from '../refused.ts';
 import type { WireMessage } from '../wire-message.ts';
 
-/** Calls of the client's tools, and of those that the provider runs. */
+/** Calls of the client's tools, and calls of tools that the provider runs. */
 const CALL_TYPES = ['tool_use', 'server_tool_use', 'mcp_tool_use'];
 
 /** @throws {RefusedError} */
@@ -44,7 +44,7 @@ function checkAsked(message: WireMessage, previous: WireMessage | undefined, ind
     refuse(`messages.${index}`, `each \`tool_use\` must have a single result. Found multiple for ${twice}`);
 }
 
-/** Text before a result counts as the end of the results. */
+/** The first block of another type ends the results. */
 function leadingResults(message: WireMessage | undefined): string[] {
   const content = message?.content ?? [];
   const end = content.findIndex(({ type }) => type !== 'tool_result');

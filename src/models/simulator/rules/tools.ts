@@ -1,4 +1,4 @@
-// What the API refuses in the definitions of tools.
+// Checks tool definitions like the API.
 import { isRecord } from '../../tool-input.ts';
 import { RefusedError, refuse } from '../refused.ts';
 import { checkInputSchema } from './input-schema.ts';
@@ -20,7 +20,7 @@ function checkTool(tool: unknown, place: string): void {
     refuse(`${place}.name`, "String should match pattern '^[a-zA-Z0-9_-]{1,128}$'");
   if (tool.description !== undefined && typeof tool.description !== 'string')
     refuse(`${place}.description`, 'Input should be a valid string');
-  // Tools that the provider runs have a type of their own, and no schema.
+  // Tools run by the provider have a type of their own and no schema.
   if (tool.type !== undefined && tool.type !== 'custom') return;
   checkInputSchema(tool.input_schema, `${place}.input_schema`);
 }
