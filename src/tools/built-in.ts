@@ -1,7 +1,7 @@
-// What every tool is that this server runs itself.
+// The interface of tools that this server runs itself.
 
 export interface BuiltInResult {
-  /** Any JSON value; the model reads it. */
+  /** Any JSON value. The model reads the value. */
   result: unknown;
   isError: boolean;
 }
@@ -10,13 +10,14 @@ export interface BuiltInTool {
   name: string;
   /** For the model. */
   description: string;
-  /** JSON Schema of the input; what does not fit it is refused before `run`. */
+  /** JSON Schema of the input. Other inputs are refused before `run`. */
   inputSchema: Record<string, unknown>;
   /**
-   * A call that may be made again when its process has died. What the model did wrong is a result with `isError`.
-   * @throws when the tool itself is out of order (another try may help), or the signal's reason when aborted.
+   * Must be safe to repeat, because a call is retried after its process has died. A mistake of the model is a result with
+   * `isError`.
+   * @throws if the tool itself fails (a retry may help), or the signal's reason when aborted.
    */
   run(input: Record<string, unknown>, options: { signal: AbortSignal }): Promise<BuiltInResult>;
-  /** Ends what it has running. */
+  /** Ends the tool's processes. */
   close(): Promise<void>;
 }

@@ -1,4 +1,4 @@
-// The built-in tools: which can run here, and why the others can't.
+// The built-in tools: the available ones, and the reasons why others can't run.
 import { BUILT_IN_TOOLS, type BuiltInToolName } from '../contracts/tools.ts';
 import type { BuiltInTool } from './built-in.ts';
 import { createCalculator } from './calculator/index.ts';
@@ -8,11 +8,11 @@ export interface RegisteredTool {
   description: string;
   inputSchema: Record<string, unknown>;
   available: boolean;
-  /** Why it can't run, in words for the session's owner. */
+  /** Why the tool can't run, in words for the session's owner. */
   reason: string | null;
 }
 
-/** Of those that have no implementation in this version: accepted by name, and never offered to the model. */
+/** For tools without an implementation in this version. Sessions may name them, but the model is never offered them. */
 const DESCRIPTIONS: Record<BuiltInToolName, string> = {
   web_search: 'Search the internet for current information',
   web_fetch: 'Retrieve and parse web page content',
@@ -44,7 +44,7 @@ export function createToolRegistry(implemented: BuiltInTool[] = [createCalculato
     find: (name: string): RegisteredTool | undefined => tools.get(name),
     /** @returns undefined for a tool that can't run here. */
     implementation: (name: string): BuiltInTool | undefined => implementations.get(name),
-    /** Ends what the tools have running in this process. */
+    /** Ends the tools' processes. */
     async close(): Promise<void> {
       await Promise.all(implemented.map((tool) => tool.close()));
     },

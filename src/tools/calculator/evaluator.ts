@@ -1,16 +1,16 @@
-// One process that evaluates expressions for the calculator: one at a time, killed when it takes too long.
+// Runs one process that evaluates the calculator's expressions one at a time. A calculation that takes too long is killed.
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { BuiltInResult } from '../built-in.ts';
 
 const PROGRAM = fileURLToPath(new URL('./evaluate.mjs', import.meta.url));
-/** Of a usual calculation it takes a few; what asks for more ends its own process and nothing else. */
+/** A usual calculation takes a few MB. A larger one ends only its own process. */
 const HEAP_MEGABYTES = 192;
-/** The process ends a calculation after 2 s by itself; one that can't is killed. */
+/** The process ends a calculation after 2 s by itself. If the process can't, it is killed. */
 const KILL_AFTER_MS = 4_000;
 /**
- * Measured: 0.9 s of CPU with its library, on a busy machine several times that until it is ready. Started when first
- * needed: kept ready from the start on it would cost 45 MB in every worker that never calculates.
+ * Measured: 0.9 s of CPU including the library, and several times as long on a busy machine. The process starts on first
+ * use. A process kept ready from the start would cost 45 MB in every worker that never calculates.
  */
 const START_TIMEOUT_MS = 20_000;
 
@@ -18,7 +18,7 @@ const failure = (result: string): BuiltInResult => ({ result, isError: true });
 
 export interface Evaluator {
   isAlive(): boolean;
-  /** @throws the signal's reason, after the process was killed. */
+  /** @throws the signal's reason, after killing the process. */
   evaluate(expression: string, signal: AbortSignal): Promise<BuiltInResult>;
   kill(): void;
 }
@@ -26,7 +26,7 @@ export interface Evaluator {
 type Answer = { id: number } & BuiltInResult;
 type Reply = Answer | { ready: true };
 
-/** Resolves with what the process says next that `accepts`, or rejects when it ends before. */
+/** Resolves with the next reply that `accepts` takes, or rejects when the process ends first. */
 function nextReply<R extends Reply>(child: ChildProcess, accepts: (reply: Reply) => reply is R): Promise<R> {
   return new Promise((resolve, reject) => {
     const onMessage = (reply: Reply) => {
@@ -43,10 +43,10 @@ function nextReply<R extends Reply>(child: ChildProcess, accepts: (reply: Reply)
 
 const isReady = (reply: Reply): reply is { ready: true } => 'ready' in reply;
 
-/** Starts a process. @throws {Error} when it can't be started. */
+/** @throws {Error} when the process can't be started. */
 export async function startEvaluator(): Promise<Evaluator> {
   const child = fork(PROGRAM, [], {
-    // Nothing of our environment: expressions are other people's.
+    // An empty environment, because expressions are untrusted.
     env: {},
     execArgv: [`--max-old-space-size=${HEAP_MEGABYTES}`],
     stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
@@ -55,7 +55,7 @@ export async function startEvaluator(): Promise<Evaluator> {
   const isAlive = () => child.connected && child.exitCode === null && child.signalCode === null;
   const late = setTimeout(kill, START_TIMEOUT_MS);
   await nextReply(child, isReady).finally(() => clearTimeout(late));
-  // An idle calculator keeps no process from ending.
+  // An idle calculator must not keep its parent process alive.
   child.unref();
   child.channel?.unref();
   let calls = 0;

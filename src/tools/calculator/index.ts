@@ -3,7 +3,7 @@ import type { BuiltInTool } from '../built-in.ts';
 import { type Evaluator, startEvaluator } from './evaluator.ts';
 
 const EXPRESSION_LENGTH_MAX = 2_000;
-/** More calculations wait: each of these processes may take a core for two seconds. */
+/** Further calculations wait, because each of these processes may take a core for two seconds. */
 const EVALUATORS_MAX = 2;
 
 const DESCRIPTION =

@@ -1,8 +1,8 @@
-// Compiled schemas by their JSON, the least recently used go first.
+// Compiled schemas, keyed by their JSON. The least recently used are evicted first.
 import { createHash } from 'node:crypto';
 import { CACHE_BYTES_MAX, CACHE_ENTRIES_MAX } from './limits.ts';
 
-/** V8 hashes longer texts by their length alone, and compares all those of one length with each other. */
+/** V8 hashes longer texts by their length alone, so texts of the same length are compared with each other. */
 const KEY_CHARS_MAX = 16_383;
 
 const keyOf = (text: string): string =>
@@ -21,7 +21,7 @@ export function createCache<Value>() {
     const key = keyOf(text);
     const entry = entries.get(key);
     if (!entry) return undefined;
-    // A map keeps the order of insertion.
+    // Re-inserting moves the entry to the end, because a map keeps the order of insertion.
     entries.delete(key);
     entries.set(key, entry);
     return entry.value;
@@ -30,7 +30,7 @@ export function createCache<Value>() {
   function set(text: string, value: Value, bytes: number): void {
     const key = keyOf(text);
     remove(key);
-    // One that is never kept must not push out all others.
+    // An entry too large to keep must not evict all others.
     if (bytes > CACHE_BYTES_MAX) return;
     entries.set(key, { value, bytes });
     bytesHeld += bytes;

@@ -1,4 +1,4 @@
-// A value against a compiled schema.
+// Checks a value against a compiled schema.
 import { deeper, isFull, type Run, spend } from './run.ts';
 import type { SchemaNode } from './schema-node.ts';
 
@@ -19,7 +19,7 @@ export function checkAt(node: SchemaNode, key: string | number, value: unknown, 
   run.path.pop();
 }
 
-/** The faults of `value` by itself: for the keywords that ask whether a schema fits without requiring it. */
+/** The faults of `value` alone, for keywords that test a schema without requiring it. */
 export function faultsIn(node: SchemaNode, value: unknown, run: Run): string[] {
   const { faults } = run;
   run.faults = [];

@@ -1,6 +1,9 @@
-// JSON Schema for tools that users define: whether a schema can be used, and whether an input fits it. Draft 2020-12 and draft 7
-// as tools in the field use them. Our own, since no library has all of: no code generation, linear-time patterns, defaults, and
-// a bound on the work that schema and input can ask for together.
+// JSON Schema for user-defined tools: checks schemas, and inputs against schemas. Supports draft 2020-12 and draft 7 as tools in
+// the field use them. Our own checker, because no library combines:
+// - no code generation
+// - linear-time patterns
+// - defaults
+// - a bound on the joint work of schema and input
 import { parseJson } from '../../contracts/json.ts';
 import { toWireSchema, type WireSchema } from '../wire-schema/wire-schema.ts';
 import { createCache } from './cache.ts';
@@ -19,21 +22,21 @@ type Input = Record<string, unknown>;
 
 type Applied = { ok: true; value: Input } | { ok: false; message: string };
 
-/** Where a schema is wrong and why, or what a tool with it costs and which of its patterns are not checked. */
+/** The schema's fault and its path, or the cost of a tool with this schema and its unchecked patterns. */
 type Inspected =
   | { fault: { path: Path; message: string } }
   | { fault: null; unchecked: UncheckedPattern[]; work: number; text: string };
 
-/** A schema, or its JSON as `inspect` gives it out. The JSON is parsed only when no cache has the schema. */
+/** A schema, or its JSON as `inspect` returns it. The JSON is parsed only if no cache has the schema. */
 type Source = Input | string;
 
 const TOO_COMPLEX =
   'the input is too complex to be checked against the parameters of this tool: send less at once, or less deeply nested';
 
-/** For a tool that an older version took although its schema can't be shown: its inputs are checked all the same. */
+/** For a tool accepted by an older version although its schema can't be shown. Its inputs are still checked. */
 const ANY_INPUT: WireSchema = { inputSchema: { type: 'object', properties: {} }, fromWire: (input) => input };
 
-/** A schema by its JSON, which is its key in the caches. */
+/** A schema with its JSON, the key in both caches. */
 interface Keyed {
   text: string;
   measured(): Measured;
@@ -45,13 +48,13 @@ function keyOf(source: Source): Keyed {
   return { text: measured.text, measured: () => measured };
 }
 
-/** What one of its forms may hold in memory. */
+/** The memory one form of the schema may take. */
 const bytesOf = ({ text, values }: Measured): number =>
   text.length * BYTES_PER_CHARACTER + values * BYTES_PER_VALUE;
 
 function createCompiler() {
   const schemas = createCache<CompiledSchema>();
-  // Each step needs the wire of every tool, but compiled schemas of the called ones only.
+  // Each step needs the wire schema of every tool, but the compiled schemas of called tools only.
   const wires = createCache<WireSchema>();
 
   function compiled({ text, measured }: Keyed): CompiledSchema {
@@ -103,25 +106,25 @@ export function createSchemaChecker() {
   }
 
   return {
-    /** To be awaited before each schema of many. */
+    /** Await before each schema of a batch. */
     pace: createPace(),
 
-    /** The first half of the work of `inspect`, so that callers can await `pace` between the halves. */
+    /** The first half of `inspect`, so that callers can await `pace` between the halves. */
     prepare(schema: Input): void {
       try {
         compiled(keyOf(schema));
       } catch (error) {
-        // `inspect` tells it.
+        // `inspect` reports the fault.
         if (!(error instanceof SchemaFault)) throw error;
       }
     },
 
     inspect,
 
-    /** Why a schema cannot be a tool's `parameters`, as the path to what is wrong in it and words, or null. */
+    /** The path and message of the fault that keeps a schema from being a tool's `parameters`, or null. */
     faultOf: (schema: unknown) => inspect(schema).fault,
 
-    /** The schema as requests carry it. */
+    /** The schema as model requests carry it. */
     wireOf(schema: Source): WireSchema {
       try {
         return wired(keyOf(schema));
@@ -132,12 +135,12 @@ export function createSchemaChecker() {
     },
 
     /**
-     * The input with defaults filled in, or why it does not fit. Neither argument is changed; what needs no default is shared
-     * with the input. The work is bounded by steps, so the same call always has the same answer.
+     * The input with defaults filled in, or the faults. Neither argument is changed, and parts without defaults are shared with
+     * the input. Work is counted in steps, so the same call always has the same result.
      */
     apply,
 
-    /** The same for an input with the names that the model was shown. One that does not fit has the tool's own names, too. */
+    /** Like `apply`, for an input with the names shown to the model. A refused input also gets the tool's own names. */
     applyWire(schema: Source, input: Input): Applied & { value: Input } {
       let value = input;
       const answer = answered(() => {
@@ -164,7 +167,7 @@ function answered(work: () => Applied): Applied {
   }
 }
 
-/** `default: {}` for a field of a schema within itself asks for one more level for ever. */
+/** `default: {}` for a field of a recursive schema would add levels forever. */
 function defaultsEnd({ root }: CompiledSchema): boolean {
   try {
     withDefaults([root], {}, startRun(1));

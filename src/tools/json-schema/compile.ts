@@ -1,4 +1,4 @@
-// From a schema to its nodes. All of it is looked at, so that a tool is refused when it is registered and not when it is called.
+// Compiles a schema to nodes. Checks the whole schema, so that a bad tool is refused at registration instead of at a call.
 import { isObject, own } from './json.ts';
 import { arraySizeKeywords, containsKeywords, itemKeywords, uniqueKeyword } from './keywords-arrays.ts';
 import { conditionKeywords, notKeyword, referenceKeywords, unionKeywords } from './keywords-combining.ts';
@@ -22,17 +22,17 @@ export interface UncheckedPattern {
 
 export interface CompiledSchema {
   root: SchemaNode;
-  /** Whether filling in can change anything. */
+  /** False if no schema has a default. */
   hasDefaults: boolean;
-  /** What it and the automata of its patterns may hold in memory. */
+  /** The memory the schema and its patterns' automata may take. */
   bytes: number;
-  /** Where its patterns stand that are not checked, and why. */
+  /** The paths of the unchecked patterns, with the reasons. */
   unchecked: UncheckedPattern[];
-  /** The work of compiling it, see `WORK_MAX`. */
+  /** The work of compiling the schema, see `WORK_MAX`. */
   work: number;
 }
 
-/** Cheap and telling ones first: the first faults are the ones that are told. Other keywords, `format` too, say nothing. */
+/** Cheap and telling keywords first: only the first faults are reported. Other keywords, `format` included, are ignored. */
 const KEYWORDS: ((place: Place) => void)[] = [
   typeKeyword,
   enumKeywords,
@@ -52,7 +52,7 @@ const KEYWORDS: ((place: Place) => void)[] = [
   conditionKeywords,
 ];
 
-/** Definitions are checked even when nothing refers to them yet. */
+/** Definitions are checked even if nothing refers to them yet. */
 const DEFINITIONS = ['$defs', 'definitions'];
 
 /** Measured: 5,000 schemas without keywords take 3.2 MB. */
@@ -93,7 +93,7 @@ export function compileSchema(schema: Record<string, unknown>): CompiledSchema {
     return link(target.schema, target.path);
   };
   const root = link(schema, []);
-  // `all` grows while it is walked.
+  // The loop also visits the entries that it adds.
   for (const pending of all) fillIn(pending, { link, resolve, pattern });
   inherit(all);
   const hasDefaults = all.some(({ node }) => node.fallback !== null);
@@ -115,7 +115,7 @@ function fillIn({ schema, node, path }: Pending, linker: Linker): void {
   if (place.has('default')) node.fallback = { value: place.value('default') };
 }
 
-/** JSON Pointers below the root only: nothing is ever fetched. */
+/** Resolves JSON Pointers within the root only. Nothing is ever fetched. */
 export function targetOf(root: Record<string, unknown>, reference: string, path: Path) {
   if (reference !== '#' && !reference.startsWith('#/'))
     throw new SchemaFault(path, "must point into this schema, such as '#/$defs/Name'");
@@ -142,8 +142,9 @@ function decoded(reference: string): string {
 }
 
 /**
- * Gives schemas the types and the default of what they refer to, from the leaves upwards. What is left over at the end refers
- * to itself for one and the same value, and its check would never end; a cycle through properties or items ends with the input.
+ * Passes types and defaults from referenced schemas to the schemas that refer to them, leaves first. A schema left over at the
+ * end refers to itself for the same value, and its check would never end. A cycle through properties or items ends with the
+ * input.
  */
 function inherit(all: Pending[]): void {
   const users = new Map<SchemaNode, SchemaNode[]>(all.map(({ node }) => [node, []]));
@@ -169,7 +170,7 @@ function inherit(all: Pending[]): void {
 
 const ENDLESS = 'refers to itself without a property or an item between, so that checking it would never end';
 
-/** Each that is left over has one left over among those it refers to, so following these comes round. */
+/** Each leftover schema refers to another leftover schema, so following the references finds a cycle. */
 function onCycle(leftOver: ReadonlyMap<SchemaNode, number>): SchemaNode | undefined {
   const seen = new Set<SchemaNode>();
   let node = leftOver.keys().next().value;

@@ -1,11 +1,11 @@
-// Defaults of fields that the model has left out, on a copy. They come from the schemas that hold for certain: not from under
-// `not` or `if`, and of a union only from the one branch that `type` leaves. So filling in twice changes nothing more.
+// Fills in the defaults of missing fields, on a copy. Only schemas that certainly apply count: none under `not` or `if`, and a
+// union's branch only if `type` leaves no other. Filling in a second time therefore changes nothing.
 import { fits } from './check.ts';
 import { copyOf, isObject, type JsonObject, put } from './json.ts';
 import { deeper, type Run, spend } from './run.ts';
 import { candidates, itemSchema, propertySchemas, type SchemaNode } from './schema-node.ts';
 
-/** `value` itself when nothing is missing. */
+/** Returns `value` itself if nothing is missing. */
 export function withDefaults(nodes: SchemaNode[], value: unknown, run: Run): unknown {
   if (!isObject(value) && !Array.isArray(value)) return value;
   return deeper(run, () => {
@@ -15,7 +15,7 @@ export function withDefaults(nodes: SchemaNode[], value: unknown, run: Run): unk
 }
 
 function allThatHold(nodes: SchemaNode[], value: unknown, run: Run): SchemaNode[] {
-  // A set keeps its order and is walked while it grows.
+  // The loop also visits the nodes that it adds.
   const found = new Set(nodes);
   for (const node of found) {
     spend(run, 1);
@@ -56,8 +56,8 @@ function filledObject(nodes: SchemaNode[], value: JsonObject, run: Run): JsonObj
 }
 
 /**
- * A default that its own schema refuses, such as null for a string, is left out: Python tools have them for "not given", and
- * the model could not mend a field that it has not sent.
+ * Skips a default that its own schema refuses, such as null for a string. Python tools use such defaults for "not given". The
+ * model couldn't fix a field that it has not sent.
  */
 function isFitting(schema: SchemaNode, fallback: { value: unknown; fits?: boolean }, run: Run): boolean {
   fallback.fits ??= fits(schema, withDefaults([schema], fallback.value, run), run);

@@ -1,5 +1,5 @@
-// Patterns as JSON Schema means them: JavaScript's, with the flag `u`. Generators in Python, Java, Go and .NET write their own
-// dialects. Spellings with one meaning everywhere are rewritten. The rest is foreign: its meaning here is unknown.
+// Reads patterns as JSON Schema defines them: JavaScript's, with the flag `u`. Generators in Python, Java, Go and .NET write
+// their own dialects. Spellings with the same meaning everywhere are rewritten. The rest is foreign: its meaning here is unknown.
 
 /** One pattern, for JavaScript and for RE2. */
 export interface Reading {
@@ -9,18 +9,18 @@ export interface Reading {
   hasFlags: boolean;
   hasLookAround: boolean;
   hasBackReference: boolean;
-  /** JavaScript has no such syntax, or an older one without the flag `u`. */
+  /** JavaScript lacks this syntax, or has it only without the flag `u`. */
   isForeign: boolean;
-  /** No dialect that is known here reads it. */
+  /** No known dialect can read the pattern. */
   isBroken: boolean;
   /**
-   * At most how many instructions it compiles to, times a small constant. It reads too high rather than too low: `{n}` after a
-   * parenthesis is taken to repeat all that stands before it.
+   * An upper bound for the number of instructions, times a small constant. Rather too high than too low: `{n}` after a
+   * parenthesis counts as repeating everything before it.
    */
   cost: number;
 }
 
-/** Whether JavaScript reads it; `u` is how JSON Schema does. Nothing runs it. */
+/** True if JavaScript can parse the pattern. JSON Schema uses the flag `u`. The pattern never runs. */
 export function isRegExp(source: string, flags = 'u'): boolean {
   try {
     return new RegExp(source, flags) instanceof RegExp;
@@ -32,7 +32,7 @@ export function isRegExp(source: string, flags = 'u'): boolean {
 const ESCAPE = /\\(?:[pPu]\{[^}]{0,80}\}|x[\da-fA-F]{2}|u[\da-fA-F]{4}|c[a-zA-Z]|k<[^>]{0,80}>|0\d|[\s\S])/u;
 const GROUP = /\(\?(?:P?<[^>=!][^>]{0,80}>|P=|<?[=!]|[a-zA-Z-]{0,8}[:)]|)/u;
 
-/** Each part is bounded or ends at its own kind of character, so the whole takes linear time. */
+/** Each part is bounded or ends at its own kind of character, so matching takes linear time. */
 const TOKEN_IN_CLASS = new RegExp(`${ESCAPE.source}|[\\s\\S]`, 'uy');
 const TOKEN_OUTSIDE = new RegExp(`${ESCAPE.source}|${GROUP.source}|\\{\\d*(?:,\\d*)?\\}|[\\s\\S]`, 'uy');
 
@@ -69,7 +69,7 @@ const ESCAPED_CHARACTER = /^\\([^a-zA-Z0-9])$/u;
 const SYNTAX = /[\^$\\.*+?()[\]{}|/]/;
 const SYNTAX_IN_CLASS = /[\^$\\.*+?()[\]{}|/-]/;
 
-/** White space and ends of lines are fewer for RE2. */
+/** RE2 counts fewer characters as white space and line ends. */
 const SPACES =
   '\\s\\v\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}\\x{feff}';
 const NO_SPACES =
@@ -82,17 +82,17 @@ const IN_RE2: Record<string, string> = {
 };
 const IN_CLASS_OF_RE2: Record<string, string> = { '\\s': SPACES, '\\S': NO_SPACES };
 
-/** A Unicode class has hundreds of ranges, each to be sorted and merged: measured 0.6 ms. */
+/** A Unicode class has hundreds of ranges to sort and merge: measured 0.6 ms. */
 const UNICODE_CLASS_COST = 30;
 const UNICODE_CLASS = /^\\[pP]/;
 
-/** RE2 refuses more. */
+/** RE2 refuses more repeats. */
 const REPEATS_MAX = 1_000;
 
 const tokenCost = (token: string): number =>
   token.length + (UNICODE_CLASS.test(token) ? UNICODE_CLASS_COST : 0);
 
-/** The cost of all up to a repeat. RE2 lets flags stand between: `(a)(?i){2}`. */
+/** The cost of everything up to a repeat. RE2 allows flags in between: `(a)(?i){2}`. */
 function repeatedCost(repeat: string, before: string, cost: number): number {
   const times = Math.max(1, ...(repeat.match(/\d+/g) ?? []).map(Number));
   if (times > REPEATS_MAX) return Number.POSITIVE_INFINITY;
@@ -108,7 +108,7 @@ interface Piece {
 const same = (text: string): Piece => ({ javaScript: text, re2: text });
 const foreign = (text: string): Piece => ({ ...same(text), isForeign: true });
 
-/** @param syntax Characters that JavaScript lets an escape take their meaning from. */
+/** @param syntax the syntax characters that JavaScript allows in an escape. */
 function escapeOf(token: string, syntax: RegExp, inRe2: Record<string, string>): Piece {
   const [, escaped] = ESCAPED_CHARACTER.exec(token) ?? [];
   if (escaped !== undefined) return same(syntax.test(escaped) ? token : escaped);
@@ -118,9 +118,9 @@ function escapeOf(token: string, syntax: RegExp, inRe2: Record<string, string>):
 
 /** A token within `[...]`. */
 function inClass(token: string, before: string, after: string): Piece {
-  // `[[:alpha:]]`, and `[a&&[^b]]` of Java.
+  // `[[:alpha:]]`, or Java's `[a&&[^b]]`.
   if (token === '[') return { javaScript: token, re2: '\\[', isForeign: true };
-  // JavaScript without `u` takes `[\w-.]`.
+  // JavaScript without `u` accepts `[\w-.]`.
   if (
     token === '-' &&
     (CLASS_ESCAPE.test(before) || CLASS_ESCAPE.test(after)) &&
@@ -155,7 +155,7 @@ function outside(token: string, before: string): Piece {
   return { javaScript: token, re2: IN_RE2[token] ?? token };
 }
 
-/** `[]a]` is a class with a bracket in other dialects. JavaScript has an empty class. */
+/** In other dialects `[]a]` is a class with a bracket. In JavaScript `[]` is an empty class. */
 function isEmptyClass(tokens: Token[], end: number): boolean {
   const [first, second] = [tokens[end - 1]?.text, tokens[end - 2]];
   return first === '[' || (first === '^' && second?.text === '[' && !second.isInClass);
@@ -181,7 +181,7 @@ export function readPattern(source: string): Reading {
   const has = (kind: RegExp): boolean => tokens.some(({ text, isInClass }) => !isInClass && kind.test(text));
   const hasFlags = has(FLAGS);
   const javaScript = pieces.map((piece) => piece.javaScript).join('');
-  // Dialects with flags have fewer ends of lines, as RE2 does.
+  // Dialects with flags have fewer line ends, like RE2.
   const re2 = pieces
     .map((piece, index) => (hasFlags && tokens[index]?.text === '.' ? '.' : piece.re2))
     .join('');

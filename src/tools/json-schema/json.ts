@@ -1,4 +1,4 @@
-// JSON values whose keys are an attacker's: kinds, own keys, copies, equality.
+// JSON values whose keys an attacker may choose: kinds, own keys, copies, equality.
 import {
   compareNumbers,
   isContainer,
@@ -15,14 +15,14 @@ export const isObject = (value: unknown): value is JsonObject => isContainer(val
 export const own = (object: JsonObject, key: string): unknown =>
   Object.hasOwn(object, key) ? object[key] : undefined;
 
-/** `__proto__` becomes a property like any other; an assignment would change the prototype. */
+/** Makes `__proto__` an ordinary property. An assignment would change the prototype. */
 export function put(object: JsonObject, key: string, value: unknown): void {
   if (key === '__proto__')
     Object.defineProperty(object, key, { value, enumerable: true, configurable: true, writable: true });
   else object[key] = value;
 }
 
-/** Counting keys takes a list of them. */
+/** Counting keys builds a list of them, so the work is charged. */
 export function sizeOf(object: JsonObject, run: Run): number {
   const size = Object.keys(object).length;
   spend(run, size);
@@ -45,14 +45,14 @@ export function weigh(value: unknown, run: Run): void {
   if (isExactNumber(value)) spend(run, value.value.length / DIGITS_PER_STEP);
 }
 
-/** Below, at or above zero, as `left` is less than, equal to or more than `right`. */
+/** Negative, zero or positive, as `left` is less than, equal to or more than `right`. */
 export function compared(left: JsonNumber, right: JsonNumber, run: Run): number {
   weigh(left, run);
   weigh(right, run);
   return compareNumbers(left, right);
 }
 
-/** Recursion ends with `expected`, which comes from a schema and is therefore shallow. */
+/** The recursion is bounded by `expected`, which comes from a schema and is therefore shallow. */
 export function isEqual(expected: unknown, value: unknown, run: Run): boolean {
   spend(run, 1);
   if (Array.isArray(expected))

@@ -7,12 +7,12 @@ import { deeper, isFull, type Run, report, spend } from './run.ts';
 import { itemSchema } from './schema-node.ts';
 import { counted } from './words.ts';
 
-/** `items` as a list with `additionalItems` is draft 7; `prefixItems` with `items` is 2020-12. */
+/** A list in `items` with `additionalItems` is draft 7. `prefixItems` with `items` is 2020-12. */
 export function itemKeywords(place: Place): void {
   const { node } = place;
   const tuple = Array.isArray(place.value('items')) ? 'items' : 'prefixItems';
   const rest = tuple === 'items' ? 'additionalItems' : 'items';
-  // An empty tuple says nothing; a list of schemas must have one otherwise.
+  // An empty tuple has no effect, while an empty list of schemas is otherwise a fault.
   if (place.has(tuple) && !isEmpty(place.value(tuple))) node.prefixItems = place.subschemas(tuple);
   if (place.has(rest)) node.items = place.subschema(rest);
   if (!node.items && node.prefixItems.length === 0) return;
@@ -39,7 +39,7 @@ export function arraySizeKeywords(place: Place): void {
   });
 }
 
-/** Without `contains`, `minContains` and `maxContains` say nothing. */
+/** Without `contains`, `minContains` and `maxContains` have no effect. */
 export function containsKeywords(place: Place): void {
   if (!place.has('contains')) return;
   const schema = place.subschema('contains');
@@ -63,13 +63,13 @@ export function containsKeywords(place: Place): void {
   });
 }
 
-/** Each level of nesting puts together the text of all below it. */
+/** Each level of nesting joins the text of all levels below. */
 const CHARACTERS_PER_STEP = 16;
 
-/** Listing, sorting and joining what it has. */
+/** The work of listing, sorting and joining an object's members. */
 const OBJECT_STEPS = 8;
 
-/** The same text for equal values, whatever the order of their keys. */
+/** The same text for equal values, in any order of keys. */
 function canonical(value: unknown, run: Run): string {
   const text = deeper(run, () => {
     if (Array.isArray(value)) return `[${value.map((item) => canonical(item, run)).join()}]`;
@@ -77,7 +77,7 @@ function canonical(value: unknown, run: Run): string {
     if (isNumber(value)) return numberText(value);
     if (!isObject(value)) return JSON.stringify(value);
     const keys = Object.keys(value);
-    // Sorting compares each key some log2(n) times.
+    // Sorting compares each key about log2(n) times.
     spend(run, OBJECT_STEPS + keys.length * Math.log2(keys.length + 1));
     const members = keys.sort().map((key) => `${canonical(key, run)}:${canonical(value[key], run)}`);
     return `{${members.join()}}`;

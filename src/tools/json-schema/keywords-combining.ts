@@ -1,11 +1,11 @@
-// Keywords that combine schemas for one and the same value.
+// Keywords that combine schemas for the same value.
 import { check, faultsIn, fits } from './check.ts';
 import type { Place } from './place.ts';
 import { isFull, type Run, report } from './run.ts';
 import { candidates, type SchemaNode } from './schema-node.ts';
 import { clip, counted, shown } from './words.ts';
 
-/** A keyword that is not followed would leave a part of the input unchecked without a word. */
+/** Ignoring these keywords would silently leave part of the input unchecked. */
 const UNSUPPORTED = {
   $dynamicRef: "use '$ref' with '#/$defs/Name'",
   $recursiveRef: "use '$ref' with '#/$defs/Name'",
@@ -14,7 +14,7 @@ const UNSUPPORTED = {
 };
 
 export function referenceKeywords(place: Place): void {
-  // `unevaluatedProperties: true` forbids nothing, and so asks for nothing.
+  // `unevaluatedProperties: true` forbids nothing, so ignoring it is safe.
   for (const [keyword, instead] of Object.entries(UNSUPPORTED))
     if (place.has(keyword) && place.value(keyword) !== true)
       place.fault(`is not supported: ${instead}`, keyword);
@@ -32,8 +32,8 @@ const BRANCHES_SHOWN_MAX = 3;
 const BRANCH_CHARACTERS_MAX = 200;
 
 /**
- * When `type` leaves one branch for the value, its faults are what the model has to mend; else each branch says one. The faults
- * are those of the first look: a second one at each level of nesting would double the work with each level.
+ * If `type` leaves one branch for the value, its faults tell the model what to fix. Otherwise each branch reports one fault.
+ * The faults come from the first check. A second check per level of nesting would double the work at each level.
  */
 function reportNoMatch(union: SchemaNode[], faults: string[][], input: unknown, run: Run): void {
   const [only, ...others] = candidates(union, input);
@@ -99,7 +99,7 @@ export function notKeyword(place: Place): void {
   });
 }
 
-/** `then` and `else` say nothing without `if`. */
+/** `then` and `else` have no effect without `if`. */
 export function conditionKeywords(place: Place): void {
   if (!place.has('if')) return;
   const [condition, yes, no] = ['if', 'then', 'else'].map((keyword) =>

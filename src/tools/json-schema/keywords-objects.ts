@@ -13,10 +13,10 @@ export function propertyKeywords(place: Place): void {
   for (const source of place.names('patternProperties')) {
     const pattern = place.pattern(source, 'patternProperties', source);
     const schema = place.subschema('patternProperties', source);
-    // A name that nobody can judge may have any value.
+    // A property whose name can't be checked may have any value.
     node.patternProperties.push({ pattern, node: pattern.unchecked ? emptyNode() : schema });
   }
-  // `false` gets words that name what is allowed instead; a model has often only misspelt a name.
+  // For `false` the message lists the allowed names, because a model has often only misspelt a name.
   const closed = place.value('additionalProperties') === false;
   if (place.has('additionalProperties')) node.additionalProperties = place.subschema('additionalProperties');
   const { additionalProperties, properties, patternProperties } = node;
@@ -55,7 +55,7 @@ export function requiredKeywords(place: Place): void {
   for (const name of place.names('dependentRequired'))
     requireAll(place, place.strings('dependentRequired', name), name);
   for (const name of place.names('dependentSchemas')) dependOn(place, 'dependentSchemas', name);
-  // Draft 7 has both in one keyword.
+  // Draft 7 has both kinds in one keyword.
   for (const name of place.names('dependencies'))
     if (Array.isArray(place.value('dependencies', name)))
       requireAll(place, place.strings('dependencies', name), name);

@@ -25,7 +25,7 @@ const TYPES: ReadonlyMap<string, string> = new Map([
 ]);
 
 export function typeKeyword(place: Place): void {
-  // OpenAPI 3.0's way to allow null; tools that are made from such documents still have it.
+  // OpenAPI 3.0's spelling for "or null". Tools generated from such documents still use it.
   place.node.nullable = place.value('nullable') === true;
   if (!place.has('type')) return;
   const value = place.value('type');
@@ -40,12 +40,12 @@ export function typeKeyword(place: Place): void {
   });
 }
 
-/** Exact numbers are compared as numbers, since no two of them are identical. */
+/** An exact number is an object, so a set lookup would miss an equal number. Such numbers are compared instead. */
 const isScalar = (value: unknown): boolean => typeof value !== 'object' || value === null;
 
 const simplified = (value: unknown): unknown => (isExactNumber(value) ? simplest(value) : value);
 
-/** Scalars are looked up, so a long list costs nothing; the others are compared, at most the size of the schema. */
+/** Scalars are looked up in a set, so a long list costs nothing. Other values are compared, with work up to the schema's size. */
 function oneOfValues(values: unknown[], words: string): Check {
   const known = values.map(simplified);
   const scalars = new Set(known.filter(isScalar));
@@ -76,7 +76,7 @@ function limit(place: Place, fits: (input: JsonNumber, run: Run) => boolean, wor
   });
 }
 
-/** `exclusiveMinimum: true` beside `minimum` is draft 4, as OpenAPI 3.0 has it. */
+/** `exclusiveMinimum: true` beside `minimum` is draft 4, which OpenAPI 3.0 uses. */
 function bound(place: Place, keyword: 'minimum' | 'maximum', exclusiveKeyword: string): void {
   const exclusive = place.value(exclusiveKeyword);
   const value = place.number(keyword);
@@ -98,10 +98,10 @@ function bound(place: Place, keyword: 'minimum' | 'maximum', exclusiveKeyword: s
     );
 }
 
-/** A quotient is off by some units in the last place: 19.99 / 0.01 is 1998.9999999999998. */
+/** A quotient is off by a few units in the last place: 19.99 / 0.01 is 1998.9999999999998. */
 const QUOTIENT_ERROR = 4 * Number.EPSILON;
 
-/** Exact when one of them is an exact number, unless it has some hundred digits. */
+/** Exact if either number is an exact number, unless it has some hundred digits. */
 function isMultiple(value: JsonNumber, of: JsonNumber): boolean {
   if (typeof value === 'number' && typeof of === 'number') return isDoubleMultiple(value, of);
   return isExactMultiple(value, of) ?? isDoubleMultiple(toDouble(value), toDouble(of));
@@ -126,10 +126,10 @@ export function numberKeywords(place: Place): void {
   limit(place, fits, `a multiple of ${step}`);
 }
 
-/** A step passes over this many characters. */
+/** Characters covered by one step. */
 const CHARACTERS_PER_STEP = 8;
 
-/** Characters as JSON Schema counts them: a pair of surrogates is one. */
+/** Counts characters as JSON Schema does: a surrogate pair is one character. */
 function charactersIn(text: string): number {
   let count = 0;
   for (const _ of text) count += 1;

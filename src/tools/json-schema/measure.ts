@@ -1,4 +1,4 @@
-// The outside of a schema: JSON, not too large, not too deep, an object.
+// Checks the outside of a schema: JSON, an object, bounded in size and depth.
 import { isBeyondDouble, isContainer, isExactNumber, isNumber, stringifyJson } from '../../contracts/json.ts';
 import { isObject } from './json.ts';
 import { SCHEMA_BYTES_MAX, SCHEMA_DEPTH_MAX, VALUES_PER_WORK } from './limits.ts';
@@ -9,9 +9,9 @@ const TOO_LARGE = `must be at most ${SCHEMA_BYTES_MAX} bytes as JSON`;
 
 export interface Measured {
   schema: Record<string, unknown>;
-  /** The schema as JSON, which is its name in the cache. */
+  /** The schema as JSON, the key in the caches. */
   text: string;
-  /** How many values it has. An exact number counts as `VALUES_PER_WORK`. */
+  /** The number of values. An exact number counts as `VALUES_PER_WORK`. */
   values: number;
 }
 
@@ -19,7 +19,7 @@ export function textOf(schema: unknown): Measured {
   if (!isObject(schema))
     throw new SchemaFault([], "must be a JSON Schema object, such as {'type': 'object'}");
   const { type } = schema;
-  // `["object", "null"]` is how some generators write an object that may be left out.
+  // Some generators write `["object", "null"]` for an optional object.
   const admitsObjects = type === 'object' || (Array.isArray(type) && type.includes('object'));
   if (Object.hasOwn(schema, 'type') && !admitsObjects)
     throw new SchemaFault(['type'], "must be 'object': the input of a tool is an object");
@@ -29,7 +29,7 @@ export function textOf(schema: unknown): Measured {
   return { schema, text, values };
 }
 
-/** Ends soon for whatever is given, a cycle too: each value takes a byte at least. */
+/** Ends soon for any value, even a cycle, because each value takes at least a byte. */
 function measure(schema: unknown): number {
   let values = 0;
   let exact = 0;

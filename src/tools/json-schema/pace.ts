@@ -1,6 +1,6 @@
-// Lets other requests run between two schemas: one takes some tens of milliseconds at most, a request or a step has 128.
+// Lets other requests run between two schemas. A schema takes some tens of milliseconds, and a request or step may have 128.
 
-/** What a run of small schemas may take at once. */
+/** Small schemas run together for this long. */
 const SLICE_MS = 10;
 
 export function createPace() {
@@ -15,7 +15,7 @@ export function createPace() {
       });
     });
 
-  /** Returns at once within a slice. Otherwise callers proceed one by one, each in its own turn of the event loop. */
+  /** Returns immediately within a slice. Otherwise callers proceed one by one, each in a new turn of the event loop. */
   return async function pace(): Promise<void> {
     if (performance.now() - sliceStart < SLICE_MS) return;
     queue = queue.then(nextSlice);

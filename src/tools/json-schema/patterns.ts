@@ -1,14 +1,14 @@
-// Patterns in linear time. JavaScript's RegExp backtracks: `^(a+)+$` blocked the event loop for 17 s on 28 characters.
+// Matches patterns in linear time. JavaScript's RegExp backtracks: `^(a+)+$` blocked the event loop for 17 s on 28 characters.
 import { RE2JS, RE2Set } from 're2js';
 import { type Reading, readPattern } from './dialects.ts';
 import { PATTERN_BYTES_MAX, PATTERN_CHARS_PER_WORK, PATTERN_COST_MAX } from './limits.ts';
 import { type Run, spend } from './run.ts';
 
-/** What this server can't check faithfully: look-around, another dialect's syntax, too many or unknown instructions. */
+/** Why this server can't check the pattern: look-around, another dialect's syntax, or too many or unknown instructions. */
 export type Unchecked = 'look-around' | 'foreign' | 'too large';
 
 export interface Pattern {
-  /** If it has a reason, every text passes, and the session's warnings name the pattern. */
+  /** With a reason, every text passes, and the session's warnings name the pattern. */
   unchecked: Unchecked | null;
   matches(text: string, run: Run): boolean;
 }
@@ -16,17 +16,17 @@ export interface Pattern {
 export class PatternError extends Error {}
 
 /**
- * Simulating the automaton takes up to 150 ns for each character and instruction. Patterns in the field take a hundredth of
- * that, but nothing tells beforehand.
+ * Simulating the automaton takes up to 150 ns per character and instruction. Patterns in the field take a hundredth of
+ * this time, but the cost can't be predicted.
  */
 const INSTRUCTIONS_PER_STEP = 2;
 
-/** An instruction with its classes of characters. */
+/** An instruction with its character classes. */
 const BYTES_PER_COST = 1_000;
 
 const unchecked = (reason: Unchecked): Pattern => ({ unchecked: reason, matches: () => true });
 
-/** Undefined for a class of characters or a number of repeats that the engine does not have. */
+/** Returns undefined if the engine lacks a character class or refuses the number of repeats. */
 function compiled(re2: string): RE2Set | undefined {
   try {
     const set = new RE2Set(RE2Set.UNANCHORED, 0, PATTERN_BYTES_MAX);
@@ -38,7 +38,7 @@ function compiled(re2: string): RE2Set | undefined {
   }
 }
 
-/** Why a pattern is not checked. @throws {PatternError} when a tool can't have it. */
+/** The reason to leave a pattern unchecked, or null. @throws {PatternError} if the pattern makes the tool invalid. */
 function reasonOf({ isBroken, hasLookAround, hasBackReference, isForeign }: Reading): Unchecked | null {
   if (isBroken) throw new PatternError('is no regular expression of JSON Schema');
   if (hasLookAround) return 'look-around';
@@ -47,7 +47,7 @@ function reasonOf({ isBroken, hasLookAround, hasBackReference, isForeign }: Read
   return isForeign ? 'foreign' : null;
 }
 
-/** The patterns of one schema; each different one is compiled and paid once. */
+/** The patterns of one schema. Each distinct pattern is compiled and charged once. */
 export function createPatterns() {
   const patterns = new Map<string, Pattern>();
   let costLeft = PATTERN_COST_MAX;
@@ -80,7 +80,7 @@ export function createPatterns() {
     };
   }
 
-  /** What they may hold in memory at most. */
+  /** The most memory the patterns may take. */
   const bytes = (): number =>
     patterns.size * PATTERN_BYTES_MAX + (PATTERN_COST_MAX - costLeft) * BYTES_PER_COST;
   const work = (): number => PATTERN_COST_MAX - costLeft + Math.ceil(charsRead / PATTERN_CHARS_PER_WORK);

@@ -1,4 +1,4 @@
-// One schema while it is compiled: reads its keywords strictly, and turns what is wrong into a fault with its path.
+// One schema during compilation: reads its keywords strictly, and reports errors as faults with a path.
 import { isNumber, type JsonNumber, toDouble } from '../../contracts/json.ts';
 import { isObject, type JsonObject, own } from './json.ts';
 import { type Pattern, PatternError } from './patterns.ts';
@@ -6,7 +6,7 @@ import type { Check, SchemaNode } from './schema-node.ts';
 
 export type Path = (string | number)[];
 
-/** Why a schema cannot be used, and where. */
+/** The fault of an unusable schema, with its path. */
 export class SchemaFault extends Error {
   readonly path: Path;
 
@@ -16,11 +16,11 @@ export class SchemaFault extends Error {
   }
 }
 
-/** What a place needs of the compiler. */
+/** The parts of the compiler a place needs. */
 export interface Linker {
-  /** The node of a schema, compiled later if it is new: so neither depth nor cycles of references nest calls. */
+  /** The node of a schema. A new node is compiled later, so neither depth nor reference cycles nest calls. */
   link(schema: unknown, path: Path): SchemaNode;
-  /** The node that a `$ref` names. */
+  /** The node a `$ref` names. */
   resolve(reference: string, path: Path): SchemaNode;
   pattern(source: string, path: Path): Pattern;
 }
@@ -28,19 +28,19 @@ export interface Linker {
 export interface Place {
   readonly node: SchemaNode;
   has(keyword: string): boolean;
-  /** The value at `keys`; callers have seen that all but the last of them exist. */
+  /** The value at `keys`. Callers have checked that all but the last key exist. */
   value(...keys: Path): unknown;
   fault(message: string, ...below: Path): never;
   add(check: Check): void;
   number(keyword: string): JsonNumber | undefined;
-  /** A length or a number of things. */
+  /** A length or a count. */
   count(keyword: string): number | undefined;
   /** A list of property names. */
   strings(...keys: Path): string[];
   pattern(source: unknown, ...keys: Path): Pattern;
   subschema(...keys: Path): SchemaNode;
   subschemas(keyword: string): SchemaNode[];
-  /** The keys of a keyword that is an object by name, such as `properties`. */
+  /** The keys of a keyword such as `properties`, whose value maps names to schemas. */
   names(keyword: string): string[];
   referred(keyword: string): SchemaNode;
 }

@@ -1,8 +1,8 @@
-// One check of one input: what it may still spend, where it is, and what it has found.
+// One check of one input: its remaining budget, its current path and its faults.
 import { CHECK_DEPTH_MAX, STEPS_MAX } from './limits.ts';
 import { nameOf } from './words.ts';
 
-/** The work that schema and input ask for together is more than one call may do. */
+/** Schema and input together need more work than one call may do. */
 export class TooComplexError extends Error {}
 
 export interface Run {
@@ -26,7 +26,7 @@ export function spend(run: Run, steps: number): void {
   if (run.stepsLeft < 0) throw new TooComplexError();
 }
 
-/** Goes one level down, for `go`; the bound keeps the stack from overflowing. */
+/** Runs `go` one level deeper. The bound keeps the stack from overflowing. */
 export function deeper<Result>(run: Run, go: () => Result): Result {
   run.depth += 1;
   if (run.depth > CHECK_DEPTH_MAX) throw new TooComplexError();
@@ -35,7 +35,7 @@ export function deeper<Result>(run: Run, go: () => Result): Result {
   return result;
 }
 
-/** Making the words; and for each level of nesting its part of the name. */
+/** The cost of a message, plus a part for each level of nesting in the field's name. */
 const REPORT_STEPS = 20;
 const REPORT_STEPS_A_LEVEL = 4;
 

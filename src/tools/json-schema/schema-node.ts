@@ -1,4 +1,4 @@
-// A compiled schema: what checks a value, and what the defaults need to know.
+// A compiled schema: the checks for a value, and the data for filling in defaults.
 import { isNumber, isWhole } from '../../contracts/json.ts';
 import type { Pattern } from './patterns.ts';
 import type { Run } from './run.ts';
@@ -7,21 +7,21 @@ export type Check = (value: unknown, run: Run) => void;
 
 export interface SchemaNode {
   checks: Check[];
-  /** What `type` allows, here or in what is referred to; null: anything. */
+  /** The types allowed by `type`, here or in a referenced schema. Null allows any type. */
   types: ReadonlySet<string> | null;
   nullable: boolean;
-  /** Its own default or that of what it refers to. `fits` is filled in when it is first needed. */
+  /** The schema's own default or a referenced schema's. `fits` is filled in on first use. */
   fallback: { value: unknown; fits?: boolean } | null;
   properties: Map<string, SchemaNode>;
   patternProperties: { pattern: Pattern; node: SchemaNode }[];
   additionalProperties: SchemaNode | null;
   prefixItems: SchemaNode[];
   items: SchemaNode | null;
-  /** `$ref` and `allOf`: they hold for the same value. */
+  /** `$ref` and `allOf`, which hold for the same value. */
   always: SchemaNode[];
   /** `anyOf` and `oneOf`. */
   unions: SchemaNode[][];
-  /** All schemas that see the same value as this one; a cycle among them would never end. */
+  /** All schemas that see the same value as this one. A cycle among them would never end. */
   inPlace: SchemaNode[];
 }
 
@@ -50,11 +50,11 @@ export function admits(types: ReadonlySet<string>, value: unknown): boolean {
   return types.has(typeOf(value)) || (types.has('integer') && isNumber(value) && isWhole(value));
 }
 
-/** The branches of a union that `type` leaves for a value: mostly one, as in "an object or null". */
+/** The branches of a union that `type` leaves for a value. Mostly one, as in "an object or null". */
 export const candidates = (union: SchemaNode[], value: unknown): SchemaNode[] =>
   union.filter(({ types, nullable }) => !types || admits(types, value) || (nullable && value === null));
 
-/** The schemas of a property: by name, by pattern, or the one for all others. */
+/** The schemas of a property: by name, by pattern, or `additionalProperties`. */
 export function propertySchemas(node: SchemaNode, key: string, run: Run): SchemaNode[] {
   const named = node.properties.get(key);
   const found = named ? [named] : [];

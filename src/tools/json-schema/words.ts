@@ -1,4 +1,4 @@
-// The words of faults: they go to a model, which mends its input by them, so they name the field and are short.
+// The texts of faults. A model fixes its input by them, so they name the field and are short.
 import { stringifyJson } from '../../contracts/json.ts';
 import { MESSAGE_CHARACTERS_MAX } from './limits.ts';
 
@@ -7,7 +7,7 @@ const NAME_CHARACTERS_MAX = 200;
 const VALUES_CHARACTERS_MAX = 200;
 const PLAIN_KEY = /^[\w$-]{1,64}$/;
 
-/** Cuts between characters, never within one. */
+/** Cuts between characters, never inside a surrogate pair. */
 export function clip(text: string, charactersMax: number): string {
   return text.length <= charactersMax ? text : `${text.slice(0, charactersMax - 1).toWellFormed()}…`;
 }
@@ -24,7 +24,7 @@ export function nameOf(path: (string | number)[]): string {
   return `'${clip(name, NAME_CHARACTERS_MAX)}'`;
 }
 
-/** As many as fit into a message; the first always does. */
+/** As many as fit into a message, and always the first. */
 function firstOf(words: string[]): string[] {
   let characters = 0;
   const end = words.findIndex((word, index) => {
@@ -34,7 +34,7 @@ function firstOf(words: string[]): string[] {
   return end < 0 ? words : [...words.slice(0, end), '…'];
 }
 
-/** Values out of a schema, as JSON. */
+/** Values of a schema, as JSON. */
 export const listOf = (values: unknown[]): string =>
   firstOf(values.slice(0, VALUES_CHARACTERS_MAX).map(shown)).join(', ');
 

@@ -1,4 +1,4 @@
-// Where a schema holds other schemas, in draft 4 to 2020-12 and OpenAPI 3.0.
+// The places where a schema holds other schemas, in draft 4 to 2020-12 and OpenAPI 3.0.
 import { isObject, type JsonObject, own } from '../json-schema/json.ts';
 
 export type Schema = JsonObject | boolean;
@@ -18,10 +18,10 @@ const SINGLES = [
   'then',
 ];
 
-/** Keywords whose value has schemas by name. */
+/** Keywords whose value maps names to schemas. */
 const MAPS = ['$defs', 'definitions', 'dependencies', 'dependentSchemas', 'patternProperties', 'properties'];
 
-/** A list of schemas; [] when the keyword is missing or something else. */
+/** A list of schemas, or [] if the keyword is missing or has another value. */
 export function listAt(schema: JsonObject, keyword: string): Schema[] {
   const value = own(schema, keyword);
   return Array.isArray(value) ? value.filter((each): each is Schema => isSchema(each)) : [];
@@ -42,7 +42,7 @@ export function mapAt(schema: JsonObject, keyword: string): [name: string, schem
   });
 }
 
-/** Draft 7 has the dependencies of both kinds in one keyword. */
+/** Draft 7 has dependencies of both kinds in one keyword. */
 export const dependentSchemas = (schema: JsonObject): [name: string, schema: Schema][] => [
   ...mapAt(schema, 'dependentSchemas'),
   ...mapAt(schema, 'dependencies'),
@@ -53,7 +53,7 @@ export function namesAt(schema: JsonObject, keyword: string): string[] {
   return Array.isArray(value) ? value.filter((name): name is string => typeof name === 'string') : [];
 }
 
-/** Which names each name asks for. */
+/** The names each name requires. */
 export function dependentNames(schema: JsonObject): [name: string, needed: string[]][] {
   return ['dependentRequired', 'dependencies'].flatMap((keyword) => {
     const value = own(schema, keyword);
@@ -63,7 +63,7 @@ export function dependentNames(schema: JsonObject): [name: string, needed: strin
   });
 }
 
-/** The names of fields that the schema itself speaks of. */
+/** The names of fields in the schema's own keywords. */
 export const namesIn = (schema: JsonObject): string[] => [
   ...mapAt(schema, 'properties').map(([name]) => name),
   ...namesAt(schema, 'required'),
@@ -71,7 +71,7 @@ export const namesIn = (schema: JsonObject): string[] => [
   ...dependentSchemas(schema).map(([name]) => name),
 ];
 
-/** The items by position, and those that follow. Draft 7 has a list in `items` and the rest in `additionalItems`. */
+/** The items by position, and the schema of the rest. Draft 7 has a list in `items` and the rest in `additionalItems`. */
 export function itemsAt(schema: JsonObject): { first: Schema[]; rest: Schema | undefined } {
   const isTuple = Array.isArray(own(schema, 'items'));
   return isTuple
@@ -83,7 +83,7 @@ const LISTS = ['allOf', 'anyOf', 'oneOf', 'prefixItems'];
 
 const REFERRING = new Set([...LISTS, ...SINGLES, ...MAPS, '$ref', 'required', 'dependentRequired']);
 
-/** Most schemas speak of no other schema and of no name, so callers save nine tenths of the work for them. */
+/** Most schemas contain no other schema and no names. Callers skip nine tenths of the work for them. */
 export const isLeaf = (schema: JsonObject): boolean =>
   !Object.keys(schema).some((keyword) => REFERRING.has(keyword));
 

@@ -1,4 +1,4 @@
-// Names of fields that the provider refuses, such as `$top` or `filter[id]`, and the ones that requests have instead.
+// Field names the provider refuses, such as `$top` or `filter[id]`, and their replacements in requests.
 import { isObject, type JsonObject } from '../json-schema/json.ts';
 import { isLeaf, namesIn, schemasBelow } from './keywords.ts';
 import type { Resolve } from './rename.ts';
@@ -9,10 +9,10 @@ const WIRE_NAME_CHARS_MAX = 64;
 /** Leaves room for `_` and the number of any name in a schema of 64 KiB. */
 const STEM_CHARS_MAX = WIRE_NAME_CHARS_MAX - '_65536'.length;
 
-/** From a name to its name on the wire, for those that differ. One name has the same at every place of a schema. */
+/** Maps each changed name to its name on the wire. A name is the same at every place of a schema. */
 export type Names = ReadonlyMap<string, string>;
 
-/** All names, in their order, that schemas anywhere in this one speak of. References also reach into `components` and the like. */
+/** All field names anywhere in the schema, in order. References also reach into `components` and similar places. */
 function declaredNames(root: JsonObject, resolve: Resolve): Set<string> {
   const names = new Set<string>();
   const seen = new Set<unknown>([root]);
@@ -25,7 +25,7 @@ function declaredNames(root: JsonObject, resolve: Resolve): Set<string> {
   return names;
 }
 
-/** Gives out each name once: the name itself, or with a number if it is taken. Numbers go on, so many names take linear time. */
+/** Returns each name once: unchanged, or with a number if taken. Numbers continue, so many names take linear time. */
 export function createUniqueNames(reserved: ReadonlySet<string>): (name: string) => string {
   const taken = new Set(reserved);
   const numbers = new Map<string, number>();

@@ -1,4 +1,4 @@
-// Renames the fields of a value where its schema declares them: free-form objects keep their keys.
+// Renames the fields of a value where its schema declares them. Free-form objects keep their keys.
 import { isObject, type JsonObject, own, put } from '../json-schema/json.ts';
 import { type Run, spend } from '../json-schema/run.ts';
 import {
@@ -12,17 +12,17 @@ import {
   singleAt,
 } from './keywords.ts';
 
-/** Finds what a `$ref` names. */
+/** Finds the schema a `$ref` names. */
 export type Resolve = (reference: string) => Schema | undefined;
 
-/** A place in a value: all schemas that may hold for it. */
+/** A place in a value, with all schemas that may apply there. */
 interface Place {
   schemas: JsonObject[];
   declared: Set<string>;
 }
 
 export interface Renaming {
-  /** The new name of each name that changes, in the direction below. */
+  /** The new name of each changed name, in the given direction. */
   names: ReadonlyMap<string, string>;
   resolve: Resolve;
   direction: 'to wire' | 'from wire';
@@ -50,7 +50,7 @@ function placeOf(schemas: (Schema | undefined)[], resolve: Resolve, run: Run): P
   return { schemas: found, declared };
 }
 
-/** Patterns are not matched: each may hold for a name that is not among the properties. */
+/** Patterns are not matched. Each pattern may apply to a name outside `properties`. */
 function fieldSchemas({ schemas }: Place, name: string): (Schema | undefined)[] {
   return schemas.flatMap((schema) => {
     const properties = schema.properties;
@@ -68,8 +68,8 @@ const itemSchemas = ({ schemas }: Place, index: number): (Schema | undefined)[] 
   });
 
 /**
- * @returns the value with its declared fields renamed; the value itself is not changed.
- * @throws {TooComplexError} when schema and value together ask for too much work.
+ * @returns the value with its declared fields renamed. The value itself is not changed.
+ * @throws {TooComplexError} when schema and value together need too much work.
  */
 export function renamed(
   value: unknown,
@@ -89,7 +89,7 @@ export function renamed(
     spend(run, 1);
     if (!isObject(each) && !Array.isArray(each)) return each;
     const place = placeOf(at, resolve, run);
-    // Nothing below can be declared.
+    // No schema declares anything below.
     if (place.schemas.length === 0) return each;
     if (Array.isArray(each)) return each.map((item, index) => walk(item, itemSchemas(place, index)));
     const copy: JsonObject = {};

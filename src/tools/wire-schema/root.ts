@@ -1,14 +1,14 @@
-// The root of a schema as the Messages API takes it: one object, since it refuses `anyOf`, `oneOf`, `allOf` and `$ref` there.
+// Makes the root one object for the Messages API, which refuses `anyOf`, `oneOf`, `allOf` and `$ref` there.
 import { isObject, type JsonObject } from '../json-schema/json.ts';
 import { SchemaFault } from '../json-schema/place.ts';
 import { dependentSchemas, listAt, mapAt, namesAt, type Schema, singleAt } from './keywords.ts';
 import type { Resolve } from './rename.ts';
 
-/** What a schema says of the fields of one object, with the schemas that it is combined of taken in. */
+/** A schema's statements about the fields of one object, with all combined schemas merged in. */
 export interface Merged {
-  /** Schemas by field. All of them hold for it. */
+  /** Schemas by field. All of them apply to the field. */
   fields: Map<string, Schema[]>;
-  /** Fields that only some alternatives have, with their schemas there. One of these holds. */
+  /** Fields of only some alternatives, with their schemas there. One of these applies. */
   optional: Map<string, Schema[]>;
   required: Set<string>;
   /** The required fields of each alternative, for the description. */
@@ -17,10 +17,10 @@ export interface Merged {
   isClosed: boolean;
 }
 
-/** A schema may refer to one and the same many times, so each is merged once; what comes of it is bounded as well. */
+/** A schema may refer to the same schema many times, so each is merged once. The result is bounded as well. */
 const FIELDS_MAX = 20_000;
 
-/** References and combinations within each other, at the root. */
+/** Nested references and combinations at the root. */
 const DEPTH_MAX = 200;
 
 const TOO_MUCH = 'combines more schemas at its root than the model can be shown: use fewer';
@@ -34,7 +34,7 @@ const admitsObjects = (schema: Schema): boolean => {
 function addTo(map: Map<string, Schema[]>, name: string, schemas: readonly Schema[]): void {
   const known = map.get(name);
   if (!known) map.set(name, [...new Set(schemas)]);
-  // The list is the map's own. A copy for each of thousands of alternatives would take seconds.
+  // The list belongs to the map. Copying it for each of thousands of alternatives would take seconds.
   else for (const each of schemas) if (!known.includes(each)) known.push(each);
 }
 
@@ -74,7 +74,7 @@ export function createMerger(resolve: Resolve) {
     if (fieldsLeft < 0) throw new SchemaFault([], TOO_MUCH);
   }
 
-  /** What holds together with the rest. */
+  /** Adds a schema that applies in addition to the rest. */
   function takeIn(merged: Merged, other: Merged): void {
     pay(other);
     for (const [name, schemas] of other.fields) addTo(merged.fields, name, schemas);
@@ -91,7 +91,7 @@ export function createMerger(resolve: Resolve) {
     for (const [name, schemas] of branch.optional) addTo(merged.optional, name, schemas);
   }
 
-  /** Schemas of which one holds. Fields that all of them require are required. */
+  /** Adds alternatives of which one applies. A field required by all of them is required. */
   function takeOneOf(merged: Merged, branches: Schema[], keyword: string): void {
     const possible = branches.filter(admitsObjects).map(merge);
     if (possible.length === 0)
@@ -140,13 +140,13 @@ export function createMerger(resolve: Resolve) {
   return merge;
 }
 
-/** The schema of each field: all that hold for it everywhere, or else one of those that some alternative has. */
+/** The schema of each field: all that always apply, or else one of the alternatives' schemas. */
 export function fieldsOf({ fields, optional }: Merged): [name: string, schema: Schema][] {
   const names = new Set([...fields.keys(), ...optional.keys()]);
   return [...names].map((name): [string, Schema] => {
     const always = fields.get(name) ?? [];
     const either = optional.get(name) ?? [];
-    // A field that stands at the root as `{}` and in each alternative with its values.
+    // Some schemas declare a field as `{}` at the root and give its values in each alternative.
     const all = always.filter((each) => isObject(each) && Object.keys(each).length > 0);
     if (all.length === 0 && either.length > 0) return [name, oneOrUnion(either, 'anyOf')];
     return [name, oneOrUnion(all.length > 0 ? all : always, 'allOf')];

@@ -1,4 +1,4 @@
-// A schema below the root, as the Messages API takes it: draft 2020-12, without keywords that it does not have.
+// Translates a schema below the root for the Messages API: draft 2020-12, without unknown keywords.
 import { isNumber, stringifyJson } from '../../contracts/json.ts';
 import { isRegExp, readPattern } from '../json-schema/dialects.ts';
 import { isObject, type JsonObject, own, put } from '../json-schema/json.ts';
@@ -17,18 +17,18 @@ import type { Names } from './names.ts';
 
 export interface Translation {
   names: Names;
-  /** What `$ref` becomes. */
+  /** The new value of a `$ref`. */
   reference(reference: string): string;
-  /** A value that a schema holds, with the names of the wire. */
+  /** A value inside a schema, with the names of the wire. */
   value(value: unknown, schema: JsonObject): unknown;
-  /** @throws {SchemaFault} when too much is written. */
+  /** @throws {SchemaFault} when the output is too large. */
   spend(characters: number): void;
 }
 
 const isText = (value: unknown): boolean => typeof value === 'string';
 const isFlag = (value: unknown): boolean => typeof value === 'boolean';
 
-/** Keywords that pass as they are, if their value is of the kind that draft 2020-12 asks for. Others are left out. */
+/** Keywords that pass unchanged if their value has the kind that draft 2020-12 requires. Other values are left out. */
 const PLAIN: Record<string, (value: unknown) => boolean> = {
   title: isText,
   description: isText,
@@ -66,12 +66,12 @@ const objectOf = (entries: [string, unknown][]): JsonObject => {
   return object;
 };
 
-/** Sets a keyword that says something. */
+/** Sets a keyword, unless its value is undefined or has no effect. */
 function set(out: JsonObject, keyword: string, value: unknown, isSaid = true): void {
   if (isSaid && value !== undefined) out[keyword] = value;
 }
 
-/** As JavaScript writes it. The model is not shown one that JavaScript can't write. */
+/** The pattern in JavaScript's syntax. A pattern without such a form is not shown to the model. */
 function patternOf(source: string): string | undefined {
   const { javaScript, hasFlags, isForeign } = readPattern(source);
   return hasFlags || isForeign ? undefined : javaScript;
@@ -140,10 +140,10 @@ function objectKeywords(schema: JsonObject, translation: Translation, out: JsonO
     .filter(([source]) => isRegExp(source))
     .map(below);
   set(out, 'patternProperties', objectOf(patterns), patterns.length > 0);
-  // Without one of the patterns it would refuse what the pattern allows.
+  // Without one of the patterns, `additionalProperties` would refuse names the pattern allows.
   if (mapAt(schema, 'patternProperties').length === patterns.length)
     set(out, 'additionalProperties', translated(schema, 'additionalProperties', translation));
-  // It would refuse the names of the wire.
+  // `propertyNames` would refuse the names of the wire.
   if (!properties.some(([name]) => names.has(name)))
     set(out, 'propertyNames', translated(schema, 'propertyNames', translation));
 }
@@ -182,7 +182,7 @@ function combiningKeywords(schema: JsonObject, translation: Translation, out: Js
 
 const NULL = { type: 'null' };
 
-/** OpenAPI 3.0 allows null with `nullable`; the checker lets it pass whatever else stands there. */
+/** OpenAPI 3.0 allows null with `nullable`. The checker accepts null regardless of other keywords. */
 function nullable(out: JsonObject): JsonObject {
   const { title, description, default: fallback, examples, ...rest } = out;
   const annotations: JsonObject = {};
@@ -195,7 +195,7 @@ function nullable(out: JsonObject): JsonObject {
   return { ...annotations, ...rest, type: distinct([rest.type, 'null']), ...values };
 }
 
-/** @param schema One that `compileSchema` has found no fault with. */
+/** @param schema accepted by `compileSchema` without a fault. */
 export function translate(schema: Schema, translation: Translation): Schema {
   if (!isObject(schema)) return schema;
   const out = plainKeywords(schema);

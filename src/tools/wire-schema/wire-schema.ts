@@ -1,6 +1,6 @@
-// A tool's schema as the Messages API takes it, and the model's input as the tool's own schema has it. What the API refuses
-// is written otherwise: combinations at the root, names of fields, spellings of older drafts and of OpenAPI 3.0. The checker
-// holds the input to the tool's own schema, so the translation may say less than that.
+// Translates a tool's schema for the Messages API, and the model's input back. Rewrites everything the API refuses: combinations
+// at the root, some field names, spellings of older drafts and of OpenAPI 3.0. The checker still applies the tool's own schema,
+// so the translation may be looser.
 import { targetOf } from '../json-schema/compile.ts';
 import { isObject, type JsonObject, put } from '../json-schema/json.ts';
 import { SCHEMA_BYTES_MAX, SCHEMAS_MAX } from '../json-schema/limits.ts';
@@ -14,18 +14,18 @@ import { type Translation, translate } from './translate.ts';
 
 export interface WireSchema {
   inputSchema: JsonObject;
-  /** @throws {TooComplexError} when schema and input together ask for too much work. */
+  /** @throws {TooComplexError} when schema and input together need too much work. */
   fromWire(input: JsonObject): JsonObject;
 }
 
-/** A combination at the root repeats schemas, so the wire may hold some more than the schema itself. */
+/** A combination at the root repeats schemas, so the wire schema may be larger than the original. */
 const WIRE_SCHEMAS_MAX = 2 * SCHEMAS_MAX;
 const WIRE_CHARACTERS_MAX = 2 * SCHEMA_BYTES_MAX;
 
 const tooComplex = (): SchemaFault =>
   new SchemaFault([], 'is too complex to be shown to the model: use fewer combinations of schemas');
 
-/** The schemas that references name, each under `$defs`: places of the schema itself move. */
+/** The referenced schemas, each moved under `$defs`, because the root's places change. */
 function createReferences() {
   const names = new Map<string, string>();
   const unique = createUniqueNames(new Set());
@@ -46,7 +46,7 @@ function createReferences() {
 
 const ALTERNATIVES_CHARS_MAX = 600;
 
-/** What only the combination said: which fields belong together. */
+/** The information only the combination had: which fields belong together. */
 function wordsOf({ alternatives }: Merged, names: Names): string | null {
   const sets = new Set(
     alternatives.map((fields) => fields.map((name) => names.get(name) ?? name).join(', ') || 'nothing more'),
@@ -93,7 +93,7 @@ function translated(root: JsonObject, names: Names, resolve: Resolve): JsonObjec
   const merged = createMerger(resolve)(root);
   const wire = translate(singleObject(root, merged, names), translation) as JsonObject;
   const definitions: [string, Schema][] = [];
-  // `names` grows while it is walked.
+  // The loop also visits the names that it adds.
   for (const [reference, name] of references.names)
     definitions.push([name, translate(resolve(reference) ?? true, translation)]);
   if (definitions.length > 0) wire.$defs = Object.fromEntries(definitions);
@@ -101,8 +101,8 @@ function translated(root: JsonObject, names: Names, resolve: Resolve): JsonObjec
 }
 
 /**
- * @param root A schema that `compileSchema` has found no fault with.
- * @throws {SchemaFault} for one that can't be translated.
+ * @param root accepted by `compileSchema` without a fault.
+ * @throws {SchemaFault} if the schema can't be translated.
  */
 export function toWireSchema(root: JsonObject): WireSchema {
   const resolve: Resolve = (reference) => {
