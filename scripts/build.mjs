@@ -1,5 +1,5 @@
-// Makes of the sources what runs: a file for the server, one for the workflows, one for the calculator's process. So a start is
-// neither a compilation nor a walk through 2,500 modules, which would be a third of its time.
+// Builds the product: a file for the server, one for the workflows, and one for the calculator's process. A start then skips
+// the compilation and the walk through 2,500 modules, which would take a third of its time.
 import { copyFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { bundleWorkflowCode } from '@temporalio/worker';
@@ -16,16 +16,16 @@ const { engines } = JSON.parse(readFileSync('package.json', 'utf8'));
 
 rmSync('dist', { recursive: true, force: true });
 await build({
-  // The second one is for scripts that have no server.
+  // The second entry is for scripts without a server.
   entryPoints: { main: 'src/main.ts', 'temporal-binary': 'src/temporal/binary.ts' },
   outdir: 'dist',
   bundle: true,
   platform: 'node',
   format: 'esm',
   target: `node${engines.node.replace('>=', '')}`,
-  // They load native code, and files of their own by their names.
+  // These packages load native code, and their own files by name.
   external: ['@temporalio/*', 'better-sqlite3', 'pg-native'],
-  // Bundled CommonJS modules call it for what is Node's or external.
+  // Bundled CommonJS modules call `require` for Node's own and for external modules.
   banner: {
     js: "import { createRequire as requireOf } from 'node:module'; const require = requireOf(import.meta.url);",
   },

@@ -1,16 +1,16 @@
-// Holds the subjects of new commits to the form that CONTRIBUTING.md describes. Usage: check-commits.mjs [baseline]
+// Checks the subjects of new commits against the form in CONTRIBUTING.md. Usage: check-commits.mjs [baseline]
 import { spawnSync } from 'node:child_process';
 
-/** Commits up to this one are older than the rule. */
+/** Commits up to this baseline are older than the rule. */
 const BASELINE = 'f3b01611ae5f';
 const LENGTH_MAX = 72;
 
 /** An optional scope such as `webhooks: ` or `tools, turns: `, then the first word. */
 const FORM = /^(?:[a-z0-9][\w./-]*(?:, [\w./-]+)*: )?(?<word>[A-Za-z]+)(?= )/;
-/** Git's own. */
+/** Git's own subject for a revert. */
 const REVERT = /^Revert "/;
 
-/** Past tenses, gerunds and third persons, which are also the plurals of nouns. */
+/** Past tenses, gerunds and third persons. Plural nouns match too. */
 const NOT_IMPERATIVE = /(?:ed|ing|[^s]s)$/;
 const IMPERATIVE = new Set(
   'bring embed exceed feed focus need ping proceed seed shed speed spring string succeed wring'.split(' '),
@@ -46,7 +46,7 @@ function git(...args) {
 const baseline = process.argv[2] ?? BASELINE;
 const known = git('merge-base', '--is-ancestor', baseline, 'HEAD');
 if (!known.isDone) {
-  // An archive or a shallow clone. Their commits are checked where they are made.
+  // An archive or a shallow clone. Other checkouts check these commits.
   const reason = known.reason || `HEAD does not descend from ${baseline}`;
   console.log(`Commit subjects are not checked: this checkout has no history since ${baseline} (${reason})`);
   process.exit(0);

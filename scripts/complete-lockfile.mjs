@@ -1,6 +1,6 @@
-// Adds to package-lock.json the native packages of other platforms that npm has left out, so that `npm ci` works everywhere.
-// npm writes an optional package only when the registry serves it, and a mirror may serve its own platform's only; `npm ci`
-// then refuses the file: "Missing: ... from lock file". `--check` changes nothing and fails when something is missing.
+// Adds native packages of other platforms to package-lock.json, so that `npm ci` works everywhere. npm writes an optional package
+// only if the registry serves it, and a mirror may serve only its own platform. `npm ci` then refuses the file: "Missing: ...
+// from lock file". `--check` changes nothing and fails if a package is missing.
 import { readFileSync, writeFileSync } from 'node:fs';
 
 const FILE = 'package-lock.json';
@@ -8,7 +8,7 @@ const SYSTEMS = ['android', 'darwin', 'freebsd', 'linux', 'openharmony', 'win32'
 const PROCESSORS = ['arm64', 'arm', 'ia32', 'loong64', 'ppc64', 'riscv64', 's390x', 'x64'];
 const EXACT_VERSION = /^\d+\.\d+\.\d+(-[\w.]+)?$/;
 
-/** As the package's own package.json would say it; without it npm would install every platform's. */
+/** The platform fields of the package's own package.json. Without them, npm would install every platform's package. */
 function platformOf(name) {
   const words = name.split('/').at(-1).split('-');
   const os = SYSTEMS.find((system) => words.includes(system));

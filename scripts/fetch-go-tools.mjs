@@ -1,4 +1,4 @@
-// Builds what tests run in Go into the cache: the pinned toxiproxy, and a receiver with the pinned library of Standard Webhooks.
+// Builds the tests' Go programs into the cache: the pinned toxiproxy, and a receiver with the pinned Standard Webhooks library.
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { homedir } from 'node:os';
@@ -20,7 +20,7 @@ const TOOLS = [
   },
   {
     binary: 'verify-webhooks',
-    // Its sources are here; Go itself sees whether they have changed.
+    // The sources are in this repository, and Go itself detects changes.
     isPinned: false,
     build(directory) {
       go(['build', '-trimpath', '-buildvcs=false', '-o', directory], { cwd: VERIFIER });

@@ -1,4 +1,4 @@
-// Fetches newer versions of Node into the cache, from npm, for the suite that runs the built product on them.
+// Fetches newer versions of Node from npm into the cache, for the suite that runs the built product on them.
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { homedir } from 'node:os';
@@ -11,7 +11,7 @@ const cacheDir = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), '
 
 const pathOf = (version) => join(cacheDir, `node-${version}`);
 
-/** As npm's package `node` does, which would run a script of its own for it. */
+/** Fetches the platform package that the install script of npm's package `node` would fetch. */
 function fetch(version) {
   const { platform, arch } = process;
   const prefix = platform === 'darwin' && arch === 'arm64' ? 'node-bin' : 'node';

@@ -1,4 +1,4 @@
-// Installs the pinned schemathesis into a Python environment in the cache, before the suite that runs it, if it is not there.
+// Installs the pinned schemathesis into a Python environment in the cache, unless it is already there.
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
@@ -9,7 +9,7 @@ const REQUIREMENTS = 'test/schemathesis/requirements.txt';
 const version = /^schemathesis==(\S+)$/m.exec(readFileSync(REQUIREMENTS, 'utf8'))[1];
 const cacheDir = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'openclaw');
 const directory = join(cacheDir, `schemathesis-${version}`);
-/** Written last, with what was installed: an installation that was cut off, or of other requirements, is made anew. */
+/** Written last, with the installed requirements. An interrupted installation, or one of other requirements, is repeated. */
 const mark = join(directory, 'installed.txt');
 const wanted = readFileSync(REQUIREMENTS, 'utf8');
 

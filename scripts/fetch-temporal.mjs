@@ -1,11 +1,11 @@
-// Gets the pinned Temporal executables before the tests need them, so that a download is not counted to a suite.
+// Fetches the pinned Temporal executables before the tests, so that no suite's budget pays for a download.
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { locateBinary, TEMPORAL_CLI, TEMPORAL_TEST_SERVER } from '../dist/temporal-binary.js';
 
 const cacheDir = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'openclaw');
 const options = { cacheDir, searchPath: process.env.PATH ?? '', onProgress: (line) => console.log(line) };
-// An image of the server needs no test server.
+// A server image needs no test server.
 const specs = process.argv.includes('--server-only') ? [TEMPORAL_CLI] : [TEMPORAL_CLI, TEMPORAL_TEST_SERVER];
 for (const spec of specs) {
   const { path, source } = await locateBinary(spec, options);

@@ -1,6 +1,6 @@
-// `npm run report:durability`: runs the suites that measure, and writes what they found into docs/durability.md.
-// They run in their long forms: some of what they measure has no room in the short ones. DURABILITY_SECONDS, DURABILITY_ROUNDS
-// and DURABILITY_SEED change the run.
+// `npm run report:durability`: runs the measuring suites and writes their figures to docs/durability.md. The suites run in their
+// long forms, because the short forms lack some measurements. DURABILITY_SECONDS, DURABILITY_ROUNDS and DURABILITY_SEED change
+// the run.
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, tmpdir, totalmem } from 'node:os';
@@ -10,7 +10,7 @@ import { runWithin } from './run-within.mjs';
 const PAGE = 'docs/durability.md';
 const BEGIN = '<!-- made by npm run report:durability -->';
 const END = '<!-- end of what was made -->';
-/** The random kills take ten minutes for each installation alone. */
+/** The random kills alone take ten minutes per installation. */
 const BUDGET_MS = 90 * 60_000;
 
 const FILES = [

@@ -1,22 +1,22 @@
-// Runs a command within a budget and leaves no process behind, whatever the command has started and however it ended.
+// Runs a command within a budget and ends every process the command has started, however the command ends.
 import { execFileSync, spawn } from 'node:child_process';
 import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-// What was told to stop may need a moment; the embedded Temporal server gets 3 s before it is killed.
+// Stopping processes may need a moment. The embedded Temporal server gets 3 s before it is killed.
 const LEFT_OVER_GRACE_MS = 5_000;
 const LEFT_OVER_POLL_MS = 100;
 
 /**
- * The command gets a directory of its own as TMPDIR. Every process that works for it has that name in its environment or
- * on its command line, also one in a process group of its own that its starter can no longer end.
+ * Gives the command a directory of its own as TMPDIR. The environment or the command line of each of its processes names this
+ * directory. Processes in a separate process group, which the command itself can no longer end, are found by this name.
  * @returns {Promise<{ code: number | null, timedOut: boolean, leftOver: string[], seconds: number }>}
  */
 export async function runWithin({ command, args, env, budgetMs, signal }) {
   const directory = mkdtempSync(join(tmpdir(), 'openclaw-run-'));
-  // PostgreSQL, which refuses to run as root, reaches its own directory in it as another user.
+  // PostgreSQL refuses to run as root. As another user, it must reach its own directory below this one.
   chmodSync(directory, 0o711);
   const startedAt = Date.now();
   let timedOut = false;
@@ -46,12 +46,12 @@ export async function runWithin({ command, args, env, budgetMs, signal }) {
   }
 }
 
-/** @returns the command lines of those that had to be killed. */
+/** @returns the command lines of the killed processes. */
 async function endLeftOvers(directory, graceMs) {
   const deadline = Date.now() + graceMs;
   while (processesNaming(directory).length > 0 && Date.now() < deadline) await sleep(LEFT_OVER_POLL_MS);
   const killed = [];
-  // Again until none is found: what is killed may just have started another one.
+  // Repeats until no process is found, because a process may start another just before its end.
   for (let found = processesNaming(directory); found.length > 0; found = processesNaming(directory)) {
     for (const { pid, commandLine } of found) {
       killed.push(commandLine);
@@ -76,7 +76,7 @@ function processesFromProc() {
         const commandLine = read(pid, 'cmdline');
         return [{ pid: Number(pid), commandLine, all: commandLine + read(pid, 'environ') }];
       } catch {
-        return []; // It has ended meanwhile, or belongs to somebody else.
+        return []; // The process has ended, or belongs to another user.
       }
     });
 }

@@ -1,7 +1,7 @@
-// What `npm test` runs, in this order. A test file belongs to the first suite that names its folder; `units` takes the rest.
+// The checks and suites of `npm test`, in order. A test file belongs to the first suite with its folder. `units` takes the rest.
 // `*.long.test.ts` runs only with TEST_LONG=1.
 
-/** A budget tells a suite that hangs by its name, and leaves it room on a busy machine. */
+/** A suite over its budget is killed and named. Each budget leaves room for a busy machine. */
 const BUDGETS_TOGETHER_MINUTES_MAX = 49;
 
 /** `npm run check`, step by step. */
@@ -15,8 +15,8 @@ export const CHECKS = [
 ];
 
 /**
- * Without the build no suite can run; the others are what some suites need. Fetching is bounded by the network, so it is
- * not counted to a suite.
+ * No suite can run without the build. Some suites need the other preparations. The network bounds a fetch, so no suite's budget
+ * pays for it.
  */
 export const PREPARATIONS = {
   build: { name: 'build', script: 'build', budgetMinutes: 0.5 },
@@ -27,12 +27,12 @@ export const PREPARATIONS = {
 };
 
 /**
- * `temporal: false`: the suite needs no Temporal server of the run, so that none is started for it.
- * `workers`: its files run in so many processes at once; 1 where the suite has both cores at work with its own processes, or
- * measures what others do to a call.
- * `schemathesis: true`, `goTools: true`, `newerNode: true`: the suite runs it.
- * `redis: true`: the suite starts one of its own.
- * `sameAs`: the files of another suite, once more on another `database`.
+ * `temporal: false`: the suite needs no shared Temporal server, so none is started for it.
+ * `workers`: the number of processes for its files. Use 1 if the suite's own processes load both cores, or if it measures the
+ * effect of other load on a call.
+ * `schemathesis: true`, `goTools: true`, `newerNode: true`: the suite runs this tool.
+ * `redis: true`: the suite starts its own Redis.
+ * `sameAs`: runs the files of another suite again on another `database`.
  */
 export const SUITES = [
   { name: 'models', folders: ['models'], temporal: false, workers: 2, budgetMinutes: 1 },

@@ -1,5 +1,5 @@
-// `npm test`: every check and suite within its budget, then one table and, as the last line, `N passed, N failed`.
-// `npm test -- api guide` runs only what is named. TEST_LONG=1 runs the long forms.
+// `npm test`: runs every check and suite within its budget, then prints a table and, as the last line, `N passed, N failed`.
+// `npm test -- api guide` runs only the named suites. TEST_LONG=1 runs the long forms.
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,7 +11,7 @@ const isCi = Boolean(process.env.CI);
 const wanted = process.argv.slice(2);
 const reports = mkdtempSync(join(tmpdir(), 'openclaw-reports-'));
 
-/** Where Debian's package puts the server. */
+/** PostgreSQL's directory in Debian's package. */
 const POSTGRES_DIR = '/usr/lib/postgresql';
 const REDIS_SERVER = '/usr/bin/redis-server';
 
@@ -20,7 +20,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => s
 
 const budgetOf = ({ budgetMinutes, longBudgetMinutes }) => (isLong && longBudgetMinutes) || budgetMinutes;
 
-/** What is wrong with a run beside what its tests say. */
+/** Problems of a run beyond its test results. */
 function complaints({ name, ...suite }, { timedOut, leftOver }) {
   const lines = leftOver.map((commandLine) => `${name} left a process running: ${commandLine.slice(0, 160)}`);
   if (timedOut) return [`${name} was killed: it is over its budget of ${budgetOf(suite)} minutes`];
@@ -32,7 +32,7 @@ async function run(suite, command, args, env = {}) {
   return runWithin({ command, args, env, budgetMs: budgetOf(suite) * 60_000, signal: stop.signal });
 }
 
-/** A step that passes or fails as a whole. */
+/** A check or preparation that passes or fails as a whole. */
 async function runStep(step) {
   const outcome = await run(step, 'npm', ['run', '--silent', step.script]);
   const problems = complaints(step, outcome);
@@ -73,7 +73,7 @@ async function runSuite(suite) {
   const outcome = await run(suite, process.execPath, [...jest, ...files], env);
   const counts = readReport(report);
   const problems = complaints(suite, outcome);
-  // Something failed outside of the tests: the setup, an open handle, Jest itself.
+  // A failure outside the tests: the setup, an open handle, Jest itself.
   if (outcome.code !== 0 && counts.failed === 0 && problems.length === 0)
     problems.push(`${suite.name} ended with exit code ${outcome.code}`);
   return { ...outcome, ...suite, ...counts, problems, failed: counts.failed + problems.length };
@@ -92,7 +92,7 @@ function readReport(path) {
   }
 }
 
-/** In CI everything has to run; elsewhere something may be missing, and the reader is told. */
+/** In CI everything has to run. Elsewhere a tool may be missing, and the summary says so. */
 function didNotRun(suite, reason) {
   const problems = [`${suite.name} did not run: ${reason}`];
   return { ...suite, seconds: 0, problems, passed: 0, failed: isCi ? 1 : 0, skipped: isCi ? 0 : 1 };
@@ -120,7 +120,7 @@ async function runAll() {
   return results;
 }
 
-/** Why a suite can't run, if so. */
+/** The reason a suite can't run, or undefined. */
 function obstacleOf({ temporal: needsTemporal, database, ...needs }, { build, temporal, ...tools }) {
   if (stop.signal.aborted) return 'the run was stopped';
   if (build.failed > 0) return 'the build failed';
