@@ -1,8 +1,8 @@
-// What a client does, with as little of its own cost as possible: calls over kept connections, and server-sent events.
+// A client with as little cost of its own as possible: calls over kept connections, and server-sent events.
 import { Agent, request as httpRequest } from 'node:http';
 
 const agent = new Agent({ keepAlive: true, maxSockets: 512 });
-/** Far beyond every answer that is measured: what takes longer hangs. */
+/** Far beyond every measured response. A longer call hangs. */
 const TIMEOUT_MS = 60_000;
 
 function open(method, url, body, headers) {
@@ -23,7 +23,7 @@ async function textOf(response) {
   return text;
 }
 
-/** @returns the parsed answer. @throws for every status but 2xx. */
+/** @returns the parsed response. @throws for every status but 2xx. */
 export async function call(method, url, body, headers = {}) {
   const response = await open(method, url, body, headers);
   const text = await textOf(response);
@@ -32,7 +32,7 @@ export async function call(method, url, body, headers = {}) {
   return text === '' ? undefined : JSON.parse(text);
 }
 
-/** Hands over each event of a stream, to its end. */
+/** Calls `onEvent` with each event of a stream, up to the end. */
 export async function eachEvent(url, body, headers, onEvent) {
   const response = await open('POST', url, body, { accept: 'text/event-stream', ...headers });
   let rest = '';
@@ -44,7 +44,7 @@ export async function eachEvent(url, body, headers, onEvent) {
   }
 }
 
-/** Milliseconds until the first event for which `isWanted` holds; the stream is read to its end. */
+/** Milliseconds until the first event that `isWanted` accepts. The stream is read to its end. */
 export async function timeToEvent(url, body, headers, isWanted) {
   const start = performance.now();
   let first;

@@ -1,6 +1,6 @@
-// A model that answers at once: an HTTP server that speaks the Messages API, as JSON and as server-sent events. It simulates:
-// the answer is `echo: ` and the last user text, filled up to a number of words. `use tool NAME {json}` calls that tool instead, and
-// `[[calls=20]]` in the same text calls it so many times at once.
+// A model double that replies immediately: an HTTP server with the Messages API, as JSON and as server-sent events. The
+// simulated reply is `echo: ` and the last user text, padded to a number of words. `use tool NAME {json}` calls the tool
+// instead, and `[[calls=20]]` in the same text makes 20 calls at once.
 import { createServer } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -16,7 +16,7 @@ function wordsOf(body, count) {
   return words.map((word, index) => (index === 0 ? word : ` ${word}`));
 }
 
-/** The call of a tool that the last user text asks for; a result that has come asks for nothing more. */
+/** The tool call that the last user text asks for. A tool result asks for no further call. */
 function toolCallOf(body) {
   const text = textOf(body.messages.at(-1).content);
   const asked = /use tool (\w+) (\{.*\})/.exec(text);
@@ -28,7 +28,7 @@ const bringsResult = ({ messages }) =>
   Array.isArray(messages.at(-1).content) &&
   messages.at(-1).content.some(({ type }) => type === 'tool_result');
 
-/** `[[ms=3000]]` in the text delays that one answer. */
+/** `[[ms=3000]]` in the text delays this reply only. */
 const delayOf = (body) => Number(/\[\[ms=(\d+)\]\]/.exec(textOf(body.messages.at(-1).content))?.[1] ?? 0);
 
 async function readJson(request) {
@@ -37,7 +37,7 @@ async function readJson(request) {
   return JSON.parse(text);
 }
 
-/** The events of one block, and why the answer ends after it. */
+/** Sends the deltas of one block and returns the stop reason. */
 async function sendWords(send, words, { wordMs, said }) {
   send('content_block_start', { index: 0, content_block: { type: 'text', text: '' } });
   let length = 0;
@@ -74,9 +74,9 @@ async function stream(response, message, { words, toolCall }, pace) {
   response.end();
 }
 
-/** @returns the double, on a free port of this machine. `settings` may be changed while it runs. */
+/** @returns the double, on a free port of this machine. `settings` may change while it runs. */
 export async function startDouble() {
-  /** `onWord` is told of each word that is sent: its question, and the length of the answer with it. */
+  /** `onWord` gets the question of each sent word, and the reply's length including the word. */
   const settings = { words: 20, wordMs: 0, onWord: undefined };
   const calls = { count: 0 };
   const tools = { askedAt: 0, roundTripMs: 0 };
@@ -112,7 +112,7 @@ export async function startDouble() {
     url: `http://127.0.0.1:${server.address().port}`,
     settings,
     calls,
-    /** From the end of the last answer that called a tool to the question with its result. */
+    /** `roundTripMs`: from the end of the last reply with a tool call to the request with its result. */
     tools,
     close() {
       server.closeAllConnections();

@@ -1,16 +1,16 @@
-// What a tree of processes costs, from Linux's /proc: CPU time, and memory with shared pages counted once (PSS).
+// The cost of a process tree, from Linux's /proc: CPU time, and memory with shared pages counted once (PSS).
 import { readdirSync, readFileSync } from 'node:fs';
 
 const CLOCK_TICK_MS = 10;
 
 function statOf(pid) {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-  // The name, in parentheses, may hold blanks itself.
+  // The name in parentheses may contain spaces.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return { parent: Number(fields[1]), cpuMs: (Number(fields[11]) + Number(fields[12])) * CLOCK_TICK_MS };
 }
 
-/** A process may end between two looks. */
+/** A process may end between two reads. */
 function orNothing(read) {
   try {
     return [read()];
@@ -34,7 +34,7 @@ function treeOf(roots) {
 const pssOf = (pid) => Number(/^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))[1]);
 const sum = (values) => values.reduce((total, value) => total + value, 0);
 
-/** @param roots Ids of processes; their children count. */
+/** @param roots process ids. Their descendants count too. */
 export function usageOf(roots) {
   const tree = treeOf(roots);
   return {
@@ -43,6 +43,6 @@ export function usageOf(roots) {
   };
 }
 
-/** CPU time of each root with its children, in milliseconds. */
+/** CPU time of each root with its descendants, in milliseconds. */
 export const cpuOf = (roots) => roots.map((root) => sum(treeOf([root]).map(({ cpuMs }) => cpuMs)));
 export const loadAverage = () => Number(readFileSync('/proc/loadavg', 'utf8').split(' ')[0]);

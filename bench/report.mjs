@@ -1,4 +1,4 @@
-// Results as tables for the terminal and for docs/benchmarks.md.
+// Formats results as tables for the terminal and for docs/benchmarks.md.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -17,7 +17,7 @@ function table(head, rows) {
   return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
 }
 
-/** The first system's figures are OpenClaw's; a ratio says how a peer stands to it. */
+/** A peer's figure as a multiple of OpenClaw's. */
 const ratioTo = (own, value) => (own && value ? `${round(value / own)} x` : '-');
 
 function delays(title, results, measure) {
@@ -162,7 +162,7 @@ function singles(figures = {}, counts) {
   ];
 }
 
-/** @param results Medians over the rounds, by system and measure. */
+/** @param results medians over the rounds, by system and measure. */
 export function render({ results, conditions, counts }) {
   const facts = Object.entries(conditions).map(([name, value]) => `${name} ${value}`);
   return [
@@ -176,7 +176,7 @@ export function render({ results, conditions, counts }) {
   ].join('\n\n');
 }
 
-/** Replaces the written part of docs/benchmarks.md. */
+/** Replaces the generated part of docs/benchmarks.md. */
 export function write(text) {
   const document = readFileSync(DOCUMENT, 'utf8');
   const [before, rest] = document.split(BEGIN);

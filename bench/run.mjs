@@ -1,6 +1,6 @@
 // `npm run bench`: OpenClaw as built beside direct calls of the model double, and beside peers, in one run.
-// npm run bench -- [--quick] [--only turn,ttft,words,tools,parallel,disk,growth,age,idle,paused,sockets,webhooks,recover] [--rounds N] [--peers restate,dbos,temporal-min]
-//                  [--deaf-minutes N] [--json FILE] [--write]
+// npm run bench -- [--quick] [--only turn,ttft,words,tools,parallel,disk,growth,age,idle,paused,sockets,webhooks,recover]
+//                  [--rounds N] [--peers restate,dbos,temporal-min] [--deaf-minutes N] [--json FILE] [--write]
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
@@ -36,7 +36,7 @@ const FULL = {
   settleMs: 10_000,
   deafMs: 45_000,
   queued: 10_000,
-  // Twice the 30 s for which an endpoint is left alone at first.
+  // Twice the 30 s of an endpoint's first pause.
   visitMs: 60_000,
   webhookClients: 16,
 };
@@ -59,7 +59,7 @@ const QUICK = {
   visitMs: 20_000,
   webhookClients: 16,
 };
-/** For the test of the benchmark itself: every measure runs, and no figure means anything. */
+/** For the test of the benchmark itself: every measure runs, but the figures mean nothing. */
 const TINY = {
   turns: 3,
   streams: 2,
@@ -80,7 +80,7 @@ const TINY = {
   webhookClients: 2,
 };
 
-/** In this order; FOR_PEERS also for peers. */
+/** All measures, in order. Peers run only FOR_PEERS. */
 const MEASURES = {
   turn: { turn },
   ttft: { ttft: firstToken },
@@ -145,7 +145,7 @@ const peersDirectory =
   process.env.BENCH_PEERS_DIR ?? join(import.meta.dirname, '..', '..', 'shared', 'bench', 'peers');
 const say = (words) => process.stderr.write(`${new Date().toISOString().slice(11, 19)} ${words}\n`);
 
-/** One system from empty data, through the wanted measures. */
+/** Runs the wanted measures on one system, which starts from empty data. */
 async function measure(system, { only, counts }, double) {
   const figures = {};
   for (const name of only.filter((each) => system.name === 'openclaw' || FOR_PEERS.includes(each)))
@@ -173,7 +173,7 @@ async function main() {
   const loadBefore = loadAverage();
   const double = await startDouble();
   const rounds = {};
-  // A B C A B C: a noisy minute falls on all alike.
+  // The order A B C A B C spreads a noisy minute over all systems.
   for (let index = 0; index < wanted.rounds; index += 1)
     for (const name of ['openclaw', ...wanted.peers]) {
       const system =

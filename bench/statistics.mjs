@@ -1,4 +1,4 @@
-// Figures from samples. A median of rounds is what may be compared; a single time proves nothing.
+// Figures from samples. Compare medians of rounds: a single time proves nothing.
 const sorted = (values) => values.toSorted((a, b) => a - b);
 
 export function quantile(values, q) {

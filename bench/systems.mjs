@@ -1,4 +1,4 @@
-// The systems that are measured, each behind the same few calls: OpenClaw as built, and peers through their own scripts.
+// The measured systems behind one interface: OpenClaw as built, and peers through their own scripts.
 import { execFileSync, spawn } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -11,10 +11,10 @@ import { call, eachEvent, timeToEvent } from './client.mjs';
 
 const KEY = 'bench-key-0123456789';
 const READY_MS_MAX = 60_000;
-/** An installation from a registry is part of a peer's first start. */
+/** A peer's first start includes an installation from a registry. */
 const PEER_START_MS_MAX = 600_000;
 
-/** Not a port of the system's choosing: those are handed out to outgoing connections too, and a restart needs its own. */
+/** Picks a random port. Ports chosen by the system also go to outgoing connections, and a restart needs the same port. */
 export async function freePort() {
   for (;;) {
     const server = createServer();
@@ -37,7 +37,7 @@ async function until(condition, what) {
 
 const hasText = (event) => event.type === 'content_delta' && Boolean(event.text);
 
-/** What a client does, over HTTP and WebSockets. */
+/** The client calls over HTTP and WebSockets. */
 function clientOf(url) {
   const headers = { authorization: `Bearer ${KEY}` };
   const ask = (id, content) => call('POST', `${url}/sessions/${id}/messages`, { content }, headers);
@@ -50,7 +50,7 @@ function clientOf(url) {
   }
 
   return {
-    /** @param settings Of the session, beside its model. */
+    /** @param settings of the session, in addition to its model. */
     create: async (settings) =>
       (await call('POST', `${url}/sessions`, { model: 'claude-haiku', ...settings }, headers)).id,
     update: (id, settings) => call('PATCH', `${url}/sessions/${id}`, settings, headers),
@@ -58,17 +58,17 @@ function clientOf(url) {
     send: async (id, content) => (await ask(id, content)).content,
     message: (id, messageId) =>
       call('GET', `${url}/sessions/${id}/messages/${messageId}`, undefined, headers),
-    /** Gives a call of a client's tool its result. */
+    /** Submits the result of a client tool's call. */
     answer: (id, body) => call('POST', `${url}/sessions/${id}/tool-results`, body, headers),
     timeToFirstToken: (id, content) =>
       timeToEvent(`${url}/sessions/${id}/messages`, { content, stream: true }, headers, hasText),
     connect,
-    /** Hands over each piece of an answer as it comes, to its end. */
+    /** Calls `onText` with each piece of a reply, up to the end. */
     eventStream: (id, content, onText) =>
       eachEvent(`${url}/sessions/${id}/messages`, { content, stream: true }, headers, (event) => {
         if (hasText(event)) onText(event.text);
       }),
-    /** The same over a WebSocket. */
+    /** Like `eventStream`, over a WebSocket. */
     async socketStream(id, content, onText) {
       const socket = await connect(id);
       await new Promise((resolve, reject) => {
@@ -101,21 +101,21 @@ function clientOf(url) {
       return bytes;
     },
     complete: (id) => call('POST', `${url}/sessions/${id}/complete`, undefined, headers),
-    /** A webhook for everything. @returns its id. */
+    /** Creates a webhook for all events. @returns its id. */
     createWebhook: async (target) =>
       (await call('POST', `${url}/webhooks`, { url: target, events: ['*'] }, headers)).id,
     updateWebhook: (id, fields) => call('PATCH', `${url}/webhooks/${id}`, fields, headers),
-    /** Queues for the webhook what has happened in that time. @returns how many events. */
+    /** Queues the events of a time range for the webhook. @returns their number. */
     replay: async (id, from, to) =>
       (await call('POST', `${url}/webhooks/${id}/replay`, { from, to }, headers)).count,
-    /** Whether the webhook has something that is still to be sent. */
+    /** True if the webhook has pending deliveries. */
     owes: async (id) =>
       (await call('GET', `${url}/webhooks/${id}/deliveries?status=pending&limit=1`, undefined, headers)).data
         .length > 0,
   };
 }
 
-/** The built product from an empty directory: one process and its embedded Temporal server, everything on disk. */
+/** The built product in an empty directory: one process and its embedded Temporal server, everything on disk. */
 export async function startOpenClaw(modelUrl, nodeArguments = []) {
   const directory = mkdtempSync(join(tmpdir(), 'openclaw-bench-'));
   const port = await freePort();
@@ -196,7 +196,7 @@ const usual = {
   streamUrl: (base, id) => `${base}/sessions/${id}/messages`,
 };
 
-/** A peer, started by its own script from empty data; the script installs it at the first time. */
+/** A peer, started by its own script from empty data. The first start installs it. */
 export async function startPeer(name, modelUrl, peersDirectory) {
   const peer = { ...usual, ...PEERS[name] };
   const root = process.env.BENCH_ROOT ?? join(tmpdir(), 'bench-peers');

@@ -1,4 +1,4 @@
-// Turns per second and CPU per turn with many sessions at once; the client and the model double use the same cores.
+// Turns per second and CPU per turn with many sessions at once. The client and the model double share the same cores.
 import { cpuOf } from '../processes.mjs';
 import { summary } from '../statistics.mjs';
 
@@ -16,7 +16,7 @@ async function talk(system, untilMs, latencies) {
   } while (performance.now() < untilMs);
 }
 
-/** Every session sends its next message as soon as the last one is answered, for so many milliseconds. */
+/** For `durationMs`, every session sends its next message as soon as it has the previous reply. */
 export async function run(system, sessions, durationMs) {
   const roots = system.roots();
   const latencies = [];
@@ -35,7 +35,7 @@ export const parallel = (sessions) =>
       perSecond: latencies.length / seconds,
       p50: summary(latencies).p50,
       cpuMs: cpu.reduce((sum, ms) => sum + ms, 0),
-      // The first root is the system's own process; of OpenClaw the second is the Temporal server.
+      // The first root is the system's own process. OpenClaw's second root is the Temporal server.
       ...(system.name === 'openclaw' ? { ownCpuMs: cpu[0], temporalCpuMs: cpu[1] } : {}),
     };
   };

@@ -1,4 +1,4 @@
-// kill -9 in the middle of a model call, started again at once: when is the answer there, beyond the model's own time?
+// Measures recovery: kill -9 during a model call, an immediate restart, and the time to the reply beyond the model's own time.
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const MODEL_MS = 3_000;
@@ -18,7 +18,7 @@ async function answerTo(system, id, content) {
   throw new Error('The answer was lost');
 }
 
-/** One kill. `ready` and `killed` count from the ready line and from the kill to the answer, without the model's own time. */
+/** One kill. The two times count from the ready line and from the kill to the reply, without the model's own time. */
 export async function recover({ system }) {
   const id = await system.create();
   await system.send(id, 'first');

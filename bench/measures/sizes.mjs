@@ -1,4 +1,4 @@
-// What does not show in one turn: memory of idle sessions, the cost of a turn in an old conversation, bytes on disk.
+// Measures costs beyond a single turn: memory of idle sessions, the cost of a turn in an old conversation, bytes on disk.
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -8,7 +8,7 @@ import { direct } from './turn.mjs';
 
 const CLIENTS = 8;
 
-/** So many clients work until so many things are done. */
+/** `CLIENTS` clients share `count` pieces of work. */
 export async function shared(count, work) {
   let next = 0;
   const client = async () => {
@@ -17,11 +17,11 @@ export async function shared(count, work) {
   await Promise.all(Array.from({ length: CLIENTS }, client));
 }
 
-/** Memory before, with so many sessions, and with as many more: growth of the heap shows in the first only. */
+/** Memory before, with `count` sessions, and with twice as many. One-time growth of the heap shows in the first step only. */
 export async function memoryOf({ system, counts }, count, add) {
   const addSessions = async (more) => {
     await shared(more, add);
-    // Garbage is collected and caches are written while nothing happens.
+    // Idle time lets the processes collect garbage and write caches.
     await sleep(counts.settleMs);
     return usageOf(system.roots()).memoryMiB;
   };
@@ -31,7 +31,7 @@ export async function memoryOf({ system, counts }, count, add) {
   return { beforeMiB, onceMiB, twiceMiB, kibPerFurtherSession: ((twiceMiB - onceMiB) * 1024) / count };
 }
 
-/** Sessions of one turn that nobody speaks to. */
+/** Idle sessions of one turn each. */
 export const idle = ({ system, counts }) =>
   memoryOf({ system, counts }, counts.idle, async () => system.send(await system.create(), 'remember me'));
 
@@ -42,7 +42,7 @@ function bytesIn(directory) {
     .reduce((sum, file) => sum + statSync(join(file.parentPath, file.name)).size, 0);
 }
 
-/** Bytes that a turn leaves in the data directory, with Temporal's history. */
+/** Bytes per turn in the data directory, including Temporal's history. */
 export async function disk({ system, counts }) {
   const id = await system.create();
   await system.send(id, 'first');
@@ -51,7 +51,7 @@ export async function disk({ system, counts }) {
   return { kibPerTurn: (bytesIn(system.directory) - before) / counts.diskTurns / 1024 };
 }
 
-/** Median cost of some turns at the present length of the conversation, beside direct calls with the same history. */
+/** Median cost of some turns at the conversation's current length, compared with direct calls with the same history. */
 async function costHere({ system, double, counts }, id, history) {
   const added = [];
   const before = cpuOf(system.roots());
@@ -69,7 +69,7 @@ async function costHere({ system, double, counts }, id, history) {
   return { addedMs: median(added), cpuMs: cpu / counts.ageSamples };
 }
 
-/** One session grows; its turns are measured at message 10 and when it is old. */
+/** One session grows. Its turns are measured at message 10 and again when it is old. */
 export async function age(context) {
   const { system, counts } = context;
   const id = await system.create();

@@ -1,24 +1,24 @@
-// What readers of live answers see: how late each word is, and what WebSockets cost that nobody speaks over, or reads from.
+// Measures live replies for their readers: the delay of each word, and the cost of idle and of unread WebSockets.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { cpuOf, usageOf } from '../processes.mjs';
 import { quantile, summary } from '../statistics.mjs';
 import { shared } from './sizes.mjs';
 
 const WORD_MS = 50;
-/** Of so many sockets the client of one more never reads. */
+/** One extra client per this many sockets never reads. */
 const DEAF_OF = 20;
-/** What they have yet to read: events of 26 kB, together twice what Linux buffers for a connection. */
+/** The unread events of such a client: 26 kB each, together twice the size of Linux's buffers for a connection. */
 const LOUD_EVENTS = 500;
 const LOUD_METADATA = Object.fromEntries(Array.from({ length: 50 }, (_, n) => [`key ${n}`, 'x'.repeat(500)]));
-/** They read nothing for so long, are then seen to be let go, and come again. The server gives them 34 s. */
+/** A client reads nothing for this long, then checks that the server disconnected it, and reconnects. The server waits 34 s. */
 const DEAF_MS = 40_000;
-/** Clients that speak meanwhile, each after so many turns in a new session: how long one is plays no part. */
+/** Clients that talk in the meantime. Each opens a new session every 50 turns, so a session's length plays no part. */
 const SPEAKERS = 10;
 const TURNS_OF_SESSION = 50;
-/** Before, for comparison. */
+/** The same clients first talk alone for at most this long, for comparison. */
 const ALONE_MS = 45_000;
 
-/** Collects when the model has sent which part of an answer, and when its reader had it. */
+/** Records when the model sent each part of a reply, and when the reader received it. */
 function watchWords(double) {
   const sent = new Map();
   const delays = [];
@@ -41,7 +41,7 @@ function watchWords(double) {
   };
 }
 
-/** Milliseconds from the model's word to its reader's, with so many answers at once. */
+/** Milliseconds from the model's word to the reader's, with this many replies at once. */
 export const words = (channel, streams) =>
   async function wordDelay({ system, double, counts }) {
     const { delays, read } = watchWords(double);
@@ -53,7 +53,7 @@ export const words = (channel, streams) =>
       await Promise.all(
         ids.map(async (id) => {
           const question = `stream of ${id}`;
-          // Not all in the same millisecond.
+          // Spreads the starts over a word's time.
           await sleep(Math.random() * WORD_MS);
           await system[channel](id, question, (text) => read(question, text));
         }),
@@ -65,7 +65,7 @@ export const words = (channel, streams) =>
     return { min, p50, p95 };
   };
 
-/** Clients that hold a WebSocket each, and send their next message over it when the last one is answered. @returns their p99. */
+/** Clients send the next message after each reply, over a new WebSocket per turn. @returns the p99 of their turns. */
 async function speak(system, durationMs) {
   const times = [];
   const end = performance.now() + durationMs;
@@ -95,7 +95,7 @@ async function makeLoud(system) {
   return id;
 }
 
-/** Holds one WebSocket after the other that it never reads. @returns how each was closed. */
+/** Opens WebSockets one after the other and never reads them. @returns the close code of each. */
 async function hearNothing(system, loud, durationMs) {
   const end = performance.now() + durationMs;
   const codes = [];
@@ -118,14 +118,14 @@ async function idleCpu(system, ms) {
 }
 
 /**
- * Memory with idle sockets and with deaf ones, while nobody speaks: what talk costs is another matter. And the p99 of those who speak,
- * without and with them.
+ * Measures memory with idle sockets and with clients that never read, while no one talks, because talking has its own
+ * cost. Also measures the p99 of talking clients, without and with the others.
  */
 export async function sockets({ system, counts }) {
   const loud = await makeLoud(system);
   const ids = [];
   await shared(counts.sockets, async () => ids.push(await system.create()));
-  // Their workflows are still starting.
+  // The sessions' workflows are still starting.
   await sleep(counts.settleMs);
   const aloneP99 = await speak(system, Math.min(counts.deafMs, ALONE_MS));
   await sleep(counts.settleMs);
@@ -142,7 +142,7 @@ export async function sockets({ system, counts }) {
       hearNothing(system, loud, quietMs + counts.deafMs),
     ),
   );
-  // It is awaited below, and may fail before.
+  // The promise is awaited below, but may reject earlier.
   hearing.catch(() => undefined);
   const deafMiB = await peakMemory(system, quietMs);
   const withP99 = await speak(system, counts.deafMs);
@@ -154,7 +154,7 @@ export async function sockets({ system, counts }) {
   };
 }
 
-/** How it was closed, which it learns when it begins to read: by 1013, or cut off after that; 0 when it was not. */
+/** The close code, known once the socket reads again: 1013, or 1006 if the connection was cut. 0 if still open. */
 function codeOf(socket) {
   return new Promise((resolve) => {
     socket.once('close', resolve);

@@ -1,4 +1,4 @@
-// Calls of tools: what a round trip adds between two questions to the model, and what sessions cost that wait for a result.
+// Measures tool calls: the time between two model requests, and the cost of sessions that wait for a result.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { summary } from '../statistics.mjs';
 import { memoryOf, shared } from './sizes.mjs';
@@ -14,7 +14,7 @@ const LOOK_UP = {
 };
 const RESULT = 'found';
 
-/** A turn whose client answers at once, and waits for the end. */
+/** A turn whose client sends the result immediately and waits for the end. */
 async function clientTurn(system, id) {
   const reply = await system.ask(id, 'use tool look_up {"key":"a"}');
   return system.answer(id, { tool_call_id: reply.waiting_for[0], result: RESULT, wait: true });
@@ -22,7 +22,7 @@ async function clientTurn(system, id) {
 
 const calculatorTurn = (system, id) => system.ask(id, 'use tool calculator {"expression":"2^70"}');
 
-/** Milliseconds from the end of the model's answer with a call to the question that brings its result. */
+/** Milliseconds from the end of the reply with a tool call to the request with its result. */
 const roundTrip = (tool, turn) =>
   async function toolRoundTrip({ system, double, counts }) {
     const times = [];
@@ -43,7 +43,7 @@ const roundTrip = (tool, turn) =>
 export const customTool = roundTrip(LOOK_UP, clientTurn);
 export const calculator = roundTrip('calculator', calculatorTurn);
 
-/** Memory of sessions that wait for a result; then those that have waited longest are answered, and go on. */
+/** Memory of sessions that wait for a result. Then the oldest waiting sessions get their results and continue. */
 export async function paused({ system, counts }) {
   const waiting = [];
   const memory = await memoryOf({ system, counts }, counts.paused, async () => {
@@ -65,7 +65,7 @@ export async function paused({ system, counts }) {
 
 const RESULT_BYTES = 100 * 1024;
 
-/** KiB of events that a turn leaves whose results of 100 KiB come one by one, and one with twice as many. */
+/** KiB of events from a turn whose results of 100 KiB come one by one, and from a turn with twice as many. */
 export async function growth({ system, counts }) {
   const kibOf = async (count) => {
     const id = await system.create({ tools: [LOOK_UP] });

@@ -1,8 +1,8 @@
-// What a turn adds to the model's own time: each turn stands next to a direct call with the same history.
+// Measures the time a turn adds to the model's own: each turn is compared with a direct call with the same history.
 import { call, timeToEvent } from '../client.mjs';
 import { summary } from '../statistics.mjs';
 
-/** Long conversations are measured by `age`; a session of this one stays short. */
+/** `age` measures long conversations. The sessions here stay short. */
 const TURNS_PER_SESSION = 10;
 const WARM_UP_TURNS = 5;
 
@@ -17,7 +17,7 @@ async function timed(work) {
   return { ms: performance.now() - start, result };
 }
 
-/** Pairs of a direct call and a turn. @param each is given both times, and the number of the pair. */
+/** Runs pairs of a direct call and a turn. @param each gets both times, in milliseconds. */
 async function pairs(count, { system, double }, each) {
   let id;
   let history = [];
@@ -56,7 +56,7 @@ const directBody = (content) => ({
 });
 const isDelta = ({ type }) => type === 'content_block_delta';
 
-/** Milliseconds that the first token comes later than from the model itself, which speaks a word each 10 ms. */
+/** Milliseconds by which the first token comes later than from the model itself. The model sends a word every 10 ms. */
 export async function firstToken({ system, double, counts }) {
   double.settings.wordMs = 10;
   try {

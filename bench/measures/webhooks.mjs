@@ -1,4 +1,4 @@
-// Webhooks: what they cost a turn, how late they come, and whether an endpoint that never answers makes others wait.
+// Measures webhooks: their cost for a turn, their delay, and whether an endpoint that never answers delays others.
 import { createServer } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { quantile } from '../statistics.mjs';
@@ -6,9 +6,9 @@ import { run } from './parallel.mjs';
 import { shared } from './sizes.mjs';
 
 const MODEL_MS = 1_000;
-/** The backlog is spread over so many sessions. */
+/** The number of sessions in the backlog. */
 const BACKLOG_SESSIONS = 20;
-/** Nothing came for so long: then whether anything is left may be asked, which costs the server something. */
+/** Deliveries must pause this long before the pending ones are queried, because the query costs the server time. */
 const QUIET_MS = 1_000;
 const POLL_MS = 20;
 
@@ -18,7 +18,7 @@ async function textOf(request) {
   return text;
 }
 
-/** Keeps how late each event has come since it happened. @param answer Without one no request is ever answered. */
+/** Records the delay of each event. @param answer without it, no request gets a response. */
 async function startReceiver(answer) {
   const delays = [];
   let lastAt = 0;
@@ -33,7 +33,7 @@ async function startReceiver(answer) {
     url: `http://127.0.0.1:${server.address().port}/webhooks`,
     count: () => delays.length,
     lastAt: () => lastAt,
-    /** The delays since it was asked last. */
+    /** The delays since the last call. */
     take: () => delays.splice(0),
     close() {
       server.closeAllConnections();
@@ -49,7 +49,7 @@ async function until(condition) {
 const sum = (values) => values.reduce((total, value) => total + value, 0);
 const turnsPerSecond = ({ latencies, seconds }) => latencies.length / seconds;
 
-/** Works, then waits until its last event has come. @returns what the work came to, and all the delays. */
+/** Runs the work, then waits for its last event. @returns the work's result, and all the delays. */
 async function told(system, { receiver, webhook }, work) {
   const isAllThere = async () =>
     performance.now() - receiver.lastAt() > QUIET_MS && !(await system.owes(webhook));
@@ -61,11 +61,11 @@ async function told(system, { receiver, webhook }, work) {
   return { ...result, delays, perSecond: delays.length / ((receiver.lastAt() - start) / 1_000) };
 }
 
-/** Clients of one question each come and go: each is a session of its own, so that many have to do with a dead endpoint. */
+/** Visitors ask one question per session. The many sessions therefore all have deliveries to a dead endpoint. */
 async function visits(system, clients, durationMs) {
   const end = performance.now() + durationMs;
   const visitor = async () => {
-    // Not all in the same moment.
+    // Spreads the starts over a model call's time.
     await sleep(Math.random() * MODEL_MS);
     do await system.send(await system.create(), `hello [[ms=${MODEL_MS}]]`);
     while (performance.now() < end);
@@ -73,7 +73,7 @@ async function visits(system, clients, durationMs) {
   await Promise.all(Array.from({ length: clients }, visitor));
 }
 
-/** Events that nobody is sent yet, of sessions that have ended: nothing but rows. @returns a replay of them. */
+/** Creates undelivered events of ended sessions, which are only rows. @returns a function that replays them. */
 async function makeBacklog(system, count) {
   const ids = [];
   await shared(BACKLOG_SESSIONS, async () => {
@@ -93,7 +93,7 @@ const delaysOf = (name, { delays }) => ({
   [`${name}P99`]: quantile(delays, 0.99),
 });
 
-/** As many turns as go, without a webhook and with one. */
+/** As many turns as possible, without a webhook and with one. */
 async function full(system, { receiver }, { parallelMs, webhookClients }) {
   await run(system, webhookClients, parallelMs / 2);
   const without = await run(system, webhookClients, parallelMs);
@@ -110,7 +110,7 @@ async function full(system, { receiver }, { parallelMs, webhookClients }) {
   return { webhook, figures };
 }
 
-/** Some visitors, alone and beside an endpoint that takes everything and answers nothing; then the endpoint is back. */
+/** Visitors alone, then beside an endpoint that accepts requests but never answers. At the end the endpoint recovers. */
 async function besideDead(system, { receiver, dead, webhook }, { visitMs, queued, webhookClients }) {
   const own = { receiver, webhook };
   const alone = await told(system, own, () => visits(system, webhookClients, visitMs / 2));
