@@ -5,7 +5,7 @@ import { type Keyset, page } from './keyset.ts';
 import type { ApiKeyRow, Tables } from './schema.ts';
 import { locked, type Store } from './store.ts';
 
-/** What has to be there together with the effect. */
+/** Writes that belong to the same transaction as the change. */
 type InTransaction = (rows: Transaction<Tables>) => Promise<void>;
 const nothing: InTransaction = async () => undefined;
 
@@ -15,7 +15,7 @@ interface Revoking {
   now: number;
 }
 
-/** What became of it: revoked now, unknown (or revoked before), or kept as the account's last admin key. */
+/** Outcome of a revocation: revoked now, unknown (or revoked before), or kept as the account's last admin key. */
 export type Revoked = 'revoked' | 'unknown' | 'last_admin';
 
 export type AccessStore = ReturnType<typeof createAccessStore>;
@@ -23,7 +23,7 @@ export type AccessStore = ReturnType<typeof createAccessStore>;
 export function createAccessStore(store: Store) {
   const { db } = store;
 
-  /** The account of that name, made when it is new. */
+  /** Returns the id of the account with this name and creates the account if it is new. */
   async function ensureAccount(name: string, now: number): Promise<string> {
     await db
       .insertInto('accounts')
@@ -38,14 +38,14 @@ export function createAccessStore(store: Store) {
     return row.id;
   }
 
-  /** @param first Runs before it in the same transaction. */
+  /** @param first Runs before the insert in the same transaction. */
   const insertKey = (row: ApiKeyRow, first: InTransaction = nothing): Promise<void> =>
     db.transaction().execute(async (rows) => {
       await first(rows);
       await rows.insertInto('api_keys').values(row).execute();
     });
 
-  /** One that is there already stays as it is. */
+  /** An existing key stays unchanged. */
   const ensureKey = async (row: ApiKeyRow): Promise<void> => {
     await db
       .insertInto('api_keys')
@@ -96,7 +96,7 @@ const countsAsAdmin = ({ level, expires_at }: ApiKeyRow, now: number): boolean =
 
 function revoke(store: Store, { accountId, id, now }: Revoking, first: InTransaction): Promise<Revoked> {
   return store.db.transaction().execute(async (rows) => {
-    // Two admins who revoke each other's key at once take turns, so that one key is left.
+    // Two admins who revoke each other's key at once take turns, so an admin key is left.
     const account = rows.selectFrom('accounts').select('id').where('id', '=', accountId);
     await locked(store, account).execute();
     const live = await rows

@@ -2,16 +2,16 @@
 import type { Kysely } from 'kysely';
 import type { MessageRow, Tables } from './schema.ts';
 
-/** A page of the branch is read with some rows to spare, for rows of other branches lie between. */
+/** A page has some rows to spare, because rows of other branches lie between those of the branch. */
 const PAGE_ROWS = 500;
 
-/** What a walk needs to know of a message. */
+/** The columns that a walk needs. */
 type Linked = Pick<MessageRow, 'id' | 'session_id' | 'parent_id' | 'depth'>;
 
-/** Rows of messages, or as much of them as somebody wants. */
+/** Reads messages, as whole rows or as a selection of columns. */
 interface Source<Row> {
   get(id: string): Promise<Row | undefined>;
-  /** Of a session those down to this depth, the deepest first, at most so many. */
+  /** Messages of a session down to this depth, the deepest first, at most `rowsMax`. */
   range(sessionId: string, depthMax: number, rowsMax: number): Promise<Row[]>;
 }
 
@@ -39,7 +39,7 @@ export async function walkBranch<Row extends Linked>(
 }
 
 export function createBranchReader(db: Kysely<Tables>, get: (id: string) => Promise<MessageRow | undefined>) {
-  /** The last message of the live branch, as the session has it now. */
+  /** The last message of the live branch, as stored now. */
   const head = async (sessionId: string): Promise<string | null> => {
     const row = await db.selectFrom('sessions').select('head').where('id', '=', sessionId).executeTakeFirst();
     return row?.head ?? null;
@@ -57,7 +57,7 @@ export function createBranchReader(db: Kysely<Tables>, get: (id: string) => Prom
 
   const branch = (head: string | null, limit?: number) => walkBranch({ get, range }, head, limit);
 
-  /** Whether the branch that ends in `head` holds the message. */
+  /** True if the branch that ends in `head` contains the message. */
   async function isOnBranch(message: MessageRow, head: string | null): Promise<boolean> {
     const last = head === null ? undefined : await get(head);
     if (!last || last.depth === null || message.depth === null) return false;

@@ -1,14 +1,14 @@
-// Deliveries as their senders take them: found, claimed one by one, left to their endpoint. A row that a sender has claimed is
-// no other's until its lease is over, so that no two send it at once.
+// The queue of deliveries as senders use it: find, claim one by one, hand over to the endpoint. A claimed row belongs to its
+// sender until the lease ends, so no two senders send the same delivery at once.
 import { type ExpressionBuilder, type Kysely, sql } from 'kysely';
 import { recordFailure, recordSuccess, type TryResult } from './delivery-results.ts';
 import { cancelPending } from './delivery-rows.ts';
 import type { DeliveryRow, Tables, WebhookPatch, WebhookRow } from './schema.ts';
 import type { Store } from './store.ts';
 
-/** Rows that one look at a session reads to find the first of each endpoint. */
+/** Rows of a session read by one query to find the first delivery of each endpoint. */
 const HEADS_READ_MAX = 1_000;
-/** Sessions, and endpoints, that one pass of the sweep is told of. */
+/** Sessions, and endpoints, that one pass of the reconciler receives. */
 const STUCK_MAX = 500;
 
 const HEAD = ['id', 'webhook_id', 'attempt_count', 'next_attempt_at', 'lease_until'] as const;
@@ -41,12 +41,12 @@ const ofEndpoint = (db: Kysely<Tables>, webhookId: string) =>
     .where('status', '=', 'pending')
     .where('owner', '=', 'endpoint');
 
-/** Whether the session itself has still something to send. */
+/** True if the session itself still has deliveries to send. */
 export async function hasPendingDeliveries(db: Kysely<Tables>, sessionId: string): Promise<boolean> {
   return (await ofSession(db, sessionId).select('id').limit(1).executeTakeFirst()) !== undefined;
 }
 
-/** When the session's last delivery ended, in whichever queue. Zero without deliveries, undefined while one is pending. */
+/** When the session's last delivery ended, in either queue. Zero without deliveries, undefined while a delivery is pending. */
 export async function lastDeliveryAt(db: Kysely<Tables>, sessionId: string): Promise<number | undefined> {
   const all = db.selectFrom('deliveries').where('session_id', '=', sessionId);
   const pending = await all.select('id').where('status', '=', 'pending').limit(1).executeTakeFirst();
@@ -57,7 +57,7 @@ export async function lastDeliveryAt(db: Kysely<Tables>, sessionId: string): Pro
   return Number(last?.at ?? 0);
 }
 
-/** What the session sends next to each endpoint: its first in `seq` order, due or not. */
+/** The session's next delivery to each endpoint: the first in `seq` order, due or not. */
 async function heads(db: Kysely<Tables>, sessionId: string): Promise<DeliveryHead[]> {
   const rows = await ofSession(db, sessionId).select(HEAD).limit(HEADS_READ_MAX).execute();
   const first = new Map<string, DeliveryHead>();
@@ -65,7 +65,7 @@ async function heads(db: Kysely<Tables>, sessionId: string): Promise<DeliveryHea
   return [...first.values()];
 }
 
-/** @returns undefined when it is not to be sent, or another sender has it. */
+/** @returns undefined if the delivery isn't pending, or another sender holds it. */
 const claim = (db: Kysely<Tables>, id: string, lease: Lease, at: number): Promise<DeliveryRow | undefined> =>
   db
     .updateTable('deliveries')
@@ -76,7 +76,7 @@ const claim = (db: Kysely<Tables>, id: string, lease: Lease, at: number): Promis
     .returningAll()
     .executeTakeFirst();
 
-/** Nobody's until `until`; whatever another sender has taken meanwhile stays as it is. */
+/** Keeps every sender from the row until `until`. A row that another sender has claimed by now stays unchanged. */
 const postpone = (db: Kysely<Tables>, id: string, until: number, at: number) =>
   db
     .updateTable('deliveries')
@@ -87,7 +87,7 @@ const postpone = (db: Kysely<Tables>, id: string, until: number, at: number) =>
     .where(isFree(at))
     .execute();
 
-/** What the endpoint may be sent now: the longest due first, of one time in the order of their events. */
+/** Deliveries due in the endpoint's queue: the longest due first, then in `seq` order. */
 async function dueOf(db: Kysely<Tables>, webhookId: string, limit: number, at: number): Promise<string[]> {
   const rows = await ofEndpoint(db, webhookId)
     .select('id')
@@ -100,7 +100,7 @@ async function dueOf(db: Kysely<Tables>, webhookId: string, limit: number, at: n
   return rows.map(({ id }) => id);
 }
 
-/** When the next row of the endpoint is due, or its lease over; null when it has none. */
+/** When the endpoint's next row is due, or when its lease ends. Null without rows. */
 async function nextDueOf(db: Kysely<Tables>, webhookId: string, at: number): Promise<number | null> {
   const free = await ofEndpoint(db, webhookId)
     .select(({ fn }) => fn.min<number | null>('next_attempt_at').as('at'))
@@ -115,8 +115,8 @@ async function nextDueOf(db: Kysely<Tables>, webhookId: string, at: number): Pro
 }
 
 /**
- * Who has rows that were due before `before` and that nobody sends: sessions, and endpoints that are not left alone. Each endpoint
- * is asked for one such row, for thousands may wait for one that is away.
+ * Sessions and endpoints with rows due before `before` that no sender holds. Endpoints paused by their breaker are left out.
+ * Reads one such row per endpoint, because thousands may be pending for an endpoint that is down.
  */
 async function stuck(db: Kysely<Tables>, before: number, at: number) {
   const due = db
@@ -147,7 +147,7 @@ async function stuck(db: Kysely<Tables>, before: number, at: number) {
   };
 }
 
-/** Leaves to the endpoint what the session has for it, each row at its time. */
+/** Moves the session's deliveries for this endpoint to the endpoint's queue. Each row keeps its due time. */
 const handOver = (db: Kysely<Tables>, sessionId: string, webhookId: string) =>
   db
     .updateTable('deliveries')
@@ -173,21 +173,21 @@ export function createDeliveryQueue({ store, now }: { store: Store; now: () => n
     webhook: (id: string): Promise<WebhookRow | undefined> =>
       db.selectFrom('webhooks').selectAll().where('id', '=', id).executeTakeFirst(),
     heads: (sessionId: string) => heads(db, sessionId),
-    /** What the session sends next to this endpoint. */
+    /** The session's next delivery to this endpoint. */
     headOf: (sessionId: string, webhookId: string): Promise<DeliveryHead | undefined> =>
       ofSession(db, sessionId).select(HEAD).where('webhook_id', '=', webhookId).limit(1).executeTakeFirst(),
     claim: (id: string, lease: Lease) => claim(db, id, lease, now()),
-    /** What the session has for an endpoint that can take no more now. */
+    /** Postpones a session's delivery to an endpoint that is at capacity. */
     postpone: (id: string, until: number) => postpone(db, id, until, now()),
-    /** What can't be sent, for its endpoint is gone or switched off. */
+    /** Cancels a delivery whose endpoint is deleted or disabled. */
     cancel: (id: string): Promise<void> => cancelPending(db, { id }, now()),
-    /** Everything that waits for an endpoint that is gone or switched off. */
+    /** Cancels all pending deliveries of an endpoint that is deleted or disabled. */
     cancelAll: (webhookId: string): Promise<void> => cancelPending(db, { webhook_id: webhookId }, now()),
     recordSuccess: (row: DeliveryRow, result: TryResult): Promise<boolean> =>
       db.transaction().execute((rows) => recordSuccess(rows, row, result)),
     /**
-     * @param judge Says from the endpoint's row, with this failure counted, what becomes of the endpoint.
-     * @returns the endpoint's row after that; undefined when it is gone, or the lease was lost.
+     * @param judge Returns the change of the endpoint's row, given the row with this failure counted.
+     * @returns the endpoint's row afterwards. Undefined if the endpoint is deleted or the lease was lost.
      */
     recordFailure: (row: DeliveryRow, result: TryResult, judge: (webhook: WebhookRow) => WebhookPatch) =>
       db.transaction().execute(async (rows) => {
@@ -199,7 +199,7 @@ export function createDeliveryQueue({ store, now }: { store: Store; now: () => n
     dueOf: (webhookId: string, limit: number) => dueOf(db, webhookId, limit, now()),
     nextDueOf: (webhookId: string) => nextDueOf(db, webhookId, now()),
     stuck: (before: number) => stuck(db, before, now()),
-    /** Ends the leases of every sender but this one; for when all others are known to be gone. */
+    /** Ends the leases of all senders but this one. Use only when all other senders are known to be dead. */
     releaseOthers: (sender: string) => releaseOthers(db, sender),
   };
 }

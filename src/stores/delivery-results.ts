@@ -1,4 +1,4 @@
-// What a try of a delivery came to, in its row and in its endpoint's.
+// Records the result of a delivery's attempt in the rows of the delivery and of its endpoint.
 import type { Transaction } from 'kysely';
 import { forgetTold } from './delivery-rows.ts';
 import type {
@@ -10,19 +10,19 @@ import type {
   WebhookRow,
 } from './schema.ts';
 
-/** Attempts that a row keeps, the newest. */
+/** The newest attempts that a row keeps. */
 const ATTEMPTS_KEPT_MAX = 10;
 
 export interface TryResult {
   attempt: StoredAttempt;
-  /** What it changes beside the attempts and the lease. */
+  /** Changes besides the attempts and the lease. */
   patch: DeliveryPatch;
 }
 
 const withAttempt = ({ attempts }: DeliveryRow, attempt: StoredAttempt): string =>
   JSON.stringify([...(JSON.parse(attempts) as StoredAttempt[]), attempt].slice(-ATTEMPTS_KEPT_MAX));
 
-/** @returns false when the row was cancelled meanwhile, or is not this lease's any more: then nothing follows from the try. */
+/** @returns false if the row was cancelled by now, or its lease was lost. The attempt then has no further consequences. */
 async function record(
   rows: Transaction<Tables>,
   row: DeliveryRow,
@@ -35,7 +35,7 @@ async function record(
     .where('id', '=', row.id)
     .where('lease_by', '=', row.lease_by);
   const { numUpdatedRows } = await ours.set(patch).where('status', '=', 'pending').executeTakeFirst();
-  // Cancelled while it was under way: the log still tells that it was sent.
+  // Cancelled while in flight: the delivery still shows the attempt.
   if (numUpdatedRows === 0n)
     await ours
       .set(patch.status === 'delivered' ? patch : {})
@@ -45,7 +45,7 @@ async function record(
   return numUpdatedRows > 0n;
 }
 
-/** A try that was answered well: whatever trouble the endpoint had is over. */
+/** Records a success and clears the endpoint's failures. */
 export async function recordSuccess(
   rows: Transaction<Tables>,
   row: DeliveryRow,
@@ -60,14 +60,14 @@ export async function recordSuccess(
   return record(rows, row, result);
 }
 
-/** A try that failed. */
+/** Records a failure and counts it for the endpoint. */
 export async function recordFailure(
   rows: Transaction<Tables>,
   row: DeliveryRow,
   result: TryResult,
   judge: (webhook: WebhookRow) => WebhookPatch,
 ): Promise<WebhookRow | undefined> {
-  // The endpoint first: so does whoever deletes it, and none of the two waits for the other for ever.
+  // Locks the endpoint first, as deleting the endpoint does. Another order could deadlock.
   const counted = await rows
     .updateTable('webhooks')
     .set((eb) => ({

@@ -1,4 +1,4 @@
-// Rows of deliveries: appended with their events, and withdrawn with their session or their endpoint.
+// Rows of deliveries: appended with their events, withdrawn with their session or endpoint.
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { ExpressionBuilder, Kysely, Transaction } from 'kysely';
 import { webhookBody } from '../contracts/event-body.ts';
@@ -9,9 +9,9 @@ import { toEvent } from './event-rows.ts';
 import type { DeliveryRow, EventRow, SessionRow, Tables, WebhookRow } from './schema.ts';
 import { kept, type Store } from './store.ts';
 
-/** Rows of one INSERT: seventeen columns each stay below SQLite's bound on parameters. */
+/** Rows of one INSERT: seventeen columns each stay below SQLite's limit on parameters. */
 const DELIVERIES_PER_INSERT = 1_000;
-/** SQLite keeps the event loop for each statement; tens of thousands may wait for an endpoint that is away. Others read between. */
+/** SQLite blocks the event loop for each statement, and tens of thousands may be pending. Other work runs in between. */
 const CANCELLED_PER_UPDATE = 1_000;
 
 type Endpoint = Pick<WebhookRow, 'id' | 'account_id' | 'events' | 'filter'>;
@@ -32,7 +32,7 @@ function matches({ session_id, metadata }: WebhookFilter, session: Matched): boo
 export const passes = ({ filter }: Pick<Endpoint, 'filter'>, session: Matched): boolean =>
   filter === null || matches(JSON.parse(filter), session);
 
-/** The endpoints' names of events, parsed once; only of those whose filter the session passes. */
+/** The event names of the endpoints whose filter the session passes, parsed once. */
 const listeners = (endpoints: readonly Endpoint[], session: Matched) =>
   endpoints
     .filter((endpoint) => passes(endpoint, session))
@@ -94,9 +94,9 @@ interface Appended {
 }
 
 /**
- * Queues, for each enabled endpoint of the session's account, the events that it wants. Without such an event it asks
- * nothing; without endpoints it costs one look at an index.
- * @returns whether there is anything to be sent.
+ * Queues the events for each enabled endpoint of the session's account. Without an event for webhooks it runs no query. Without
+ * endpoints it costs one index lookup.
+ * @returns true if there are deliveries to send.
  */
 export async function appendDeliveries(
   store: Store,
@@ -110,7 +110,7 @@ export async function appendDeliveries(
     .select(['id', 'account_id', 'events', 'filter'])
     .where('account_id', '=', session.account_id)
     .where('status', '=', 'enabled');
-  // One that is deleted meanwhile waits for this transaction, and then withdraws what this one has queued.
+  // A concurrent deletion of an endpoint waits for this transaction, and then cancels the deliveries queued here.
   const endpoints = await kept(store, enabled).execute();
   if (endpoints.length === 0) return false;
   const wanted = offered.map((row) => toEvent(row) as WebhookEvent);
@@ -119,17 +119,15 @@ export async function appendDeliveries(
   return deliveries.length > 0;
 }
 
-/**
- * Nothing more is sent of a deleted session but its end, and no copy of its contents is kept. Idempotent.
- */
+/** After the deletion of a session only `session.ended` is still sent, and no copy of the contents is kept. Idempotent. */
 export async function withdrawDeliveries(
   rows: Transaction<Tables>,
   sessionId: string,
   now: number,
 ): Promise<void> {
   const all = rows.updateTable('deliveries').where('session_id', '=', sessionId);
-  // Waits for whoever is about to record what became of one, or to queue one again, and only then looks at what they are:
-  // whoever comes second removes the body.
+  // Locks the rows first: a concurrent result or requeue commits before the statements below read the status. The later of both
+  // transactions removes the body.
   await all.set(({ ref }) => ({ status: ref('status') })).execute();
   await all
     .set({ status: 'cancelled', next_attempt_at: null, completed_at: now })
@@ -139,7 +137,7 @@ export async function withdrawDeliveries(
   await all.set({ body: '' }).where('status', '<>', 'pending').where('body', '<>', '').execute();
 }
 
-/** A part of that: some deliveries of a deleted session, none of which still has its end to tell. */
+/** Withdraws some deliveries of a deleted session. None of them may be a pending `session.ended`. */
 export const withdrawThese = (rows: Transaction<Tables>, ids: string[], now: number) =>
   rows
     .updateTable('deliveries')
@@ -163,7 +161,7 @@ type Which = Partial<Pick<DeliveryRow, 'id' | 'webhook_id'>>;
 
 const conditions = (which: Which) => (eb: ExpressionBuilder<Tables, 'deliveries'>) => eb.and(which);
 
-/** Once the end of a deleted session was told, or is no longer to be, nothing of what it held is left. */
+/** Clears the body of a deleted session's `session.ended` once the delivery is finished or cancelled. */
 export async function forgetTold(rows: Kysely<Tables>, ids: string[]): Promise<void> {
   if (ids.length === 0) return;
   await rows
@@ -185,8 +183,8 @@ export async function forgetTold(rows: Kysely<Tables>, ids: string[]): Promise<v
 }
 
 /**
- * What waits for an endpoint that is gone or switched off is sent no more. A try that is under way is still recorded by its
- * sender, who is known by the lease. Looks at nothing but what waits, which an index finds.
+ * Cancels pending deliveries of an endpoint that is deleted or disabled. The sender of an attempt in flight still records its
+ * result, because `lease_by` stays. An index finds the pending rows.
  */
 export async function cancelPending(rows: Kysely<Tables>, which: Which, now: number): Promise<void> {
   const some = rows
@@ -200,13 +198,13 @@ export async function cancelPending(rows: Kysely<Tables>, which: Which, now: num
       .updateTable('deliveries')
       .set({ status: 'cancelled', next_attempt_at: null, completed_at: now, lease_until: null })
       .where('id', 'in', some)
-      // Also of one that its sender has recorded while this waited for it.
+      // Checked again: a sender may have recorded a result while this statement waited for the row.
       .where('status', '=', 'pending')
       .returning(['id', 'event_type'])
       .execute();
     if (cancelled.length === 0) return;
     const ends = cancelled.filter(({ event_type }) => event_type === 'session.ended');
-    // After that, and not with it: whoever deletes such a session at this moment may have waited for it, or it for them.
+    // A separate statement, because only a new one sees a session deletion that the update above has waited for.
     await forgetTold(
       rows,
       ends.map(({ id }) => id),

@@ -1,4 +1,4 @@
-// Rows of events as the rest of the code knows them.
+// Converts rows of events to API events.
 import { toTimestamp } from '../contracts/common.ts';
 import type { SessionEvent } from '../contracts/events.ts';
 import { parseJson } from '../contracts/json.ts';

@@ -1,11 +1,11 @@
-// Idempotency keys: written in the transaction that makes the resource, so a key and its effect exist together.
+// Idempotency keys. The transaction that creates the resource writes the key, so a key and its effect exist together.
 import type { Kysely, Transaction } from 'kysely';
 import type { IdempotencyRow, Tables } from './schema.ts';
 
-/** After this a key may be used again, for something else. */
+/** After this time a key may be reused for another request. */
 export const IDEMPOTENCY_KEPT_MS = 24 * 60 * 60 * 1_000;
 
-/** A request's key; `created_at` is the time of that request. */
+/** A request's key. `created_at` is the time of the request. */
 export type IdempotencyScope = Pick<IdempotencyRow, 'account_id' | 'route' | 'key' | 'created_at'>;
 
 const expiredAt = (now: number): number => now - IDEMPOTENCY_KEPT_MS;
@@ -25,8 +25,8 @@ export async function findIdempotency(
 }
 
 /**
- * Takes a key that is free, or that has expired and was not removed yet. On PostgreSQL it waits for a transaction that
- * has just taken it. @throws when another request has it.
+ * Takes a key that is free, or expired and not removed yet. On PostgreSQL it waits for a transaction that has just taken the key.
+ * @throws if another request has the key.
  */
 export async function claimIdempotency(rows: Transaction<Tables>, row: IdempotencyRow): Promise<void> {
   const claimed = await rows

@@ -1,5 +1,5 @@
-// The session log: the only appender. Every change of a session is one transaction here that locks the session,
-// changes its rows and appends its events together, so `seq` is gap-free in the order of commits.
+// The session log, the only appender of events. Every change of a session is one transaction here. It locks the session, changes
+// its rows and appends its events together, so `seq` is gap-free in the order of commits.
 import { type Kysely, type SelectQueryBuilder, sql, type Transaction } from 'kysely';
 import type { EventData, EventType, SessionEvent } from '../contracts/events.ts';
 import { stringifyJson } from '../contracts/json.ts';
@@ -24,49 +24,49 @@ export interface SessionTransaction {
   /** The locked row, with this transaction's patches applied. */
   readonly session: SessionRow;
   readonly messages: MessageRows;
-  /** Every table, for the few writes that are not messages. All of them belong to this session. */
+  /** Every table, for the few writes besides messages. Write rows of this session only. */
   readonly rows: Transaction<Tables>;
   readonly now: number;
   patch(fields: SessionPatch): void;
   append<T extends EventType>(type: T, messageId: string | null, data: EventData<T>): void;
-  /** The session's workflow hears this after the commit: at once, or from the reconciler when the process dies before. */
+  /** Signals the session's workflow after the commit: immediately, or by the reconciler if the process dies first. */
   tell<Signal extends keyof Tellable>(signal: Signal, argument: Tellable[Signal]): void;
-  /** Writes the events that were appended so far: for a change whose events are too long to be in memory together. */
+  /** Writes the events appended so far, for changes whose events are too long to be in memory together. */
   flush(): Promise<void>;
-  /** Appended so far by this transaction. */
+  /** Includes the events appended by this transaction. */
   readonly seq: number;
 }
 
-/** What others than the caller may want to know of a transaction that appended or told something. */
+/** Describes a committed transaction that appended events or signals. */
 export interface Committed {
   sessionId: string;
-  /** The row after it. */
+  /** The session's row after the transaction. */
   session: SessionRow;
   seq: number;
   events: readonly Pick<EventRow, 'type' | 'message_id'>[];
-  /** Whether webhooks are to be sent something of it. */
+  /** True if there are webhook deliveries to send. */
   isDue: boolean;
-  /** Signals for the session's workflow, rows of the outbox by now. */
+  /** Signals for the session's workflow, by now rows of the outbox. */
   tells: readonly Tell[];
 }
 
 export interface SessionLogOptions {
   store: Store;
   now: () => number;
-  /** Called after the commit. A lost call is harmless: readers look by themselves, and the reconciler reads the outbox. */
+  /** Called after the commit. A lost call is harmless: readers poll, and the reconciler reads the outbox. */
   committed: (change: Committed) => void;
 }
 
 export type SessionLog = ReturnType<typeof createSessionLog>;
 
-/** Rows of one INSERT: seven columns each stay below SQLite's bound on parameters. */
+/** Rows of one INSERT: seven columns each stay below SQLite's limit on parameters. */
 const EVENTS_PER_INSERT = 1_000;
 
 interface ChangeState {
   session: SessionRow;
   patches: SessionPatch;
   events: EventRow[];
-  /** How many of the events are written. */
+  /** The number of events already written. */
   flushedCount: number;
   isDue: boolean;
   tells: Tell[];
@@ -101,7 +101,7 @@ function openTransaction(store: Store, rows: Transaction<Tables>, session: Sessi
   return { tx, state };
 }
 
-/** Writes the events that are not written yet, and queues what webhooks are to be sent of them. */
+/** Writes the pending events and queues their webhook deliveries. */
 async function storeEvents(
   store: Store,
   rows: Transaction<Tables>,
@@ -120,7 +120,7 @@ async function storeEvents(
   for (const event of events) event.data = '';
 }
 
-/** Writes the events, what webhooks are to be sent of them, what the workflow hears, and the row of the session: all, or nothing. */
+/** Writes events, deliveries, signals and the session's row: all or nothing. */
 async function storeChanges(
   store: Store,
   rows: Transaction<Tables>,
@@ -149,12 +149,12 @@ export interface LogQuery {
   sessionId: string;
   after: number;
   before?: number;
-  /** `asc` unless asked otherwise. */
+  /** Default: `asc`. */
   order?: 'asc' | 'desc';
   limit: number;
   types?: readonly EventType[] | null;
   messageId?: string | null;
-  /** Bytes of what the events carry, together, oldest first; the first one is read whatever it has. */
+  /** Limits the total bytes of the events' data, oldest first. The first event is read whatever its size. */
   bytesMax?: number;
 }
 
@@ -179,12 +179,12 @@ async function readEvents(db: Kysely<Tables>, query: LogQuery): Promise<SessionE
   return rows.map(toEvent);
 }
 
-/** The bytes of what an event carries, which both databases know without reading it. */
+/** The size of an event's data. Both databases know the size without reading the data. */
 const dataBytes = sql<number>`octet_length(data)`.as('bytes');
 
 /**
- * As many of the events as may be answered with at once, in either order. That is found out first, as well as whether more
- * follow: what is beyond the page is never read.
+ * Reads as many events as one response may carry, in either order. Reads the sizes first, and whether more events follow, so data
+ * beyond the page is never read.
  */
 async function readPage(
   db: Kysely<Tables>,
@@ -196,14 +196,14 @@ async function readPage(
   const limit = countFitting(found.slice(0, query.limit).map(({ bytes }) => bytes));
   const seqs = found.slice(0, limit).map(({ seq }) => Number(seq));
   if (seqs.length === 0) return { data: [], hasMore: false };
-  // These very ones: what is appended meanwhile would be the newest of a page that begins with those.
+  // Bounds on both sides: events appended since the first query could otherwise join the page.
   const bounds = { after: Math.min(...seqs) - 1, before: Math.max(...seqs) + 1 };
   return { data: await readEvents(db, { ...query, ...bounds, limit }), hasMore: found.length > limit };
 }
 
 /**
- * The `seq` of the last event before which the others carry less. Only sizes are looked at: ten times quicker for long events
- * than to sum up whole rows.
+ * The `seq` of the last event whose predecessors together stay below `bytesMax`. Reads sizes only: ten times faster for long
+ * events than summing up whole rows.
  */
 function lastWithin(
   db: Kysely<Tables>,
@@ -237,7 +237,7 @@ export function createSessionLog({ store, now, committed }: SessionLogOptions) {
     return { result, session: tx.session, events, seq: tx.seq, isDue, tells };
   }
 
-  /** Runs `work` with the session locked. @returns undefined when there is no such session. */
+  /** Runs `work` with the session locked. @returns undefined if there is no such session. */
   async function write<T>(
     sessionId: string,
     work: (tx: SessionTransaction) => Promise<T>,
@@ -251,7 +251,7 @@ export function createSessionLog({ store, now, committed }: SessionLogOptions) {
     return done?.result;
   }
 
-  /** Inserts the session and runs `work` in the same transaction. Its workflow starts, with whatever `work` tells it. */
+  /** Inserts the session and runs `work` in the same transaction. The workflow starts with the signals of `work`, if any. */
   async function create<T>(session: SessionRow, work: (tx: SessionTransaction) => Promise<T>): Promise<T> {
     const done = await db.transaction().execute(async (rows) => {
       await rows.insertInto('sessions').values(session).execute();
@@ -262,8 +262,8 @@ export function createSessionLog({ store, now, committed }: SessionLogOptions) {
   }
 
   /**
-   * Says that the holder of this fence still lives, and what its model call has cost so far if that is known.
-   * No event: readers have no interest in it. @returns whether it holds the fence.
+   * Renews the lease of the fence's holder, and stores the cost of its model call so far if known. Appends no event, because
+   * clients don't need it. @returns true if the caller still holds the fence.
    */
   async function renewLease({ sessionId, replyId, fence }: LeaseHolder, openCall?: string): Promise<boolean> {
     const renewed = { lease_renewed_at: now(), ...(openCall === undefined ? {} : { open_call: openCall }) };
@@ -272,7 +272,7 @@ export function createSessionLog({ store, now, committed }: SessionLogOptions) {
       .set(renewed)
       .where('id', '=', sessionId)
       .where('fence', '=', fence)
-      // A renewal that comes after the end of its step must not open the call again.
+      // A renewal that arrives after the end of its step must not reopen the call.
       .where('open_reply_id', '=', replyId)
       .executeTakeFirst();
     return numUpdatedRows > 0n;
@@ -285,7 +285,7 @@ export function createSessionLog({ store, now, committed }: SessionLogOptions) {
   };
 }
 
-/** What readers have of each step of a reply: its deltas, without what a reset withdrew. */
+/** The text that clients have of each step of a reply: the deltas, without the text withdrawn by a reset. */
 async function streamedSteps(db: Kysely<Tables>, replyId: string): Promise<Map<number, string>> {
   const rows = await db
     .selectFrom('events')
@@ -302,7 +302,7 @@ async function streamedSteps(db: Kysely<Tables>, replyId: string): Promise<Map<n
   return steps;
 }
 
-/** The text of a reply as its readers have it. */
+/** The text of a reply as clients have it. */
 export async function streamedText(db: Kysely<Tables>, replyId: string): Promise<string> {
   const steps = await streamedSteps(db, replyId);
   return [...steps.keys()]
@@ -311,11 +311,11 @@ export async function streamedText(db: Kysely<Tables>, replyId: string): Promise
     .join('');
 }
 
-/** The text of one step as its readers have it. */
+/** The text of one step as clients have it. */
 export const streamedStep = async (db: Kysely<Tables>, replyId: string, step: number): Promise<string> =>
   (await streamedSteps(db, replyId)).get(step) ?? '';
 
-/** The `seq` with which the last of these calls of a reply had its result; 0 while none has one. */
+/** The `seq` of the event that settled the last of these calls. 0 while no call has a result. */
 export async function settledSeq(
   db: Kysely<Tables>,
   replyId: string,
@@ -327,7 +327,7 @@ export async function settledSeq(
     .select(['seq', 'data'])
     .where('message_id', '=', replyId)
     .where('type', '=', 'tool.completed')
-    // Results may be large: only what was settled in that very millisecond is looked into.
+    // Results may be large: reads only events of the millisecond in which the last call was settled.
     .where('created_at', '=', settledAt)
     .orderBy('seq', 'desc')
     .execute();
@@ -338,7 +338,7 @@ export async function settledSeq(
   return Number(last?.seq ?? 0);
 }
 
-/** Whether readers were told of this step before. */
+/** True if an event has already announced this step or a later one. */
 export async function stepHasStarted(db: Kysely<Tables>, replyId: string, step: number): Promise<boolean> {
   const last = await db
     .selectFrom('events')
@@ -351,7 +351,7 @@ export async function stepHasStarted(db: Kysely<Tables>, replyId: string, step: 
   return last !== undefined && (JSON.parse(last.data) as { step: number }).step >= step;
 }
 
-/** Whether readers hold text of this step that a new try would double. */
+/** True if clients hold text of this step that a new attempt would repeat. */
 export async function stepHasStreamed(db: Kysely<Tables>, replyId: string, step: number): Promise<boolean> {
   const rows = await db
     .selectFrom('events')
@@ -372,7 +372,7 @@ export async function recordModelCall(rows: Transaction<Tables>, call: ModelCall
 export const findModelCall = (db: Kysely<Tables>, id: string): Promise<ModelCallRow | undefined> =>
   db.selectFrom('model_calls').selectAll().where('id', '=', id).executeTakeFirst();
 
-/** A call's later and better known cost in place of the earlier one; how it ended stays as it was. */
+/** Replaces a call's cost by a later and more accurate figure. The outcome stays unchanged. */
 export async function correctModelCall(
   rows: Transaction<Tables>,
   id: string,
@@ -381,7 +381,7 @@ export async function correctModelCall(
   await rows.updateTable('model_calls').set(usage).where('id', '=', id).execute();
 }
 
-/** How often a step has failed, by the code of the failure. */
+/** The number of failures of a step, by error code. */
 export async function countFailedCalls(
   db: Kysely<Tables>,
   replyId: string,

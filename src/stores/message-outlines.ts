@@ -1,4 +1,4 @@
-// Messages without what they say: which ones a conversation has, in which order, and how long they are.
+// Messages without their contents: ids, order and sizes.
 import { type Kysely, sql } from 'kysely';
 import { walkBranch } from './branch.ts';
 import { MESSAGE_ENVELOPE_BYTES } from './page-bytes.ts';
@@ -7,16 +7,16 @@ import { callBytes } from './tool-call-rows.ts';
 
 export interface MessageOutline
   extends Pick<MessageRow, 'id' | 'session_id' | 'parent_id' | 'depth' | 'position' | 'role'> {
-  /** Bytes of the message in an answer, without its tool calls. Both databases know them without reading text or blocks. */
+  /** Bytes of the message in a response, without its tool calls. Both databases know the sizes without reading text or blocks. */
   bytes: number;
 }
 
-/** `{"step":1,"text":""}`: what the data of a delta adds to its text. */
+/** `{"step":1,"text":""}`: the bytes of a delta's data besides the text. */
 const DELTA_BYTES = sql.lit(21);
 
 /**
- * The text of the step in progress, as JSON: neither the text nor the blocks of its reply hold it. Its deltas follow the end of
- * the step before, or the reset that withdrew an earlier try.
+ * Bytes of the text of the step in progress, as JSON. The reply's text and blocks don't hold it yet. Its deltas follow the end of
+ * the previous step, or the reset of an earlier attempt.
  */
 const streamedBytes = sql<number>`coalesce((
   select sum(octet_length(events.data) - ${DELTA_BYTES}) from events
@@ -25,8 +25,8 @@ const streamedBytes = sql<number>`coalesce((
     where ends.message_id = messages.id and ends.type in ('message.content_ended', 'message.reset')), 0)), 0)`;
 
 /**
- * An answer holds the text twice: as `content` and in `content_blocks`. The stored blocks are JSON and hold all of it, so
- * their length counts escapes; a control character is one byte of the text and six of the answer.
+ * A response holds the text twice: as `content` and in `content_blocks`. The stored blocks are JSON and hold all of it, so their
+ * length counts escapes. A control character is one byte of text and six bytes of the response.
  */
 const shownBytes = sql<number>`${sql.lit(MESSAGE_ENVELOPE_BYTES)} + 2 * octet_length(blocks) + coalesce(octet_length(error), 0)
   + case when messages.status = 'in_progress' then 2 * ${streamedBytes} else 0 end`;
@@ -57,7 +57,7 @@ export function createMessageOutlines(db: Kysely<Tables>) {
       .execute()
       .then(asNumbers);
 
-  /** User messages that never joined the branch: waiting, or failed when the session ended. */
+  /** User messages outside every branch: queued, or failed because the session ended. */
   const unattached = (sessionId: string): Promise<MessageOutline[]> =>
     all()
       .where('session_id', '=', sessionId)
@@ -67,7 +67,7 @@ export function createMessageOutlines(db: Kysely<Tables>) {
       .execute()
       .then(asNumbers);
 
-  /** What the calls of each of these messages add to it; nothing is said of those that have made none. */
+  /** Bytes of the tool calls of each of these messages. Messages without calls have no entry. */
   async function bytesOfCalls(ids: string[]): Promise<Map<string, number>> {
     if (ids.length === 0) return new Map();
     const found = await db
@@ -82,7 +82,7 @@ export function createMessageOutlines(db: Kysely<Tables>) {
 
   return {
     ...{ unattached, bytesOfCalls },
-    /** The branch that ends in `head`, newest first, at most `limit` of it. */
+    /** The branch that ends in `head`, newest first, at most `limit` messages. */
     branch: (head: string | null, limit?: number) => walkBranch({ get, range }, head, limit),
   };
 }

@@ -1,4 +1,4 @@
-// Rows of the message tree: one operation a function, for transactions and for plain reads alike.
+// Rows of the message tree: one operation per function, for transactions and plain reads.
 import type { Kysely } from 'kysely';
 import { createBranchReader } from './branch.ts';
 import { createQueueRows } from './queue-rows.ts';
@@ -12,7 +12,7 @@ export function createMessageRows(db: Kysely<Tables>) {
   const get = (id: string): Promise<MessageRow | undefined> =>
     db.selectFrom('messages').selectAll().where('id', '=', id).executeTakeFirst();
 
-  /** In no order. */
+  /** Unordered. */
   const getAll = (ids: string[]): Promise<MessageRow[]> =>
     ids.length === 0
       ? Promise.resolve([])
@@ -29,7 +29,7 @@ export function createMessageRows(db: Kysely<Tables>) {
   const userOf = (replyId: string): Promise<MessageRow | undefined> =>
     db.selectFrom('messages').selectAll().where('reply_id', '=', replyId).executeTakeFirst();
 
-  /** The copy of a message that waits for its turn, or has had it on this head. */
+  /** The copy of a message that is queued, or was attached to this head. */
   const copyOf = (message: MessageRow, head: string | null): Promise<MessageRow | undefined> =>
     db
       .selectFrom('messages')

@@ -1,4 +1,4 @@
-// Forward-only migrations, in the order of their numbers; each runs once, in a transaction.
+// Forward-only migrations, in the order of their numbers. Each runs once, in a transaction.
 import { type Kysely, type Migration, Migrator, sql } from 'kysely';
 import * as spine from './migrations/0001-spine.ts';
 import * as onBusy from './migrations/0002-on-busy.ts';
@@ -35,17 +35,17 @@ const MIGRATIONS: Record<string, Migration> = {
   '0015-title': title,
 };
 
-/** What a later version has done to it and this one does not know. */
+/** Migrations applied by a later version. */
 async function unknownMigrations(db: Kysely<Tables>): Promise<string[]> {
   const { rows } = await sql<{ name: string }>`select name from kysely_migration order by name`.execute(db);
   return rows.map(({ name }) => name).filter((name) => !(name in MIGRATIONS));
 }
 
 /**
- * Brings the database to this version's tables. On PostgreSQL Kysely holds an advisory lock meanwhile, so of processes that
- * start together one does it and the others find it done; the server frees the lock of one that dies.
- * @returns the names of what was done now.
- * @throws when a migration fails, or the database is newer.
+ * Brings the database to this version's tables. On PostgreSQL Kysely holds an advisory lock. Of processes that start together,
+ * one migrates and the others then find nothing to do. The server releases the lock of a process that dies.
+ * @returns the names of the migrations applied now.
+ * @throws if a migration fails, or the database is newer.
  */
 export async function migrate(db: Kysely<Tables>): Promise<string[]> {
   const migrator = new Migrator({ db, provider: { getMigrations: async () => MIGRATIONS } });
@@ -54,7 +54,7 @@ export async function migrate(db: Kysely<Tables>): Promise<string[]> {
     await metadataByAccount.fillAccounts(db);
     return results.map(({ migrationName }) => migrationName);
   }
-  // A database that can't be read has nothing to say about it.
+  // An unreadable database has no names to report.
   const unknown = await unknownMigrations(db).catch(() => []);
   const reason =
     unknown.length > 0

@@ -1,4 +1,4 @@
-// Events that a webhook would have been sent, had it been enabled: found in the logs of its account's sessions.
+// Finds the events that a webhook would have received if it had been enabled, in the logs of its account's sessions.
 import type { Kysely, Transaction } from 'kysely';
 import { type EventType, WEBHOOK_EVENTS } from '../contracts/events.ts';
 import { EVERY_EVENT } from '../contracts/webhooks.ts';
@@ -7,7 +7,7 @@ import { toEvent } from './event-rows.ts';
 import type { DeliveryRow, EventRow, SessionRow, Tables, WebhookRow } from './schema.ts';
 import { inTurn, kept, type Store } from './store.ts';
 
-/** When events happened, in milliseconds; the end is exclusive. */
+/** A range of event times in milliseconds. The end is exclusive. */
 export interface TimeRange {
   fromMs: number;
   toMs: number;
@@ -15,19 +15,19 @@ export interface TimeRange {
 
 interface Search extends TimeRange {
   webhook: WebhookRow;
-  /** The search ends when it has found more. */
+  /** The search ends after more results than this. */
   max: number;
 }
 
 type Reference = Pick<EventRow, 'session_id' | 'seq'>;
 type Searched = Pick<SessionRow, 'id' | 'created_at' | 'metadata'>;
 
-/** Sessions whose logs are searched by one query: each reads them whole, and SQLite's keep the event loop so long. */
+/** Sessions searched by one query. A query reads their whole logs and, on SQLite, blocks the event loop for as long. */
 const SESSIONS_PER_LOOK = 10;
 /** Events whose bodies are in memory at once. */
 const EVENTS_PER_INSERT = 200;
 
-/** The account's sessions that were there in that time and have changed since it began, oldest first. */
+/** The account's sessions created before the end of the range and changed since its beginning, oldest first. */
 function sessionsIn(
   db: Kysely<Tables>,
   { webhook, fromMs, toMs }: Search,
@@ -51,7 +51,7 @@ function sessionsIn(
   return rest.orderBy('created_at').orderBy('id').limit(SESSIONS_PER_LOOK).execute();
 }
 
-/** A delivery is as old as its event, so that an index finds it. */
+/** A delivery has its event's time, so an index finds it. */
 const withoutDelivery = (db: Kysely<Tables>, webhookId: string) =>
   db
     .selectFrom('events')
@@ -89,7 +89,7 @@ function missedBy(db: Kysely<Tables>, sessions: Searched[], search: Search): Pro
     .execute();
 }
 
-/** In order within each session. Nothing from before the webhook was made: nobody had asked for it then. */
+/** In `seq` order within each session. Leaves out events from before the creation of the webhook. */
 export async function findMissed(db: Kysely<Tables>, asked: Search): Promise<Reference[]> {
   const search = { ...asked, fromMs: Math.max(asked.fromMs, asked.webhook.created_at) };
   const found: Reference[] = [];
@@ -101,7 +101,7 @@ export async function findMissed(db: Kysely<Tables>, asked: Search): Promise<Ref
   return found;
 }
 
-/** Replays take turns at a webhook, so that the second finds what the first has queued. @returns whether it still wants events. */
+/** Replays of a webhook take turns, so the second finds the deliveries of the first. @returns true if it is still enabled. */
 async function takeTurn(store: Store, rows: Transaction<Tables>, webhookId: string): Promise<boolean> {
   const enabled = rows
     .selectFrom('webhooks')
@@ -111,7 +111,7 @@ async function takeTurn(store: Store, rows: Transaction<Tables>, webhookId: stri
   return (await inTurn(store, enabled).executeTakeFirst()) !== undefined;
 }
 
-/** Without those that are deleted by now. The others can't be before the transaction ends: they take what it queues with them. */
+/** Leaves out deleted sessions and locks the others. A later deletion waits for this transaction and withdraws its deliveries. */
 async function ofKeptSessions(
   store: Store,
   rows: Transaction<Tables>,
@@ -133,7 +133,7 @@ async function missedEvents(
   wanted: readonly Reference[],
 ): Promise<WebhookEvent[]> {
   if (wanted.length === 0) return [];
-  // Looked for once more: another replay may have found them, too.
+  // Checked again: another replay may have queued the same events.
   const rows = await withoutDelivery(db, webhookId)
     .selectAll()
     .where(({ eb, or, and }) =>
@@ -143,7 +143,7 @@ async function missedEvents(
   return rows.map((row) => toEvent(row) as WebhookEvent);
 }
 
-/** For the endpoint to send: no session waits for what is past. */
+/** The endpoint's workflow sends replayed events, not the session's. */
 const asMissed = (delivery: DeliveryRow, { created_at }: WebhookEvent): DeliveryRow => ({
   ...delivery,
   owner: 'endpoint',
@@ -155,7 +155,7 @@ interface Queueing {
   now: number;
 }
 
-/** Queues some of them. @returns how many of these no other replay has queued meanwhile. */
+/** Queues some of the events. @returns the number queued, without events that another replay queued in the meantime. */
 async function queueSome(
   store: Store,
   rows: Transaction<Tables>,
@@ -174,7 +174,7 @@ async function queueSome(
   return deliveries.length;
 }
 
-/** Queues them, some at a time: cut short, the next replay finds the rest. @returns how many. */
+/** Queues the events in batches. After a crash the next replay finds the rest. @returns the number queued. */
 export async function queueMissed(
   store: Store,
   queueing: Queueing,

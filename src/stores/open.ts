@@ -5,7 +5,7 @@ import { openPostgres, reachPostgres } from './postgres.ts';
 import { assertSqliteLoads, openSqlite } from './sqlite.ts';
 import type { Store } from './store.ts';
 
-/** Of one statement of a migration. */
+/** For one statement of a migration. */
 const MIGRATION_TIMEOUT_MS = 600_000;
 
 export const isPostgres = (database: string): boolean => /^postgres(ql)?:/.test(database);
@@ -15,7 +15,7 @@ export const openStore = (database: string, log: Logger): Store =>
   isPostgres(database) ? openPostgres(database, log) : openSqlite(database);
 
 /**
- * Asks once, for a start: later outages are waited out, a wrong address never mends itself.
+ * Checks the database once, at the start. Later outages are waited out, but a wrong address stays wrong.
  * @throws {Error} naming DATABASE_URL, or the library for SQLite.
  */
 export async function assertReachable(database: string): Promise<void> {
@@ -24,9 +24,9 @@ export async function assertReachable(database: string): Promise<void> {
 }
 
 /**
- * Brings a database to this version's tables, over connections of its own: those of calls give up after seconds, and a
- * migration of many rows, or the wait for another process's, may take minutes.
- * @returns the names of what was done now.
+ * Applies migrations over separate connections. The connections for calls time out after seconds. A large migration may take
+ * minutes, and so may the wait for another process's migration.
+ * @returns the names of the migrations applied now.
  * @throws {Error} as `assertReachable` and `migrate` do.
  */
 export async function migrateDatabase(database: string, log: Logger): Promise<string[]> {

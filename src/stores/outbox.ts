@@ -1,12 +1,14 @@
-// The outbox: signals that workflows must hear, each inserted by the transaction that decides it. A row stays until Temporal has
-// accepted its signal (docs/decisions/0027-outbox.md).
+// The outbox: signals for workflows, each inserted by the transaction that decides it. A row stays until Temporal has accepted
+// its signal (docs/decisions/0027-outbox.md).
 import { randomInt } from 'node:crypto';
 import type { Transaction } from 'kysely';
 import type { SignalArguments } from '../../workflows/protocol.ts';
 import type { OutboxRow, SessionRow, Tables } from './schema.ts';
 import { claimed, type Store } from './store.ts';
 
-/** What a transaction can tell: every signal but `deliver`, whose rows are the deliveries, and that the workflow is to start. */
+/**
+ * Signals that a transaction can send: all but `deliver`, whose rows are the deliveries, plus `start` for the workflow's start.
+ */
 export interface Tellable extends Omit<SignalArguments, 'deliver'> {
   start: Record<string, never>;
 }
@@ -18,20 +20,20 @@ export type Tell = {
 
 /** A sent signal is acknowledged within milliseconds. The reconciler sends a row that is older than this. */
 const LOST_AFTER_MS = 5_000;
-/** More than a worker's turns under way. The next pass claims the next rows. */
+/** More turns than a worker has in flight. The next pass claims the next rows. */
 const CLAIMED_MAX = 500;
 /** Bounds the parameters of one statement. */
 const REMOVED_PER_DELETE = 500;
-/** Five columns each. */
+/** Five columns per row. */
 const ROWS_PER_INSERT = 1_000;
 
-/** As much as `randomInt` gives. */
+/** The upper limit of `randomInt`. */
 const ID_MAX = 2 ** 48 - 1;
 
 export const newTell = <Signal extends keyof Tellable>(signal: Signal, argument: Tellable[Signal]): Tell =>
   ({ id: randomInt(ID_MAX), signal, argument }) as Tell;
 
-/** Rows that this row makes obsolete. */
+/** Deletes rows that the new signal makes obsolete. */
 async function replace(rows: Transaction<Tables>, sessionId: string, { signal }: Tell): Promise<void> {
   const older = rows.deleteFrom('outbox').where('session_id', '=', sessionId);
   if (signal === 'end') await older.execute();
@@ -57,7 +59,7 @@ export async function insertTells(
       .execute();
 }
 
-/** A row that was not acknowledged, with the session that hears it. */
+/** An unacknowledged signal and the session to receive it. */
 export interface LostTell {
   tell: Tell;
   session: Pick<SessionRow, 'id' | 'account_id' | 'model'>;
@@ -66,9 +68,7 @@ export interface LostTell {
 const toTell = ({ id, signal, argument }: OutboxRow): Tell =>
   ({ id, signal, argument: JSON.parse(argument) }) as Tell;
 
-/**
- * Rows due before `before`, earliest first. Moving `due_at` claims them, and lets rows that can't be sent wait behind others.
- */
+/** Rows due before `before`, earliest first. Moving `due_at` claims the rows, and puts rows that can't be sent behind others. */
 function claimLost(store: Store, before: number, now: number): Promise<LostTell[]> {
   return store.db.transaction().execute(async (rows) => {
     const due = rows
@@ -98,7 +98,7 @@ function claimLost(store: Store, before: number, now: number): Promise<LostTell[
   });
 }
 
-/** Skips rows that another transaction holds: those are replaced at this moment, or sent once more. */
+/** Skips rows locked by another transaction: it replaces them, or sends them again. */
 async function remove(store: Store, ids: readonly number[]): Promise<void> {
   for (let from = 0; from < ids.length; from += REMOVED_PER_DELETE) {
     const some = ids.slice(from, from + REMOVED_PER_DELETE);
@@ -115,7 +115,7 @@ export function createOutboxStore(store: Store) {
   return {
     claimLost: (before: number, now: number) => claimLost(store, before, now),
     remove: (ids: readonly number[]) => remove(store, ids),
-    /** Whether the message still waits for its turn. */
+    /** True if the message still waits for its turn. */
     async isQueued(messageId: string): Promise<boolean> {
       const row = await db
         .selectFrom('messages')

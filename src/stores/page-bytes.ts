@@ -1,6 +1,6 @@
-// Pages of what may be long: a hundred rows of a megabyte each are no answer that one process can make beside its others.
+// Bounds pages by bytes: a response with a hundred rows of a megabyte each would block the process's other responses.
 
-/** Of what is stored. It is parsed, checked and written out in one go, which takes the main thread about 20 ms for each MiB. */
+/** Counts stored bytes. The main thread parses, checks and serializes them in one go, which takes about 20 ms for each MiB. */
 export const PAGE_BYTES_MAX = 4 * 1024 * 1024;
 
 /** Ids, usage and times of a message, as JSON. */
@@ -10,8 +10,8 @@ export const MESSAGE_ENVELOPE_BYTES = 1_024;
 export const CALL_ENVELOPE_BYTES = 700;
 
 /**
- * @returns how many of the first fit into a page together.
- * @param leastCount A page of a list has one row whatever its size, so that every list can be read to its end.
+ * @returns how many of the first rows fit into a page together.
+ * @param leastCount A page of a list has at least one row whatever its size, so every list can be read to its end.
  */
 export function countFitting(
   sizesBytes: readonly number[],

@@ -6,33 +6,33 @@ import type { Logger } from 'pino';
 import type { Tables } from './schema.ts';
 import { type Store, storeAway } from './store.ts';
 
-/** Connections of one process; a small server allows a hundred in all. */
+/** Connections of one process. A small server allows a hundred in all. */
 const CONNECTIONS_MAX = 10;
-/** A call that gets no connection in this time is answered with 503 rather than left to wait. */
+/** A call that gets no connection within this time is answered with 503. */
 const CONNECT_TIMEOUT_MS = 3_000;
-/** No transaction of ours takes longer; a server that hangs must not hold our callers. */
+/** Longer than any of our transactions. A server that hangs must not block callers. */
 const STATEMENT_TIMEOUT_MS = 10_000;
 const IDLE_TIMEOUT_MS = 30_000;
-/** cannot_connect_now: the server is there, and starting. After a crash of a big database that takes a while. */
+/** cannot_connect_now: the server is starting. After a crash of a big database this takes a while. */
 const STARTING = '57P03';
 const STARTING_MS_MAX = 120_000;
 const STARTING_CHECK_MS = 200;
 /**
- * A process that is stopped in the middle of a transaction holds its session's lock. Its leases are found old 4 s later at the
- * earliest; whoever takes its turns over then finds the sessions free.
+ * A process stopped in the middle of a transaction holds its session's lock. Its leases expire 4 s later at the earliest, so the
+ * worker that takes over its turns finds the sessions unlocked.
  */
 const IDLE_IN_TRANSACTION_TIMEOUT_MS = 4_000;
 
 /**
- * Network errors, and the SQLSTATE classes of a server that is going away, out of room, out of connections or out of time,
- * and of transactions that it has given up.
+ * Network errors and SQLSTATE classes of temporary failures. The server is shutting down, out of space, out of connections or too
+ * slow, or it has aborted the transaction.
  */
 const AWAY = /^(ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOST|08|53|57|58|25006|25P03|40)/;
-/** The driver says these in words only. */
+/** The driver gives these failures no code. */
 const AWAY_WORDS =
   /timeout exceeded when trying to connect|Connection terminated|Query read timeout|not queryable/i;
 
-/** Numbers of eight bytes: ours are milliseconds, tokens and nano-dollars, all far below 2^53. */
+/** Eight-byte integers. Ours are milliseconds, tokens and nano-dollars, all far below 2^53. */
 const INT8 = 20;
 
 function isAway(error: unknown): boolean {
@@ -45,13 +45,13 @@ const explained = (error: unknown): never => {
   throw isAway(error) ? storeAway(error) : error;
 };
 
-/** The client, with its failures in our words. One that broke while it was lent is not used again. */
+/** A client with translated errors. A connection that broke while in use is not reused. */
 function guarded(client: pg.PoolClient): PostgresPoolClient {
   let broken: Error | undefined;
   const onError = (error: Error) => {
     broken = error;
   };
-  // Without a listener a connection that is lost while it is lent would end the process.
+  // Without a listener, losing a connection in use would end the process.
   client.on('error', onError);
   const query = (sql: string, parameters: readonly unknown[]) =>
     client.query(sql, [...parameters]).catch((error: unknown) => {
@@ -89,7 +89,7 @@ export function openPostgres(
     application_name: 'openclaw',
     types: types as pg.CustomTypesConfig,
   });
-  // An idle connection that the server closed is no error of anyone's: the pool makes a new one.
+  // Losing an idle connection is harmless: the pool opens a new connection.
   pool.on('error', (error) => log.warn({ err: error }, 'A connection to PostgreSQL was lost'));
   const lent: PostgresPool = {
     connect: async () => guarded(await pool.connect().catch(explained)),
@@ -102,7 +102,7 @@ export function openPostgres(
   };
 }
 
-/** Without the user and the password. */
+/** The address without user and password. */
 function placeOf(url: string): string {
   if (!URL.canParse(url)) return 'this address';
   const { host, pathname } = new URL(url);
@@ -111,7 +111,7 @@ function placeOf(url: string): string {
 
 async function connectOnce(url: string): Promise<void> {
   const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: CONNECT_TIMEOUT_MS });
-  // One that is cut off while it waits says so through `connect`, too.
+  // `connect` also reports a connection that is lost while it waits.
   client.on('error', () => undefined);
   try {
     await client.connect();
@@ -123,8 +123,8 @@ async function connectOnce(url: string): Promise<void> {
 const isStarting = (error: unknown): boolean => error instanceof pg.DatabaseError && error.code === STARTING;
 
 /**
- * Waits for a server that says that it is about to serve, as one does that reads its log after a crash.
- * @throws {Error} naming DATABASE_URL when the database can't be used.
+ * Waits for a server that reports that it is starting, for example while reading its log after a crash.
+ * @throws {Error} naming DATABASE_URL if the database can't be used.
  */
 export async function reachPostgres(url: string): Promise<void> {
   const deadline = Date.now() + STARTING_MS_MAX;

@@ -1,9 +1,9 @@
-// Files that only their owner may read, whatever the umask is.
+// Files that only their owner can read, whatever the umask.
 import { closeSync, fchmodSync, openSync } from 'node:fs';
 
 export const PRIVATE_FILE_MODE = 0o600;
 
-/** Makes an empty file when it is missing. A file of another owner keeps its mode: the start warns of it. */
+/** Creates an empty file if there is none. A file of another owner keeps its mode, and the start warns about it. */
 export function makePrivateFile(file: string): void {
   const descriptor = openSync(file, 'a', PRIVATE_FILE_MODE);
   try {

@@ -1,4 +1,4 @@
-// User messages that wait for their turn. A hundred may wait, of a megabyte each: only what is asked for is read.
+// User messages that wait for their turn. A hundred of a megabyte each may wait, so queries read only the needed columns.
 import { type Kysely, sql } from 'kysely';
 import type { MessageRow, Tables } from './schema.ts';
 
@@ -13,7 +13,7 @@ export function createQueueRows(db: Kysely<Tables>) {
       .where('role', '=', 'user')
       .orderBy('position');
 
-  /** User messages of the session that wait for their turn, in order of acceptance, without what they say. */
+  /** The session's queued user messages in order of acceptance, without their contents. */
   const queued = (sessionId: string): Promise<QueuedMessage[]> =>
     fromQueue(sessionId).select(['id', 'reply_id', 'position', 'created_at']).execute();
 
@@ -24,11 +24,11 @@ export function createQueueRows(db: Kysely<Tables>) {
       .select(sql<string>`substr(text, 1, ${length})`.as('text'))
       .execute();
 
-  /** The message whose turn is next. */
+  /** The next message to get a turn. */
   const firstQueued = (sessionId: string): Promise<MessageRow | undefined> =>
     fromQueue(sessionId).selectAll().limit(1).executeTakeFirst();
 
-  /** The first message that waits and steers this reply. */
+  /** The first queued message that steers this reply. */
   const steering = (sessionId: string, replyId: string): Promise<MessageRow | undefined> =>
     fromQueue(sessionId).selectAll().where('steers_reply_id', '=', replyId).limit(1).executeTakeFirst();
 

@@ -1,5 +1,5 @@
-// The tables, as both SQLite and PostgreSQL hold them: text, integers, and JSON kept as text,
-// since jsonb reorders keys and refuses NUL. Times are milliseconds since the epoch.
+// The tables of both SQLite and PostgreSQL: text, integers, and JSON stored as text, because jsonb reorders keys and refuses NUL.
+// Times are milliseconds since the epoch.
 import type { Insertable, Selectable, Updateable } from 'kysely';
 import type { Level } from '../contracts/api-keys.ts';
 import type { EventType, WebhookEventType } from '../contracts/events.ts';
@@ -19,7 +19,7 @@ export interface ApiKeysTable {
   account_id: string;
   name: string;
   level: Level;
-  /** HMAC of the key; the key itself is never stored. */
+  /** HMAC of the key. The key itself is never stored. */
   hash: string;
   prefix: string;
   created_at: number;
@@ -37,9 +37,9 @@ export interface UsageColumns {
   cost_nano_usd: number;
 }
 
-/** Which attempt of which activity writes the open reply, renewed while it lives. */
+/** The activity attempt that writes the open reply, renewed while the attempt runs. */
 export interface LeaseColumns {
-  /** Identity of the worker, one a process. */
+  /** Identity of the worker, one per process. */
   lease_worker: string | null;
   lease_run_id: string | null;
   lease_activity_id: string | null;
@@ -56,11 +56,11 @@ export interface SessionsTable extends UsageColumns, LeaseColumns {
   system_prompt: string | null;
   /** JSON: the entries as given. */
   tools: string;
-  /** JSON object of strings; `session_metadata` is its index. */
+  /** JSON object of strings. `session_metadata` is its index. */
   metadata: string;
   /** JSON: max_tokens, temperature, thinking. */
   turn_options: string;
-  /** JSON: what the three said when the open reply's turn began, if they were changed in it; with that reply's id. */
+  /** JSON: system prompt, tools and turn options at the start of the open reply's turn, if changed since, with the reply's id. */
   turn_settings: string | null;
   on_busy: OnBusy;
   status: SessionStatus;
@@ -72,27 +72,27 @@ export interface SessionsTable extends UsageColumns, LeaseColumns {
   updated_at: number;
   /** The last event's number. */
   seq: number;
-  /** Raised by whoever may write the open reply; a writer with an older one is refused. */
+  /** Raised by each new writer of the open reply. Writers with an older fence are refused. */
   fence: number;
   /** Last message of the live branch. */
   head: string | null;
-  /** The reply that is being written, if any. */
+  /** The reply being written, if any. */
   open_reply_id: string | null;
-  /** JSON: the ledger's line of the model call under way, as far as its provider has told; null when there is none. */
+  /** JSON: the ledger row of the model call in flight, as far as the provider has reported it. Null without a call. */
   open_call: string | null;
   next_position: number;
   message_count: number;
-  /** Set when the contents were removed; the row stays as a tombstone. */
+  /** Set when the contents were removed. The row stays as a tombstone. */
   deleted_at: number | null;
-  /** When nothing of a deleted session was left in the write-ahead log and in Temporal, or the server gave up. */
+  /** When the write-ahead log and Temporal held nothing of a deleted session any more, or the server gave up. */
   erased_at: number | null;
-  /** The sweep looks at the session again after this. */
+  /** The reconciler checks the session again after this time. */
   check_at: number;
 }
 
 export interface SessionMetadataTable {
   session_id: string;
-  /** Of the session, so that one index leads to an account's sessions with a pair, in their order. */
+  /** Copied from the session, so one index finds an account's sessions with a pair, in their order. */
   account_id: string;
   created_at: number;
   key: string;
@@ -106,20 +106,20 @@ export interface MessagesTable extends UsageColumns {
   role: 'user' | 'assistant';
   status: MessageStatus;
   parent_id: string | null;
-  /** Distance from the root of the tree; null until the message is attached to a branch. */
+  /** Distance from the root of the tree. Null until the message is attached to a branch. */
   depth: number | null;
-  /** Order of acceptance of user messages in their session. */
+  /** Order in which the session accepted its user messages. */
   position: number | null;
   /** On a user message: the reply that answers it. */
   reply_id: string | null;
-  /** On a user message: the reply that its acceptance has ended. */
+  /** On a user message: the reply that this message interrupted. */
   interrupts_reply_id: string | null;
-  /** On a user message: the reply that ends for it at the edge of a step, should another step come. */
+  /** On a user message: the reply to end in favour of this message, if the reply would need another step. */
   steers_reply_id: string | null;
   text: string;
   /** JSON: content blocks as the API shows them. */
   blocks: string;
-  /** JSON: what this turn sets for itself. */
+  /** JSON: options of this turn only. */
   turn_options: string;
   model: string | null;
   stop_reason: string | null;
@@ -130,7 +130,7 @@ export interface MessagesTable extends UsageColumns {
   completed_at: number | null;
 }
 
-/** One completed model call of a turn, with the model's own blocks: what later calls are shown. */
+/** One completed model call of a turn, with the model's own blocks for later calls. */
 export interface StepsTable {
   reply_id: string;
   n: number;
@@ -142,29 +142,29 @@ export interface StepsTable {
 }
 
 /**
- * How a model call has ended. `interrupted`: its reply was closed under it, by its user or with the session.
- * `superseded`: another attempt has taken its place, or will.
+ * The outcome of a model call. `interrupted`: the user closed the reply, or the session ended. `superseded`: another attempt has
+ * replaced the call, or will.
  */
 export type CallOutcome = 'completed' | 'failed' | 'interrupted' | 'superseded';
 
-/** One call of a tool by the model, with its result once it has one. */
+/** One tool call of the model, with its result once there is a result. */
 export interface ToolCallsTable {
   id: string;
   session_id: string;
   account_id: string;
-  /** The reply whose step made it. */
+  /** The reply whose step made the call. */
   message_id: string;
   step: number;
   /** Order within the step. */
   position: number;
-  /** The provider's own name for it, by which a result is matched. */
+  /** The provider's own id of the call. Its result is matched by this id. */
   provider_id: string;
   name: string;
   type: ToolCall['type'];
   /** JSON: the input, with defaults applied. */
   parameters: string;
   status: ToolCallStatus;
-  /** JSON: what the tool has said. */
+  /** JSON: the tool's output. */
   result: string | null;
   /** 0 or 1. */
   is_error: number;
@@ -174,7 +174,7 @@ export interface ToolCallsTable {
   completed_at: number | null;
 }
 
-/** The ledger of every model call that ended, however it did. */
+/** The ledger of every ended model call, with any outcome. */
 export interface ModelCallsTable extends UsageColumns {
   id: string;
   session_id: string;
@@ -192,7 +192,7 @@ export interface EventsTable {
   id: string;
   type: EventType;
   message_id: string | null;
-  /** JSON: what the event carries beside its envelope. */
+  /** JSON: the event's fields besides its envelope. */
   data: string;
   created_at: number;
 }
@@ -204,45 +204,45 @@ export interface WebhooksTable {
   /** JSON: names of events, or `["*"]`. */
   events: string;
   description: string | null;
-  /** JSON: `session_id`, `metadata`; null matches every session. */
+  /** JSON: `session_id`, `metadata`. Null matches every session. */
   filter: string | null;
   status: WebhookStatus;
   disabled_reason: string | null;
   /** Encrypted. */
   secret: string;
-  /** Encrypted; signs beside `secret` until `next_secret_at`, and in its place from then on. */
+  /** Encrypted. Signs together with `secret` until `next_secret_at`, and replaces it from then on. */
   next_secret: string | null;
   next_secret_at: number | null;
-  /** Since when every try has failed. */
+  /** When the current series of failures began. */
   failing_since: number | null;
-  /** Until when the breaker lets nothing through. */
+  /** The breaker pauses the endpoint until this time. */
   open_until: number | null;
-  /** Tries since the last that was answered well. */
+  /** Failures since the last success. */
   failures_in_row: number;
   created_at: number;
   updated_at: number;
 }
 
-/** One event for one endpoint. It outlives the endpoint, so that its fate can be read. */
+/** One event for one endpoint. The row outlives the endpoint, so its outcome stays readable. */
 export interface DeliveriesTable {
   id: string;
   webhook_id: string;
   account_id: string;
-  /** Null for an event of no session: a test. */
+  /** Null for a test event, which has no session. */
   session_id: string | null;
   event_id: string;
   event_type: WebhookEventType;
   seq: number | null;
-  /** The exact text that is signed and sent, the same on every try; '' once its session was deleted. */
+  /** The exact text signed and sent, the same in every attempt. Empty once its session is deleted. */
   body: string;
   status: DeliveryStatus;
-  /** JSON: the newest tries as `StoredAttempt`s, oldest first. */
+  /** JSON: the newest attempts as `StoredAttempt`s, oldest first. */
   attempts: string;
-  /** Tries of the present schedule; starts again when the delivery is asked for again. */
+  /** Attempts of the current schedule. Starts again at zero when a client asks for the delivery again. */
   attempt_count: number;
-  /** Null: nobody sends it by itself. */
+  /** Null: no automatic attempt follows. */
   next_attempt_at: number | null;
-  /** Who sends it next: the session's own workflow, or the endpoint's. */
+  /** Whose workflow sends the delivery next. */
   owner: 'session' | 'endpoint';
   lease_until: number | null;
   lease_by: string | null;
@@ -250,7 +250,7 @@ export interface DeliveriesTable {
   completed_at: number | null;
 }
 
-/** One try as `deliveries.attempts` holds it. */
+/** One attempt in `deliveries.attempts`. */
 export interface StoredAttempt {
   /** Milliseconds. */
   at: number;
@@ -264,14 +264,14 @@ export interface IdempotencyKeysTable {
   route: string;
   key: string;
   fingerprint: string;
-  /** What processes of the version before read in place of `result`. */
+  /** Read by processes of the previous version in place of `result`. */
   resource_id: string;
-  /** JSON: what a repeated request needs to show the same; null on keys of the version before. */
+  /** JSON: the data to repeat the response. Null on keys of the previous version. */
   result: string | null;
   created_at: number;
 }
 
-/** A signal that a session's workflow must hear, until Temporal has accepted it. */
+/** A signal for a session's workflow, kept until Temporal has accepted it. */
 export interface OutboxTable {
   id: number;
   session_id: string;
@@ -279,7 +279,7 @@ export interface OutboxTable {
   signal: string;
   /** JSON: the signal's argument. */
   argument: string;
-  /** The reconciler sends it after this. */
+  /** The reconciler sends the signal after this time. */
   due_at: number;
 }
 
@@ -331,7 +331,7 @@ export const NO_LEASE: LeaseColumns = {
   lease_renewed_at: null,
 };
 
-/** Columns of a session that DELETE leaves as they are, or that it sets for itself. */
+/** Columns of a session that DELETE keeps or sets itself. */
 type LastingColumn =
   | 'id'
   | 'account_id'
@@ -355,7 +355,7 @@ type LastingColumn =
   | keyof UsageColumns
   | keyof LeaseColumns;
 
-/** The contents of a session before anything is set, and after DELETE. A column is among these or a lasting one. */
+/** The contents of a session before anything is set, and after DELETE. Every column is listed here or in `LastingColumn`. */
 export const EMPTY_CONTENTS = {
   title: null,
   system_prompt: null,

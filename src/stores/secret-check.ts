@@ -1,18 +1,18 @@
-// Refuses to work with another secret than the database was made with: every API key would be unknown, every webhook unsigned.
+// Refuses to start with a secret other than the database's: no API key would be valid, and no webhook could be signed.
 import { createHmac } from 'node:crypto';
 import type { Kysely } from 'kysely';
 import type { Tables } from './schema.ts';
 
 const NAME = 'secret_check';
 
-/** Says nothing about the secret to whoever reads the database: it is as hard to guess from this as from the keys' hashes. */
+/** Reveals nothing about the secret: guessing it from this value is as hard as guessing it from the keys' hashes. */
 const checkValue = (secretKey: string): string =>
   createHmac('sha256', secretKey).update('openclaw: check of the secret').digest('hex');
 
 const storedValue = (db: Kysely<Tables>) =>
   db.selectFrom('installation').select('value').where('name', '=', NAME).executeTakeFirst();
 
-/** Remembers a secret that has proved right, unless one is remembered. */
+/** Stores the check value of a proven secret, unless there is a value already. */
 export async function keepSecret(db: Kysely<Tables>, secretKey: string): Promise<void> {
   await db
     .insertInto('installation')
@@ -22,9 +22,9 @@ export async function keepSecret(db: Kysely<Tables>, secretKey: string): Promise
 }
 
 /**
- * A new database remembers the secret of its first start. After an upgrade from a version without this check, the secret is
- * remembered when it has proved right: when it makes an API key work. Of several first starts at once, one wins.
- * @throws {Error} in words for the operator, when this is another secret.
+ * A new database stores the check value of its first start. After an upgrade from a version without this check, the value is
+ * stored once the secret has validated an API key. Of several simultaneous first starts, one wins.
+ * @throws {Error} for the operator if the secret is a different one.
  */
 export async function assertSecret(db: Kysely<Tables>, secretKey: string): Promise<void> {
   const known = await storedValue(db);
@@ -38,7 +38,7 @@ export async function assertSecret(db: Kysely<Tables>, secretKey: string): Promi
 }
 
 /**
- * Changes nothing, and takes a database without tables.
+ * Changes nothing and accepts a database without tables.
  * @throws {Error} as `assertSecret` does.
  */
 export async function refuseOtherSecret(db: Kysely<Tables>, secretKey: string): Promise<void> {

@@ -1,11 +1,11 @@
-// Removes what a deleted session held, in pieces: SQLite keeps the event loop for each statement, and a session may hold gigabytes.
+// Removes a deleted session's contents in pieces. SQLite blocks the event loop for each statement, and contents may be gigabytes.
 import { sql, type Transaction } from 'kysely';
 import { withdrawDeliveries, withdrawThese } from './delivery-rows.ts';
 import { countFitting } from './page-bytes.ts';
 import type { Tables } from './schema.ts';
 import { callBytes } from './tool-call-rows.ts';
 
-/** What one piece removes at most. SQLite writes each removed page to its log and overwrites the page. */
+/** The most bytes that one piece removes. SQLite writes each removed page to its log and overwrites the page. */
 const PIECE_BYTES_MAX = 1024 * 1024;
 const PIECE_ROWS_MAX = 200;
 
@@ -13,7 +13,7 @@ type Rows = Transaction<Tables>;
 
 interface Removed {
   bytes: number;
-  /** Whether no row of this kind is left. */
+  /** True if no row of this kind is left. */
   isAll: boolean;
 }
 
@@ -25,7 +25,7 @@ interface Selection<Row> {
   limit(count: number): { execute(): Promise<Row[]> };
 }
 
-/** Removes the first of the selected rows, at least one. */
+/** Removes as many of the selected rows as fit, at least one. */
 async function removeFitting<Row extends Sized>(
   selected: Selection<Row>,
   bytesMax: number,
@@ -44,9 +44,9 @@ async function removeFitting<Row extends Sized>(
   };
 }
 
-/** How far a removal has come. */
+/** The progress of a removal. */
 export interface Removal {
-  /** Deliveries before this `seq` have no bodies any more. To look them through again for each piece takes quadratic time. */
+  /** Deliveries before this `seq` have no bodies any more. Rescanning them for each piece would take quadratic time. */
   bodiesFrom: number;
 }
 
@@ -60,7 +60,7 @@ interface From {
 
 type RemoveSome = (rows: Rows, from: From, bytesMax: number) => Promise<Removed>;
 
-/** The newest go first: a reader that is behind meets an end of the log and no gap. */
+/** Newest first: a client that is behind sees a shorter log without a gap. */
 const removeEvents: RemoveSome = (rows, { sessionId }, bytesMax) =>
   removeFitting(
     rows
@@ -76,7 +76,7 @@ const removeEvents: RemoveSome = (rows, { sessionId }, bytesMax) =>
         .where('seq', '>=', Math.min(...found.map(({ seq }) => Number(seq)))),
   );
 
-/** An index leads to them from their replies only, so they go before the messages. */
+/** Steps go before their messages, because an index finds steps by their reply only. */
 const removeSteps: RemoveSome = (rows, { sessionId }, bytesMax) =>
   removeFitting(
     rows
@@ -122,7 +122,7 @@ const removeMessages: RemoveSome = (rows, { sessionId }, bytesMax) =>
       ),
   );
 
-/** `withdrawDeliveries` does the same for what is queued meanwhile. Their end stays to be told. */
+/** `withdrawDeliveries` handles deliveries queued in the meantime. Pending `session.ended` deliveries stay. */
 const removeBodies: RemoveSome = (rows, { sessionId, now, removal }, bytesMax) =>
   removeFitting(
     rows
@@ -147,10 +147,10 @@ const removeBodies: RemoveSome = (rows, { sessionId, now, removal }, bytesMax) =
 const KINDS = [removeBodies, removeEvents, removeSteps, removeToolCalls, removeMessages];
 
 /**
- * Removes a piece of what a session holds besides its row. Idempotency keys live out their day: a repeated DELETE is to hear
- * that it has worked, and a late retry of the creation must not make a second session, but learn that the one it made
- * is gone (404). They hold no contents, only ids and digests. Of its deliveries the rows stay, without their bodies.
- * @returns whether all is gone.
+ * Removes a piece of a session's contents. The session's row stays, and so do the rows of its deliveries, without their bodies.
+ * Idempotency keys stay for their day. A repeated DELETE then still succeeds, and a late retry of the creation gets 404 in place
+ * of a second session. The keys hold only ids and digests.
+ * @returns true if all contents are removed.
  */
 export async function removeContents(rows: Rows, from: From): Promise<boolean> {
   let bytesLeft = PIECE_BYTES_MAX;

@@ -1,4 +1,4 @@
-// Finds sessions for a list in pieces of a known size: however many sessions there are, a piece looks at so many rows at most.
+// Scans sessions for a list in pieces. Each piece reads a bounded number of rows, however many sessions there are.
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { SessionRange, SessionTraits } from '../contracts/sessions.ts';
 import { type Keyset, page } from './keyset.ts';
@@ -6,19 +6,19 @@ import type { SessionRow, Tables } from './schema.ts';
 
 export interface SessionQuery extends Keyset, SessionTraits, SessionRange {
   accountId: string;
-  /** All of them must match. The piece looks at the sessions that have the first one. */
+  /** All pairs must match. The scan reads the sessions with the first pair. */
   pairs: MetadataPair[];
 }
 
 export type MetadataPair = [key: string, value: string];
 
-/** A session that a piece has looked at: where it stands, and how long it is if it matches. */
+/** A scanned session: its place in the list, and its size if it matches. */
 export interface LookedAt extends Pick<SessionRow, 'id' | 'created_at'> {
   /** Null when the session does not match. */
   bytes: number | null;
 }
 
-/** Bytes that a list reads for a session. Of the tools it shows names only, but a row's tools are read together. */
+/** Bytes that a list reads for a session. A list shows tool names only, but the database reads the whole column. */
 const summaryBytes = sql<number>`2048 + octet_length(tools) + octet_length(metadata) + octet_length(turn_options)`;
 
 /** The condition of each filter. A filter that is missing here does not compile. */
@@ -44,13 +44,13 @@ function conditionsOf<Filters>(table: Conditions<Filters>, filters: Filters): Ra
 const all = (conditions: RawBuilder<unknown>[]): RawBuilder<boolean> =>
   sql<boolean>`${sql.join([sql`true`, ...conditions], sql` and `)}`;
 
-/** In the order of an index, so that the piece ends where its last row is. */
+/** Follows the order of an index, so a piece ends at its last row. */
 const inRange = (range: SessionRange): RawBuilder<boolean> => all(conditionsOf(RANGE, range));
 
 /** Excludes deleted sessions, and those whose deletion was cut short between its two transactions. */
 const isVisible = sql`deleted_at is null and coalesce(ended_reason, '') <> 'deleted'`;
 
-/** Whether a session matches; the rarest pair comes first, so that most sessions need no further look. */
+/** True if a session matches. The rarest pair comes first, so most sessions need no further check. */
 const matches = ({ pairs: [, ...others], ...query }: SessionQuery): RawBuilder<boolean> =>
   all([
     isVisible,
@@ -62,7 +62,7 @@ const matches = ({ pairs: [, ...others], ...query }: SessionQuery): RawBuilder<b
   ]);
 
 export function createSessionScan(db: Kysely<Tables>) {
-  /** The sessions that have the first pair, or all of the account, in order. An index holds everything that this reads. */
+  /** The sessions with the first pair, or all of the account, in order. An index holds all columns read here. */
   function candidates({ accountId, pairs: [pair], ...query }: SessionQuery) {
     const ofAccount = { account_id: accountId };
     if (!pair) {
@@ -78,7 +78,7 @@ export function createSessionScan(db: Kysely<Tables>) {
     return page(having, query, [], 'session_id');
   }
 
-  /** One piece: the next `limit` sessions of a list, whether they match or not. */
+  /** One piece: the next `limit` sessions of a list, matching or not. */
   function look(query: SessionQuery): Promise<LookedAt[]> {
     return db
       .selectFrom(candidates(query).as('candidates'))
@@ -90,7 +90,7 @@ export function createSessionScan(db: Kysely<Tables>) {
       .execute();
   }
 
-  /** The pairs with the rarest first. Counts up to `countMax` of each; what is as frequent or more is all the same. */
+  /** Sorts the pairs, rarest first. Counts up to `countMax` sessions per pair, and treats more frequent pairs as equal. */
   async function rarestFirst(
     accountId: string,
     pairs: readonly MetadataPair[],

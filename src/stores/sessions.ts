@@ -1,11 +1,11 @@
-// Plain reads of sessions, and the rows that creating, changing and removing one touches.
+// Reads sessions and maintains their metadata index.
 import type { Kysely, Transaction } from 'kysely';
 import type { SessionRow, Tables } from './schema.ts';
 import { createSessionScan } from './session-scan.ts';
 
 export type SessionsStore = ReturnType<typeof createSessionsStore>;
 
-/** Writes the index of the metadata; the session row holds the whole. */
+/** Writes the index of the metadata. The session row holds the whole metadata. */
 export async function indexMetadata(
   rows: Transaction<Tables>,
   { id, account_id, created_at }: SessionRow,
@@ -20,18 +20,18 @@ export async function indexMetadata(
 }
 
 export function createSessionsStore(db: Kysely<Tables>) {
-  /** Not what was deleted, nor what is about to be: its deletion may have been cut short between its two transactions. */
+  /** Leaves out deleted sessions, and sessions whose deletion was cut short between its two transactions. */
   const visible = () =>
     db
       .selectFrom('sessions')
       .where('deleted_at', 'is', null)
       .where((eb) => eb.or([eb('ended_reason', 'is', null), eb('ended_reason', '!=', 'deleted')]));
 
-  /** @returns undefined for another account's session too, so that nobody learns that it exists. */
+  /** @returns undefined for another account's session too, so nobody learns that the session exists. */
   const get = (accountId: string, id: string): Promise<SessionRow | undefined> =>
     visible().selectAll().where('account_id', '=', accountId).where('id', '=', id).executeTakeFirst();
 
-  /** The whole of these, in their order; without those that were deleted meanwhile. */
+  /** The full rows of these sessions in the same order. Leaves out sessions deleted in the meantime. */
   async function whole(outlines: readonly Pick<SessionRow, 'id'>[]): Promise<SessionRow[]> {
     if (outlines.length === 0) return [];
     const ids = outlines.map(({ id }) => id);
@@ -40,7 +40,7 @@ export function createSessionsStore(db: Kysely<Tables>) {
     return ids.flatMap((id) => rows.get(id) ?? []);
   }
 
-  /** Where these sessions' logs end. */
+  /** The last `seq` of each session's log. */
   const seqsOf = (ids: string[]): Promise<Pick<SessionRow, 'id' | 'seq'>[]> =>
     db.selectFrom('sessions').select(['id', 'seq']).where('id', 'in', ids).execute();
 

@@ -1,10 +1,12 @@
-// Looks a SQLite database over before a server uses it: damage must stop a start, not answer 500 for ever.
+// Checks a SQLite database before the server uses it. A damaged database must stop the start instead of causing 500s.
 import { statSync } from 'node:fs';
 import { openSqliteFile } from '../sqlite-library.ts';
 
-/** Up to this size the whole database is checked: about half a second. Beyond it, what every call needs. */
+/**
+ * Up to this size the whole database is checked, in about half a second. In a larger one, only the tables needed by every call.
+ */
 const WHOLE_BYTES_MAX = 128 * 1024 * 1024;
-/** Small beside messages and events. Damage in those is met when they are read. */
+/** Small tables. Damage in messages and events shows when they are read. */
 const NEEDED_TABLES = [
   ...['kysely_migration', 'accounts', 'api_keys', 'sessions', 'session_metadata'],
   ...['idempotency_keys', 'webhooks'],
@@ -20,7 +22,7 @@ const damage = (file: string, what: string, cause?: unknown): Error =>
     { cause },
   );
 
-/** The error, in words that name the file when its contents are at fault. */
+/** Names the file in the error if the file's contents are at fault. */
 export function explainDamage(file: string, error: unknown): unknown {
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
   return DAMAGED.test(code) ? damage(file, (error as Error).message) : error;
@@ -29,7 +31,7 @@ export function explainDamage(file: string, error: unknown): unknown {
 const hasTable = (database: Database, name: string): boolean =>
   database.prepare("select 1 from sqlite_master where type = 'table' and name = ?").get(name) !== undefined;
 
-/** @returns what is wrong, or undefined. */
+/** @returns the first fault, or undefined. */
 function firstFault(database: Database, isWhole: boolean): string | undefined {
   const pragmas = isWhole
     ? ['quick_check(1)']
@@ -39,8 +41,8 @@ function firstFault(database: Database, isWhole: boolean): string | undefined {
 }
 
 /**
- * @returns whether the database holds tables of ours.
- * @throws {Error} naming the file and the way to restore when it is damaged.
+ * @returns true if the database holds tables of ours.
+ * @throws {Error} naming the damaged file and the way to restore it.
  */
 export function checkSqlite(file: string): boolean {
   try {

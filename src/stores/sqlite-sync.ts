@@ -1,16 +1,16 @@
-// Syncs SQLite's write-ahead log to the disk away from the event loop, which goes on meanwhile.
+// Syncs SQLite's write-ahead log to the disk without blocking the event loop.
 import { closeSync, fdatasync, openSync } from 'node:fs';
 import { promisify } from 'node:util';
 
 const syncData = promisify(fdatasync);
 
-/** Makes everything durable that was committed before the call. It never fails: a disk that does ends the process. */
+/** Makes everything durable that was committed before the call. It never fails: a failing disk ends the process. */
 export type Sync = () => Promise<void>;
 
 export interface Syncs {
-  /** Resolves when all that is committed by now is durable. */
+  /** Resolves when everything committed by now is durable. */
   request(): Promise<void>;
-  /** The same, without asking for a sync: undefined when nothing is on its way. */
+  /** Waits for syncs already requested. Undefined if there are none. */
   pending(): Promise<void> | undefined;
 }
 
@@ -27,7 +27,7 @@ function createRound(): Round {
   return { done, settle };
 }
 
-/** One sync at a time: whoever asks while one is under way shares the next, for what they wrote may have come too late for it. */
+/** One sync at a time. Requests during a sync share the next sync, because the current one may miss their writes. */
 export function createSyncs(sync: Sync): Syncs {
   let underWay: Round | undefined;
   let next: Round | undefined;
@@ -54,8 +54,8 @@ export function createSyncs(sync: Sync): Syncs {
 }
 
 /**
- * Ends the process: what was committed can be read, and may be gone after the next power cut. No answer would be true, so nobody gets
- * one; and a second sync proves nothing, for the system may have dropped what it could not write. The next start reads what is there.
+ * Ends the process after a failed sync. Committed rows are readable but may be lost in a power cut, so no response would be true.
+ * A second sync proves nothing, because the system may have dropped the unwritten pages. The next start reads the file as it is.
  */
 function end(file: string, cause: unknown): Promise<never> {
   setImmediate(() => {
@@ -64,7 +64,7 @@ function end(file: string, cause: unknown): Promise<never> {
   return new Promise(() => undefined);
 }
 
-/** The write-ahead log beside a database. It stays the same file while a connection to the database is open. */
+/** The write-ahead log beside a database. The file stays the same while a connection to the database is open. */
 export function openLogSync(database: string): { sync: Sync; close(): void } {
   const file = `${database}-wal`;
   let descriptor: number | undefined;

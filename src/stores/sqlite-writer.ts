@@ -1,9 +1,9 @@
-// The one writing connection of SQLite, shared by transactions in turns. Those that come in the same turn of the event loop are one
-// commit, and those that are committed while the disk is busy become durable in one sync.
+// SQLite's only writing connection. Transactions take turns on it. Transactions of the same turn of the event loop share a
+// commit, and commits during a sync share the next sync.
 import type SQLite from 'better-sqlite3';
 import type { Syncs } from './sqlite-sync.ts';
 
-/** Transactions that are written and will be durable together. */
+/** Transactions that commit and become durable together. */
 interface Group {
   durable: Promise<void>;
   settle(error?: unknown): void;
@@ -11,7 +11,7 @@ interface Group {
 
 export type SqliteWriter = ReturnType<typeof createSqliteWriter>;
 
-/** Turns in the order in which they were asked for. */
+/** A fair mutex: first come, first served. */
 function createTurns() {
   const waiting: (() => void)[] = [];
   let taken = false;
@@ -35,21 +35,21 @@ function createGroup(): Group {
   const durable = new Promise<void>((resolve, reject) => {
     settle = (error) => (error === undefined ? resolve() : reject(error));
   });
-  // A failed commit is told to each transaction of the group; a group may have none left that wants to know.
+  // `commit` passes a failure on to each transaction of the group. Without any, the rejection must stay handled.
   durable.catch(() => undefined);
   return { durable, settle };
 }
 
 /**
- * Transactions over one connection. Each is a savepoint of a group, and is durable when the group is: `commit` resolves then.
- * Nobody may read over this connection outside of a transaction, for the group's rows are there before they are committed.
+ * Transactions over one connection. Each is a savepoint of a group. `commit` resolves when the group is durable. Don't read over
+ * this connection outside of a transaction: it already shows the group's uncommitted rows.
  */
 export function createSqliteWriter(database: SQLite.Database, syncs: Syncs) {
   const turns = createTurns();
   let group: Group | undefined;
   let isDue = false;
 
-  /** SQLite ends a whole transaction by itself when the disk is full or fails: then the group is lost. */
+  /** SQLite ends the whole transaction when the disk is full or fails. The group is lost then. */
   function loseGroup(error: unknown): void {
     group?.settle(error);
     group = undefined;
@@ -72,10 +72,10 @@ export function createSqliteWriter(database: SQLite.Database, syncs: Syncs) {
 
   function open(): Group {
     if (group) return group;
-    // A deferred transaction fails when it turns from reading to writing beside another process; an immediate one waits.
+    // A deferred transaction fails if another process writes between its first read and its first write. An immediate one waits.
     database.exec('begin immediate');
     group = createGroup();
-    // After the events that are already here: whatever they write belongs to this group.
+    // Runs after the events already queued in the event loop, so their writes join this group.
     setImmediate(() => {
       isDue = true;
       commitGroup();
@@ -100,7 +100,7 @@ export function createSqliteWriter(database: SQLite.Database, syncs: Syncs) {
       }
     },
 
-    /** Resolves when it is durable. @throws when the disk could not keep it: nothing of the group was stored. */
+    /** Resolves when the transaction is durable. @throws if the disk failed. Nothing of the group was stored then. */
     async commit(): Promise<void> {
       try {
         database.exec('release one');
@@ -114,7 +114,7 @@ export function createSqliteWriter(database: SQLite.Database, syncs: Syncs) {
       await durable;
     },
 
-    /** Resolves when what it has read is durable: others of its group wrote that, and the caller goes by it. */
+    /** Resolves when the rows that the transaction has read are durable. Others of its group may have written them. */
     async rollback(cause: unknown): Promise<void> {
       if (database.inTransaction) database.exec('rollback to one; release one');
       else loseGroup(cause);
@@ -123,7 +123,7 @@ export function createSqliteWriter(database: SQLite.Database, syncs: Syncs) {
       await read;
     },
 
-    /** What is written so far is committed; closing the connection makes it durable. */
+    /** Commits all writes so far. Closing the connection makes them durable. */
     flush(): void {
       isDue = true;
       commitGroup();

@@ -1,5 +1,5 @@
-// SQLite behind the shared query layer: one connection writes, for all transactions of this process in turns, another reads
-// what is durable. A further process (the command line) meets SQLite's own lock.
+// SQLite behind the shared query layer. One connection writes, for all transactions of this process in turns. Another connection
+// reads durable rows. SQLite's own lock excludes other processes (the command line).
 import type SQLite from 'better-sqlite3';
 import type { CompiledQuery, DatabaseConnection, Driver, QueryResult } from 'kysely';
 import { Kysely, SqliteDialect } from 'kysely';
@@ -11,11 +11,11 @@ import { createSyncs, openLogSync, type Syncs } from './sqlite-sync.ts';
 import { createSqliteWriter, type SqliteWriter } from './sqlite-writer.ts';
 import { type Store, storeAway } from './store.ts';
 
-/** Longer than any transaction of ours; a writer in another process waits this long before it fails. */
+/** Longer than any of our transactions. A writer in another process waits this long before it fails. */
 const BUSY_TIMEOUT_MS = 5_000;
-/** Far more than this code has; lists of ids make a text for each length. */
+/** Far more statements than the code has. A list of ids makes a different statement for each length. */
 const STATEMENTS_MAX = 500;
-/** A full or failing disk, and a lock that another process did not let go. */
+/** A full or failing disk, or a lock that another process doesn't release. */
 const AWAY = /^SQLITE_(FULL|IOERR|BUSY|CANTOPEN|READONLY)/;
 
 function explained(error: unknown): unknown {
@@ -25,7 +25,7 @@ function explained(error: unknown): unknown {
 
 type Run = (query: CompiledQuery) => QueryResult<unknown>;
 
-/** Runs queries over one connection; a text that comes again is not compiled again. */
+/** Runs queries over one connection and caches compiled statements. */
 function createRun(database: SQLite.Database): Run {
   const statements = new Map<string, SQLite.Statement>();
 
@@ -52,7 +52,7 @@ interface Connections {
   syncs: Syncs;
 }
 
-/** What a query or a transaction is lent: it costs nothing, for both real connections are shared. */
+/** The connection lent to a query or a transaction. Lending is free, because the two real connections are shared. */
 class LentConnection implements DatabaseConnection {
   readonly #connections: Connections;
   #inTransaction = false;
@@ -72,7 +72,7 @@ class LentConnection implements DatabaseConnection {
     await this.#connections.writer.commit().catch(rethrow);
   }
 
-  /** Kysely also rolls back what could not be committed; there is nothing left to undo then. */
+  /** Kysely also rolls back after a failed commit, when there is nothing left to undo. */
   async rollback(): Promise<void> {
     if (!this.#inTransaction) return;
     this.#inTransaction = false;
@@ -84,7 +84,7 @@ class LentConnection implements DatabaseConnection {
     if (this.#inTransaction) return this.#attempt(write, query);
     if (query.query.kind === 'SelectQueryNode') {
       const result = this.#attempt<R>(read, query);
-      // What is committed can be read at once, and told to nobody before it would survive a power cut.
+      // Committed rows are readable immediately, but must not leave the process before they would survive a power cut.
       await syncs.pending();
       return result;
     }
@@ -150,7 +150,7 @@ class SharedDialect extends SqliteDialect {
   }
 }
 
-/** @throws {Error} that says what to do, when the library was built for another Node. */
+/** @throws {Error} with the fix, if the library was built for another Node. */
 export const assertSqliteLoads = (): void => void openSqliteFile(':memory:', {}).close();
 
 function openWriting(file: string): SQLite.Database {
@@ -162,18 +162,18 @@ function openWriting(file: string): SQLite.Database {
     database.close();
     throw explainDamage(file, error);
   }
-  // An acknowledged message survives a power cut, not only a killed process: each commit is synced, by `sqlite-sync`. SQLite itself
-  // (`FULL`) would do the same and keep the event loop waiting for the disk; at `NORMAL` it syncs around checkpoints alone.
+  // An acknowledged message survives a power cut as well as a killed process: `sqlite-sync` syncs each commit. SQLite's `FULL`
+  // would do the same but block the event loop for the disk. With `NORMAL` SQLite syncs around checkpoints only.
   database.pragma('synchronous = NORMAL');
   database.pragma('foreign_keys = ON');
-  // Deleted contents are overwritten in the file: docs/decisions/0026-deleted-contents-are-erased.md.
+  // SQLite overwrites deleted contents in the file: docs/decisions/0026-deleted-contents-are-erased.md.
   database.pragma('secure_delete = ON');
   return database;
 }
 
-/** Copies a database that may be in use, as it is at one moment; nobody waits for it. @throws when the copy is there. */
+/** Copies a database in use, as of one moment, without blocking writers. @throws if the copy already exists. */
 export function copySqlite(file: string, copy: string): void {
-  // SQLite copies into an empty file as well: nobody else may read the copy at any time.
+  // SQLite copies into an empty file as well, so the copy is private from the start.
   makePrivateFile(copy);
   const database = openSqliteFile(file, { readonly: true, timeout: BUSY_TIMEOUT_MS });
   try {
@@ -185,7 +185,7 @@ export function copySqlite(file: string, copy: string): void {
   }
 }
 
-/** Uses a connection that does not wait for locks, so that a long reader in another process can't block the event loop. */
+/** Uses a connection without a lock time-out, so a long reader in another process can't block the event loop. */
 function truncateLog(file: string): boolean {
   const database = openSqliteFile(file, { timeout: 0 });
   try {

@@ -12,7 +12,7 @@ export function createStepRows(db: Kysely<Tables>) {
       ? Promise.resolve([])
       : db.selectFrom('steps').selectAll().where('reply_id', 'in', replyIds).orderBy('n').execute();
 
-  /** Number of the last complete step, 0 when there is none. */
+  /** Number of the last complete step, 0 if there is none. */
   const lastStep = async (replyId: string): Promise<number> => {
     const row = await db
       .selectFrom('steps')

@@ -1,12 +1,12 @@
-// What the sweep looks for: accepted things that no workflow may know of. Every query is bounded, and begins at what is open: its cost
-// does not grow with the sessions that are idle or have ended. Where an index is made for some rows alone, the query spells out which:
-// of a parameter no planner knows that they are meant.
+// The reconciler's queries: accepted work that no workflow may know of. Every query is bounded and starts from open work, so its
+// cost doesn't grow with idle or ended sessions. Queries spell out the condition of a partial index as a literal, because no
+// planner matches a parameter to it.
 import { type Expression, type ExpressionBuilder, type Kysely, type SqlBool, sql } from 'kysely';
 import type { MessageStatus } from '../contracts/messages.ts';
 import type { SessionRow, Tables } from './schema.ts';
 import { claimed, type Store } from './store.ts';
 
-/** Rows taken up in one pass, more than a worker's turns under way; the next pass takes the next ones. */
+/** Rows of one pass, more than a worker has turns in flight. The next pass takes the next rows. */
 const ROWS_MAX = 500;
 
 const hasMessage = (sessions: ExpressionBuilder<Tables, 'sessions'>, statuses: MessageStatus[]) =>
@@ -22,7 +22,7 @@ const isAnswering = (sessions: ExpressionBuilder<Tables, 'sessions'>) =>
 const owesAnAnswer = (sessions: ExpressionBuilder<Tables, 'sessions'>) =>
   hasMessage(sessions, ['queued', 'in_progress', 'requires_action']);
 
-/** Asked of those alone that owe work: so many more may wait. */
+/** Checked only for sessions with queued or running messages, so many other sessions may wait. */
 const waitsForResults = ({ exists, selectFrom }: ExpressionBuilder<Tables, 'sessions'>) =>
   exists(
     selectFrom('messages')
@@ -31,7 +31,7 @@ const waitsForResults = ({ exists, selectFrom }: ExpressionBuilder<Tables, 'sess
       .where('messages.status', '=', 'requires_action'),
   );
 
-/** One that waits for its client's results may wait for weeks: to ask its workflow each time would keep it in memory. */
+/** Leaves out sessions that wait for results, for weeks perhaps. Querying their workflow each time would keep it in memory. */
 const owesWork = (sessions: ExpressionBuilder<Tables, 'sessions'>) =>
   sessions.and([hasMessage(sessions, ['queued', 'in_progress']), sessions.not(waitsForResults(sessions))]);
 
@@ -47,7 +47,7 @@ const hasOverdueCall = (sessions: ExpressionBuilder<Tables, 'sessions'>, before:
   );
 
 function erasures(store: Store) {
-  /** Deleted sessions whose workflow has heard of that, and whose traces are still to be erased. */
+  /** Deleted sessions whose workflow knows of the deletion, with traces still to erase. */
   const claimUnerased = (now: number, nextCheckAt: number): Promise<SessionRow[]> =>
     claim(store, now, nextCheckAt, ({ and, eb, selectFrom }) =>
       and([
@@ -68,7 +68,7 @@ function erasures(store: Store) {
 export function createSweepStore(store: Store) {
   const { db } = store;
 
-  /** Sessions that owe an answer. */
+  /** Sessions with unanswered messages. */
   const owing = (): Promise<SessionRow[]> =>
     db
       .selectFrom('sessions')
@@ -80,15 +80,15 @@ export function createSweepStore(store: Store) {
 
   const unopened = (after: number, before: number) => findUnopened(db, after, before);
 
-  /** Those that owe an answer and were not looked at lately. */
+  /** Sessions with unanswered messages that were not checked lately. */
   const claimOwing = (now: number, nextCheckAt: number, everything: boolean): Promise<SessionRow[]> =>
     claimActive(store, now, nextCheckAt, everything ? owesAnAnswer : owesWork);
 
-  /** Sessions with a call whose time was over a while ago, and no workflow has noticed. */
+  /** Sessions with a call that timed out before `before` without their workflow noticing. */
   const claimOverdueCalls = (before: number, now: number, nextCheckAt: number): Promise<SessionRow[]> =>
     claimActive(store, now, nextCheckAt, (sessions) => hasOverdueCall(sessions, before));
 
-  /** Sessions whose idle deadline has passed a while ago without their workflow ending them. */
+  /** Sessions whose idle deadline passed before `before` without their workflow ending them. */
   const claimOverdue = (before: number, now: number, nextCheckAt: number): Promise<SessionRow[]> =>
     claimActive(store, now, nextCheckAt, (sessions) => sessions('expires_at', '<', before));
 
@@ -119,8 +119,9 @@ export function createSweepStore(store: Store) {
 }
 
 /**
- * Of those who have found a lease lost at the same time one goes on; should that one die, the lease is lost again from `staleAt` on.
- * @returns whether it is the caller.
+ * Elects one of the workers that found the same lost lease. If the elected worker dies, the lease counts as lost again from
+ * `staleAt`.
+ * @returns true for the elected worker.
  */
 async function claimLease(db: Kysely<Tables>, session: SessionRow, staleAt: number): Promise<boolean> {
   const { numUpdatedRows } = await db
@@ -133,7 +134,7 @@ async function claimLease(db: Kysely<Tables>, session: SessionRow, staleAt: numb
   return numUpdatedRows > 0n;
 }
 
-/** Sessions in which a message of this age waits, and no answer is begun. */
+/** Sessions with a queued message of this age and without an open reply. */
 const findUnopened = (db: Kysely<Tables>, after: number, before: number): Promise<SessionRow[]> =>
   db
     .selectFrom('sessions')
@@ -150,7 +151,7 @@ const findUnopened = (db: Kysely<Tables>, after: number, before: number): Promis
     .limit(ROWS_MAX)
     .execute();
 
-/** Replies under way in other workers whose lease nobody has renewed since `before`. Who waits for results has none to renew. */
+/** Running replies of other workers whose lease was not renewed since `before`. Replies that wait for results have no lease. */
 const findLostLeases = (db: Kysely<Tables>, worker: string, before: number): Promise<SessionRow[]> =>
   db
     .selectFrom('sessions')

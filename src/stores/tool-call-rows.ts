@@ -12,12 +12,12 @@ export interface ToolCallQuery extends Keyset {
   name?: string;
 }
 
-/** A call without what it carries: when it was made, and how long it is. */
+/** A call without its contents: its place in a list and its size. */
 export interface ToolCallOutline extends Pick<ToolCallRow, 'id' | 'created_at' | 'step' | 'position'> {
   bytes: number;
 }
 
-/** Bytes of a call in an answer. Both databases know them without reading what it carries. */
+/** Bytes of a call in a response. Both databases know the sizes without reading the contents. */
 export const callBytes = sql<number>`${sql.lit(CALL_ENVELOPE_BYTES)} + octet_length(parameters) + coalesce(octet_length(result), 0)`;
 
 const COLUMNS_BUT_RESULT = [
@@ -48,7 +48,7 @@ export function createToolCallRows(db: Kysely<Tables>) {
       ? Promise.resolve([])
       : all().where('message_id', 'in', messageIds).orderBy('step').orderBy('position').execute();
 
-  /** The same of one message, without reading what tools have answered. */
+  /** Like `toolCalls` for one message, without reading the results. */
   const toolCallsWithoutResults = (messageId: string): Promise<ToolCallRow[]> =>
     db
       .selectFrom('tool_calls')
@@ -59,7 +59,7 @@ export function createToolCallRows(db: Kysely<Tables>) {
       .orderBy('position')
       .execute();
 
-  /** Calls of a message that have no result yet. */
+  /** Calls of a message without a result. */
   const openToolCalls = (messageId: string): Promise<ToolCallRow[]> =>
     all()
       .where('message_id', '=', messageId)
@@ -88,7 +88,7 @@ export function createToolCallRows(db: Kysely<Tables>) {
     return page(select, query, [sql.ref('step'), sql.ref('position')]).execute();
   }
 
-  /** The whole of these, in their order; without those that were deleted meanwhile. */
+  /** The full rows of these calls in the same order. Leaves out calls deleted in the meantime. */
   async function wholeToolCalls(calls: readonly ToolCallOutline[]): Promise<ToolCallRow[]> {
     if (calls.length === 0) return [];
     const ids = calls.map(({ id }) => id);

@@ -7,13 +7,13 @@ import { findMissed, queueMissed, type TimeRange } from './missed-events.ts';
 import type { DeliveryPatch, DeliveryRow, Tables, WebhookPatch, WebhookRow } from './schema.ts';
 import { locked, type Store } from './store.ts';
 
-/** Below SQLite's bound on parameters. */
+/** Stays below SQLite's limit on parameters. */
 const IDS_PER_UPDATE = 5_000;
 
-/** What has to be there together with the effect. */
+/** Writes that belong to the same transaction as the change. */
 type InTransaction = (rows: Transaction<Tables>) => Promise<void>;
 
-/** A row of an account: another account's is none. */
+/** Identifies a row within an account. Rows of other accounts don't match. */
 export interface Owned {
   accountId: string;
   id: string;
@@ -24,12 +24,12 @@ export interface DeliveryQuery extends Keyset {
   status?: DeliveryStatus[];
 }
 
-/** Of one commit; a test event has no place in a session. */
+/** Order of events of one commit. A test event has no `seq`. */
 const IN_ORDER = sql`coalesce(seq, 0)`;
 
 export type WebhooksStore = ReturnType<typeof createWebhooksStore>;
 
-/** @returns the row of the account, locked until the transaction ends. */
+/** @returns the account's webhook, locked until the transaction ends. */
 const lockWebhook = (
   store: Store,
   rows: Transaction<Tables>,
@@ -43,10 +43,10 @@ const lockWebhook = (
   return locked(store, wanted).executeTakeFirst();
 };
 
-/** @returns false when the account has `max` of them. */
+/** @returns false if the account already has `max` webhooks. */
 function insert(store: Store, row: WebhookRow, max: number, first: InTransaction): Promise<boolean> {
   return store.db.transaction().execute(async (rows) => {
-    // Of two that are made at once the second counts the first.
+    // Of two concurrent inserts, the second counts the first.
     const account = rows.selectFrom('accounts').select('id').where('id', '=', row.account_id);
     await locked(store, account).execute();
     const { count } = await rows
@@ -61,7 +61,7 @@ function insert(store: Store, row: WebhookRow, max: number, first: InTransaction
   });
 }
 
-/** @param change Decides on the locked row. @returns the row as it is then; undefined when there is none. */
+/** @param change Decides on the locked row. @returns the changed row, or undefined if there is none. */
 function update(
   store: Store,
   { now, ...owned }: Owned & { now: number },
@@ -79,13 +79,13 @@ function update(
   });
 }
 
-/** What puts a delivery at the beginning of its endpoint's schedule. Of a try that is under way nothing is recorded. */
+/** Restarts a delivery on its endpoint's schedule. The result of an attempt in flight is discarded. */
 const AGAIN: DeliveryPatch = {
   ...{ status: 'pending', owner: 'endpoint', attempt_count: 0, completed_at: null },
   ...{ lease_until: null, lease_by: null },
 };
 
-/** What became of it: queued again, or why it can't be. */
+/** Outcome of a requeue: queued again, or the reason against it. */
 export type Requeued = 'queued' | 'unknown' | 'no_webhook' | 'disabled' | 'no_body';
 
 function requeue(
@@ -121,7 +121,7 @@ interface Replaying extends TimeRange {
   now: number;
 }
 
-/** Queues again what was queued of a time, whatever became of it. @returns how many; null when they are more than `max`. */
+/** Requeues the deliveries of a time range, in any status. @returns the number queued, or null if there are more than `max`. */
 function requeueRange(
   store: Store,
   { id }: WebhookRow,
@@ -152,8 +152,8 @@ function requeueRange(
 }
 
 /**
- * Queues everything that the webhook was sent, or would have been sent had it been enabled, of a time.
- * @returns how many; null when they are more than `max`: then nothing is queued.
+ * Queues every event of a time range that the webhook was sent, or would have been sent if enabled.
+ * @returns the number queued, or null if there are more than `max`. Nothing is queued then.
  */
 async function replay(store: Store, webhook: WebhookRow, range: Replaying): Promise<number | null> {
   const missed = await findMissed(store.db, { webhook, ...range });
@@ -163,7 +163,7 @@ async function replay(store: Store, webhook: WebhookRow, range: Replaying): Prom
   return queued + (await queueMissed(store, { webhook, now: range.now }, missed));
 }
 
-/** Removes an endpoint; what was to be sent to it is not. @returns false when there is none. */
+/** Removes an endpoint and cancels its pending deliveries. @returns false if there is none. */
 function remove(
   store: Store,
   { now, ...owned }: Owned & { now: number },
@@ -203,7 +203,7 @@ export function createWebhooksStore(store: Store) {
 
   function listDeliveries({ webhookId, status, ...keyset }: DeliveryQuery): Promise<DeliveryRow[]> {
     const all = db.selectFrom('deliveries').selectAll().where('webhook_id', '=', webhookId);
-    // Most are delivered: those are met on the way through all. Of the others an index knows.
+    // Most deliveries are `delivered`, so a scan of all finds them quickly. For rarer statuses an index is faster.
     const asked = status?.includes('delivered') ? sql<DeliveryStatus>`status || ''` : 'status';
     return page(status ? all.where(asked, 'in', status) : all, keyset, [IN_ORDER]).execute();
   }
@@ -222,7 +222,7 @@ export function createWebhooksStore(store: Store) {
     listWebhooks,
     getDelivery,
     listDeliveries,
-    /** @returns false when the account has `max` of them. */
+    /** @returns false if the account already has `max` webhooks. */
     insertWebhook: (row: WebhookRow, max: number, first: InTransaction) => insert(store, row, max, first),
     updateWebhook: (
       owned: Owned & { now: number },
