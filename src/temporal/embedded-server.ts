@@ -1,5 +1,5 @@
-// The embedded Temporal server: a child process that is started or adopted, kept alive while we live, and ended by `stop`.
-// A kill -9 of this process leaves it running on purpose; the next start of the same data directory takes it over.
+// The embedded Temporal server: a child process, started or adopted, restarted while we run, and ended by `stop`. After a kill -9
+// of this process the server keeps running on purpose. The next start of the same data directory adopts it.
 
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -31,25 +31,25 @@ import {
 import { choosePorts, type RecordedPorts, type ServerPorts } from './free-ports.ts';
 import { endProcess, isRunning, type ProcessIdentity } from './process-identity.ts';
 
-// What `temporal` commands and people's bookmarks expect: 7233 and, for the UI, 8233.
+// The ports that `temporal` commands and bookmarks expect: 7233 and, for the UI, 8233.
 const PREFERRED_PORT = 7233;
 const UI_PORT_OFFSET = 1_000;
 
-// Ports are lost only to somebody who takes them in the half second between our look and the server's own.
+// A port is only lost to a program that takes it in the half second between our check and the server's start.
 const PORT_ATTEMPTS_MAX = 5;
 
-// A left-over may have been started just before its parent was killed; a start takes about a second.
+// A leftover server may have started just before its parent was killed. A start takes about a second.
 const ADOPTION_TIMEOUT_MS = 3_000;
 const ADOPTION_POLL_MS = 50;
 
-// An adopted server is not our child, so nobody tells us of its end. It is a promise of seconds, not of milliseconds.
+// An adopted server isn't our child, so its exit sends no event. Recovery is promised within seconds, not milliseconds.
 const ADOPTED_POLL_MS = 500;
 
-// The first restart comes at once, for turns wait for it; a server that cannot start is tried each 5 s without filling the log.
+// The first restart is immediate, because turns wait for it. If restarts fail, one attempt every 5 s keeps the log small.
 const RESTART_BACKOFF_FIRST_MS = 100;
 const RESTART_BACKOFF_MAX_MS = 5_000;
 
-// A program that merely looks at a port is gone by then; one that serves there stays.
+// A program that only tests a port is gone by then. A program that serves there stays.
 const PORT_TAKEN_MS_MAX = 20_000;
 
 type LogMethod = (details: Record<string, unknown>, message: string) => void;
@@ -57,41 +57,41 @@ type LogMethod = (details: Record<string, unknown>, message: string) => void;
 export interface EmbeddedTemporalOptions {
   dataDir: string;
   binaryPath: string;
-  /** Of the binary. Each version has its own database. */
+  /** The version of the binary. Each version has its own database. */
   version: string;
   searchAttributes: Record<string, 'Keyword'>;
   log: { info: LogMethod; warn: LogMethod; error: LogMethod };
-  /** Of gRPC; the others lie beside it. */
+  /** The gRPC port. The other ports are next to it. */
   preferredPort?: number;
-  /** The operator's choice of a port for the UI. */
+  /** The operator's port for the UI. */
   uiPort?: number | null;
-  /** Of the API, which listens later. Neither the server nor its UI takes it. */
+  /** The port of the API, which listens later. Neither the server nor its UI takes it. */
   reservedPort?: number;
-  /** Aborts a start that is under way. */
+  /** Aborts a start in progress. */
   signal?: AbortSignal;
-  /** Another program has taken a port while the server was down, and keeps it: it can't be started again on its ports. */
+  /** Called when another program keeps a port that it took while the server was down, so no restart is possible. */
   onLost(error: Error): void;
-  /** How long another program may have a port before that. */
+  /** How long another program may keep a port before `onLost`. */
   portTakenMsMax?: number;
 }
 
 export interface EmbeddedTemporal {
   address: string;
   uiUrl: string;
-  /** Where the UI was the last time, if another program has that port now. */
+  /** The previous port of the UI, if another program uses it now. */
   uiMovedFrom: number | null;
-  /** All on loopback. They stay the same over restarts. */
+  /** Loopback ports, the same over restarts. */
   ports: ServerPorts & { ui: number };
-  /** Of the current process; another one after a restart. */
+  /** The pid of the current process. Changes with a restart. */
   pid(): number;
-  /** Whether this start took over the server of a killed run. */
+  /** True if this start adopted the server of a killed run. */
   adopted: boolean;
-  /** Resolves when the process is gone. Stop the worker first: the server waits for its pollers. */
+  /** Resolves when the process has ended. Stop the worker first, because the server waits for its pollers. */
   stop(): Promise<void>;
 }
 
 /**
- * Resolves when the server answers. The caller holds the data directory's lock: two of these on one directory would fight.
+ * Resolves when the server responds. The caller holds the data directory's lock, as two servers on one directory would conflict.
  * @throws {ServerStartError} with the last lines of the server's log.
  */
 export async function startEmbeddedTemporal(options: EmbeddedTemporalOptions): Promise<EmbeddedTemporal> {
@@ -104,7 +104,7 @@ export async function startEmbeddedTemporal(options: EmbeddedTemporalOptions): P
   const record = readRecord(plan.files);
   const remembered = place.port ?? record?.ports.ui ?? null;
   const preferred = (options.preferredPort ?? PREFERRED_PORT) + UI_PORT_OFFSET;
-  // Before the UI is opened: an earlier version's server listens on the UI's port itself.
+  // Before the UI is opened: an earlier version's server itself listens on the UI's port.
   await endOtherVersions(options);
   const leftOver = await adoptOrEnd(plan, record, options);
   const { uiPort: configured = null, reservedPort: reserved } = options;
@@ -288,8 +288,8 @@ function supervise(
 }
 
 /**
- * Tries for ever, on the same ports, because every client knows them; not when another program keeps one of them.
- * @returns null when it is no longer wanted, or lost.
+ * Retries for ever on the same ports, because every client knows them. Gives up if another program keeps a port.
+ * @returns null after a stop, or if a port is lost.
  */
 async function restart(
   plan: ServerPlan,

@@ -1,6 +1,6 @@
-// The address where people open the Temporal UI. The server's own UI answers every Host header and needs no login, so a web
-// page whose name leads to 127.0.0.1 (DNS rebinding) could read and end sessions. This proxy refuses such requests; the UI
-// itself listens on an address that no page can guess (decision 0018).
+// A proxy at the address where people open the Temporal UI. The server's own UI accepts every Host header and needs no login. A
+// web page whose name resolves to 127.0.0.1 (DNS rebinding) could therefore read and end sessions. The proxy refuses such
+// requests. The UI itself listens on an address that no page can guess (decision 0018).
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
@@ -12,22 +12,22 @@ import { isFree, LOCALHOST } from './free-ports.ts';
 /** Any port: people also come through an SSH tunnel. */
 const LOCAL_HOST = /^(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?$/i;
 
-// A browser opens six. A program that opens more than this must not use up the process's descriptors.
+// A browser opens six connections. A program that opens many must not exhaust the process's descriptors.
 const CONNECTIONS_MAX = 100;
 
 const NEIGHBOURS_MAX = 100;
 
 const PLACE_FILE = 'ui.json';
 
-/** What stays the same for one data directory, over restarts and versions. */
+/** Stays the same for one data directory, over restarts and versions. */
 interface UiPlace {
-  /** Where people open the UI. */
+  /** The port where people open the UI. */
   port: number;
   /** The loopback address where the server's own UI listens. */
   backendHost: string;
 }
 
-/** @returns {} for a missing or a damaged file. */
+/** @returns {} if the file is missing or damaged. */
 export function readUiPlace(temporalDir: string): Partial<UiPlace> {
   try {
     const { port, backendHost } = JSON.parse(readFileSync(join(temporalDir, PLACE_FILE), 'utf8'));
@@ -46,13 +46,13 @@ export function writeUiPlace(temporalDir: string, place: UiPlace): void {
   renameSync(`${path}.new`, path);
 }
 
-/** A random loopback address where the system has all of 127.0.0.0/8, as Linux does; else 127.0.0.1. */
+/** A random loopback address on systems with all of 127.0.0.0/8, such as Linux. Otherwise 127.0.0.1. */
 export async function chooseBackendHost(): Promise<string> {
   const host = `127.${randomInt(1, 255)}.${randomInt(256)}.${randomInt(1, 255)}`;
   return (await isFree(0, host)) ? host : LOCALHOST;
 }
 
-/** Why this request may come from a web page of another origin; null for one that may pass. */
+/** The reason to refuse a request that may come from a web page of another origin. Null for an accepted request. */
 function refusalOf({ headers }: IncomingMessage): string | null {
   const { host = '', origin } = headers;
   if (!LOCAL_HOST.test(host)) return 'The Temporal UI answers only as 127.0.0.1 or localhost';
@@ -60,7 +60,7 @@ function refusalOf({ headers }: IncomingMessage): string | null {
     return 'The Temporal UI answers no requests of other web pages';
   const site = headers['sec-fetch-site'] ?? 'none';
   const isForeign = site !== 'none' && site !== 'same-origin';
-  // A link from another page may open the UI.
+  // Links from other pages may open the UI.
   if (isForeign && headers['sec-fetch-mode'] !== 'navigate')
     return 'The Temporal UI answers no requests of other web pages';
   return null;
@@ -73,7 +73,7 @@ function refuse(response: ServerResponse, status: number, words: string): void {
 
 type Backend = { host: string; port: number };
 
-/** Redirect policy: a redirect goes to the browser as it came. */
+/** Redirect policy: the browser gets redirects unchanged. */
 function forward(incoming: IncomingMessage, response: ServerResponse, backend: Backend): void {
   const { method, url: path, headers } = incoming;
   const asked = request({ ...backend, method, path, headers, agent: false }, (answer) => {
@@ -85,7 +85,7 @@ function forward(incoming: IncomingMessage, response: ServerResponse, backend: B
   pipeline(incoming, asked, () => {});
 }
 
-/** @returns whether the port was free. */
+/** @returns true if the port was free. */
 async function listenOn(server: Server, port: number): Promise<boolean> {
   server.listen({ host: LOCALHOST, port, exclusive: true });
   try {
@@ -98,9 +98,9 @@ async function listenOn(server: Server, port: number): Promise<boolean> {
 }
 
 export interface UiPorts {
-  /** The operator's choice: this port or none. */
+  /** The operator's port. No other port is tried. */
   configured: number | null;
-  /** Where the UI of this data directory was the last time. */
+  /** The port of the UI at the last start of this data directory. */
   remembered: number | null;
   preferred: number;
   /** Free now, but another part of this process will listen there. */
@@ -128,12 +128,12 @@ async function listenOnFirstFree(
 export interface EmbeddedUi {
   port: number;
   url: string;
-  /** From now on requests go there. Before, they are answered with 503. */
+  /** Forwards requests from now on. Earlier requests get 503. */
   serve(backend: Backend): void;
   close(): Promise<void>;
 }
 
-/** @throws {Error} when the configured port is taken. */
+/** @throws {Error} if the configured port is taken. */
 export async function openEmbeddedUi(ports: UiPorts): Promise<EmbeddedUi> {
   let backend: Backend | null = null;
   const server = createServer((incoming, response) => {

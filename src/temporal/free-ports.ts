@@ -1,23 +1,23 @@
-// Chooses the ports of the embedded server: those it had, else the ones Temporal users expect, else the next free ones.
-// The unused HTTP ports are chosen as well: they must be known, so that no webhook reaches them.
+// Chooses the ports of the embedded server: its previous ports, else the ports that Temporal users expect, else the next free
+// ones. Includes the unused HTTP port, because webhooks must be kept from reaching it.
 
 import { createServer } from 'node:net';
 
-// Beyond this many neighbours something is wrong with the machine, not with the choice.
+// If this many neighbours are taken, the fault lies with the machine.
 const NEIGHBOURS_MAX = 600;
 
 export const LOCALHOST = '127.0.0.1';
 
 export interface ServerPorts {
   grpc: number;
-  /** The HTTP API, which can do all that gRPC can. */
+  /** The HTTP API, with the same powers as gRPC. */
   http: number;
   metrics: number;
   /** The server's own UI. People reach it through `embedded-ui`, which checks their requests. */
   uiBackend: number;
 }
 
-/** The first ten of each forty: with the ports beside them, no two of these share a port. */
+/** Takes the first ten of each forty offsets. With their neighbouring ports, no two candidates share a port. */
 const isFirstOfFour = (offset: number): boolean => offset % 40 < 10;
 
 /** Temporal itself suggests 7233 and 7243. */
@@ -28,7 +28,7 @@ const portsBeside = (grpc: number): ServerPorts => ({
   uiBackend: grpc + 30,
 });
 
-/** Earlier releases chose fewer ports, or others. */
+/** Earlier releases recorded fewer or different ports. */
 export type RecordedPorts = Partial<ServerPorts> & Pick<ServerPorts, 'grpc'>;
 
 function portsAsRecorded({ grpc, http, metrics, uiBackend }: RecordedPorts): ServerPorts {
@@ -42,18 +42,18 @@ function portsAsRecorded({ grpc, http, metrics, uiBackend }: RecordedPorts): Ser
 }
 
 export interface PortChoice {
-  /** Of an earlier start, if there was one. A port that is missing there is chosen beside the gRPC port. */
+  /** The ports of an earlier start, if any. A missing port is chosen next to the gRPC port. */
   remembered: RecordedPorts | null;
   preferredGrpc: number;
-  /** The address of the UI backend; the other ports are on 127.0.0.1. */
+  /** The address of the UI backend. The other ports are on 127.0.0.1. */
   uiHost: string;
-  /** Ports that are reserved, or were free when asked and taken when used. */
+  /** Ports that are reserved, or were free at the check and taken at the start. */
   lost: ReadonlySet<number>;
 }
 
 /**
- * All are free, and in step: two servers that start at once want the same ports or none in common, so that of two that
- * share any, one ends because it cannot get the gRPC port.
+ * Returns free ports as a fixed pattern. Two simultaneous starts want the same ports or have none in common. If they share ports,
+ * one server ends because it can't get the gRPC port.
  */
 export async function choosePorts(choice: PortChoice): Promise<ServerPorts> {
   const candidates = neighbours(choice.preferredGrpc).map(portsBeside);
@@ -67,8 +67,8 @@ export async function choosePorts(choice: PortChoice): Promise<ServerPorts> {
 }
 
 /**
- * Neighbours, not ports of the system's choosing: those are handed out to outgoing connections too, so a client that
- * reconnects while the server is down could sit on the server's own port.
+ * Uses neighbouring ports, because the system also assigns its free ports to outgoing connections. A client that reconnects while
+ * the server is down could then occupy the server's own port.
  */
 function neighbours(preferred: number): number[] {
   return Array.from({ length: NEIGHBOURS_MAX }, (_, offset) => offset)

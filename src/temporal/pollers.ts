@@ -1,11 +1,11 @@
-// Whether anybody works on sessions, as Temporal sees it: for a process that does not work itself.
+// Checks with Temporal whether any worker polls for sessions, for a process without a worker of its own.
 import type { PartHealth } from '../services/health.ts';
 import type { TemporalConnection } from './connection.ts';
 
-/** Within the second that a probe has. */
+/** Less than the second that a probe has. */
 const ASK_TIMEOUT_MS = 900;
 /**
- * A poll lasts a minute when there is nothing to do, and the next one follows at once: who has not asked for longer is gone.
+ * An idle poll lasts a minute, and the next poll follows immediately. A worker without a poll for longer than that is dead.
  * Temporal itself lists a poller for five minutes.
  */
 const GONE_AFTER_MS = 75_000;

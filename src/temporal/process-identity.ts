@@ -1,31 +1,31 @@
-// Names a process so that it can be told from a later one with the same pid, and ends it. All of it is synchronous but the
-// ending: a server is written down in the same turn of the event loop that started it, so that a kill -9 finds no gap.
+// Identifies a process, to tell it from a later process with the same pid, and ends it. Only the ending is asynchronous. A server
+// is recorded in the same turn of the event loop as its start, so a kill -9 can't come in between.
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-// The dev server does not end on SIGTERM while pollers are attached; ours have been stopped by then, other people's not.
+// The dev server ignores SIGTERM while pollers are attached. Our pollers have stopped by then, but other programs may poll, too.
 const SIGTERM_GRACE_MS = 3_000;
 
-// The kernel ends a killed process at once, unless it hangs in a disk that does not answer.
+// The kernel ends a killed process immediately, unless it waits for a disk that doesn't respond.
 const SIGKILL_GRACE_MS = 10_000;
 
 const GONE_POLL_MS = 20;
 
 export interface ProcessIdentity {
   pid: number;
-  /** Opaque, only to be compared: when the process started, in the words of this system. */
+  /** When the process started, in the system's own format. Only compare it. */
   startTime: string;
 }
 
-/** @returns null when there is no such process, or only its zombie. @throws Error when this system can't be asked. */
+/** @returns null if there is no such process, or only its zombie. @throws Error if the system can't be queried. */
 export function identifyProcess(pid: number): ProcessIdentity | null {
   const startTime = existsSync('/proc/self/stat') ? startTimeFromProc(pid) : startTimeFromPs(pid);
   return startTime ? { pid, startTime } : null;
 }
 
-/** A process that can't be looked at (this one has no free descriptors) counts as running while its pid is in use. */
+/** If a process can't be inspected (for lack of free descriptors here), it counts as running while its pid is in use. */
 export function isRunning(identity: ProcessIdentity): boolean {
   try {
     return identifyProcess(identity.pid)?.startTime === identity.startTime;
@@ -43,16 +43,16 @@ function hasPid(pid: number): boolean {
   }
 }
 
-/** What reading /proc fails with when the process is gone, before or while it is read. */
+/** Error codes of reading /proc when the process ends before or during the read. */
 const GONE = ['ENOENT', 'ESRCH'];
 
 function startTimeFromProc(pid: number): string | null {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // The name, in parentheses, may hold blanks and parentheses itself. After it come fields 3 (state) to 22 (start time).
+    // The name, in parentheses, may hold spaces and parentheses itself. Fields 3 (state) to 22 (start time) follow.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     const [state, threads, startTime] = [fields[0], Number(fields[17]), fields[19]];
-    // A zombie of a thread is no end yet: until the last of its threads has ended the process keeps its ports and files.
+    // A process with a zombie main thread keeps its ports and files until its last thread has ended.
     const isGone = (state === 'Z' && threads <= 1) || state === 'X';
     return isGone ? null : (startTime ?? null);
   } catch (error) {
@@ -69,11 +69,11 @@ function startTimeFromPs(pid: number): string | null {
   });
   if (error) throw error;
   const line = stdout.trim();
-  // `ps` ends with 1 when there is no such process.
+  // `ps` exits with 1 if there is no such process.
   return status !== 0 || !line || line.startsWith('Z') ? null : line.replace(/^\S+\s+/, '');
 }
 
-/** Resolves when the process is gone: SIGTERM, then SIGKILL after 3 s. */
+/** Resolves when the process has ended: SIGTERM, then SIGKILL after 3 s. */
 export async function endProcess(identity: ProcessIdentity): Promise<void> {
   send(identity, 'SIGTERM');
   if (await isGoneWithin(identity, SIGTERM_GRACE_MS)) return;

@@ -1,5 +1,5 @@
-// Makes sure that the server knows our search attributes: somebody else's server, or an embedded one whose database
-// is older than an attribute (its command line only counts for a new database).
+// Registers our search attributes with an external server, or with an embedded server whose database is older than an attribute.
+// The embedded server's command line only applies to a new database.
 import { type Connection, isGrpcServiceError } from '@temporalio/client';
 import { SEARCH_ATTRIBUTES } from '../../workflows/protocol.ts';
 
@@ -7,7 +7,7 @@ import { SEARCH_ATTRIBUTES } from '../../workflows/protocol.ts';
 const KEYWORD = 2;
 const ALREADY_EXISTS = 6;
 
-/** @throws with the command that an operator can run when the server does not let us. */
+/** @throws with a command for the operator if the server refuses. */
 export async function ensureSearchAttributes(connection: Connection, namespace: string): Promise<void> {
   const { customAttributes } = await connection.operatorService.listSearchAttributes({ namespace });
   const missing = Object.values(SEARCH_ATTRIBUTES).filter((name) => !(name in (customAttributes ?? {})));

@@ -1,4 +1,4 @@
-// Ends attempts of activities whose worker is gone: Temporal alone would notice by its heartbeat time-out only.
+// Ends activity attempts of dead workers. Temporal alone would only notice them by their heartbeat time-out.
 import {
   ActivityNotFoundError,
   type Client,
@@ -10,12 +10,12 @@ import { workflowId } from '../../workflows/protocol.ts';
 import type { LostAttempt } from '../services/engine.ts';
 import type { TemporalConnection } from './connection.ts';
 
-/** Temporal's number for a pending activity that a worker has taken (PendingActivityState). */
+/** Temporal's number for a pending activity taken by a worker (PendingActivityState). */
 const ACTIVITY_STARTED = 2;
-/** Nothing has failed but the worker: there is nothing to wait for. */
+/** Only the worker has failed, so there is no reason to back off. */
 const RETRY_AT_ONCE = '1 millisecond';
 
-/** What a closed run was about to do when it ended is not under way. */
+/** Leaves out a closed run's pending activities, which are no longer in flight. */
 export const attemptsUnderWay = ({ raw, status }: WorkflowExecutionDescription) =>
   (raw.pendingActivities ?? []).filter(
     (pending) => status.name === 'RUNNING' && pending.state === ACTIVITY_STARTED,
@@ -30,7 +30,7 @@ const workerLost = () =>
 
 export type PendingActivity = ReturnType<typeof attemptsUnderWay>[number];
 
-/** When Temporal last heard of the attempt. */
+/** When Temporal last received a start or heartbeat of the attempt. */
 function heardOfAt({ lastHeartbeatTime, lastStartedTime }: PendingActivity): number {
   const times = [lastHeartbeatTime, lastStartedTime].map(
     (time) => Number(time?.seconds ?? 0) * 1_000 + (time?.nanos ?? 0) / 1_000_000,
@@ -38,27 +38,27 @@ function heardOfAt({ lastHeartbeatTime, lastStartedTime }: PendingActivity): num
   return Math.max(...times);
 }
 
-/** The attempt itself, in the worker itself. */
+/** Matches the attempt exactly, including its worker. */
 const isVery = (attempt: LostAttempt) => (pending: PendingActivity) =>
   pending.activityId === attempt.activityId &&
   pending.lastWorkerIdentity === attempt.worker &&
   pending.attempt === attempt.attempt;
 
 /**
- * A worker that lives opens what it is given in milliseconds, and has a new lease with that. Shorter than the sweep's urgent
- * interval, so that its next look finds who has not.
+ * A living worker opens a task within milliseconds and renews the lease by doing so. Shorter than the reconciler's urgent
+ * interval, so its next check finds workers that haven't.
  */
 const OPENED_WITHIN_MS = 400;
 
 /**
- * The attempt itself, or a later one that this worker was given and has not opened:
- * the open polls of one that is stopped live on, and each may take what was just taken from it.
+ * Matches the attempt, or a later attempt that the same worker took and hasn't opened. The open polls of a stopped process stay
+ * alive, and each may take the task that was just taken away.
  */
 const isLost = (lost: LostAttempt) => (pending: PendingActivity) =>
   isVery({ ...lost, attempt: pending.attempt ?? 0 })(pending) &&
   (pending.attempt === lost.attempt || heardOfAt(pending) <= Date.now() - OPENED_WITHIN_MS);
 
-/** Temporal has lost the run, or what was taken has ended by itself in between: either way it is not under way. */
+/** Temporal has lost the run, or the attempt has ended in the meantime. In both cases nothing is in flight. */
 export function notUnderWay(error: unknown): false {
   if (error instanceof WorkflowNotFoundError || error instanceof ActivityNotFoundError) return false;
   throw error;
@@ -75,7 +75,7 @@ export interface Execution {
   runId: string;
 }
 
-/** What is scheduled from now on is offered to any worker at once, not first to the one that had the session last. */
+/** Offers new tasks of the run to any worker immediately, instead of first to the session's last worker. */
 export const createForgetWorker =
   ({ client, namespace, temporal }: SessionAttemptsDeps) =>
   async (execution: Execution): Promise<void> => {
@@ -83,7 +83,9 @@ export const createForgetWorker =
     await temporal.call(() => workflowService.resetStickyTaskQueue({ namespace, execution }));
   };
 
-/** Ends one attempt by name. Whoever had it most likely had its session too, and takes no task of it any more. */
+/**
+ * Ends one attempt by name. Its worker most likely had the session's workflow, too, so no further task is offered to it first.
+ */
 export function createEndAttempt(deps: SessionAttemptsDeps) {
   const { client, temporal } = deps;
   const forgetWorker = createForgetWorker(deps);

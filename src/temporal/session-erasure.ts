@@ -1,15 +1,15 @@
-// Deletes what Temporal holds of a session: the histories of all runs and their visibility records.
+// Deletes Temporal's data of a session: the histories of all runs and their visibility records.
 import { isGrpcServiceError, WorkflowNotFoundError } from '@temporalio/client';
 import { workflowId } from '../../workflows/protocol.ts';
 import type { Engine, Erasure } from '../services/engine.ts';
 import type { SessionAttemptsDeps } from './session-attempts.ts';
 
-/** gRPC's numbers. */
+/** gRPC status codes. */
 const NOT_FOUND = 5;
 const PERMISSION_DENIED = 7;
 const UNIMPLEMENTED = 12;
 
-/** The client wraps gRPC's error in an error of its own. */
+/** The client wraps gRPC's error in another error. */
 function codeOf(error: unknown): number | undefined {
   const inner = error instanceof Error && error.cause ? error.cause : error;
   return isGrpcServiceError(inner) ? inner.code : undefined;
@@ -22,7 +22,7 @@ export function createSessionErasure({
 }: SessionAttemptsDeps): Pick<Engine, 'erase'> {
   const service = client.connection.workflowService;
 
-  /** @returns undefined when Temporal holds no run under this id. */
+  /** @returns undefined if Temporal has no run under this id. */
   async function latestRun(sessionId: string) {
     try {
       return await client.workflow.getHandle(workflowId(sessionId)).describe();
@@ -53,7 +53,7 @@ export function createSessionErasure({
     const latest = await latestRun(sessionId);
     if (latest?.status.name === 'RUNNING' && !evenOpen) return 'open';
     const runIds = new Set(await listedRuns(sessionId));
-    // The list of runs is eventually consistent: the latest run may be missing in it.
+    // The list of runs is eventually consistent, so the latest run may be missing from it.
     if (latest) runIds.add(latest.runId);
     for (const runId of runIds) await deleteRun(sessionId, runId);
     return runIds.size === 0 ? 'gone' : 'deleting';

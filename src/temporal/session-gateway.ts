@@ -1,4 +1,4 @@
-// The only way to session workflows: the engine that the services ask for, on Temporal.
+// The only access to session workflows: implements the services' `Engine` on Temporal.
 import type { Client } from '@temporalio/client';
 import { type RunBounds, SIGNALS, workflowId } from '../../workflows/protocol.ts';
 import { ApiError } from '../contracts/errors.ts';
@@ -17,7 +17,7 @@ export interface GatewayDeps {
   temporal: TemporalConnection;
   taskQueue: string;
   namespace: string;
-  /** Address of the Temporal UI, if there is one. */
+  /** The Temporal UI's address, if there is a UI. */
   uiUrl: string | null;
   /** For tests of continue-as-new. */
   runBounds?: Partial<RunBounds> | undefined;
@@ -45,7 +45,7 @@ export function createSessionGateway(deps: GatewayDeps): Engine {
     urlOf(sessionId, runId) {
       if (uiUrl === null) return null;
       const page = `${uiUrl}/namespaces/${namespace}/workflows/${workflowId(sessionId)}`;
-      // The UI has no address for a tab of whichever run is the latest.
+      // The UI has no address for a tab of the latest run.
       return runId === undefined ? page : `${page}/${runId}/user-metadata`;
     },
   };

@@ -1,4 +1,4 @@
-// Asks session workflows what they are doing, and Temporal what it is doing for them.
+// Queries session workflows for their state, and Temporal for their activities.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Client, type WorkflowExecutionDescription, WorkflowNotFoundError } from '@temporalio/client';
 import type { Activities } from '../../activities/index.ts';
@@ -9,12 +9,12 @@ import type { SessionState } from '../contracts/sessions.ts';
 import type { Engine, EngineSession, EngineState } from '../services/engine.ts';
 import type { TemporalConnection } from './connection.ts';
 
-/** How long a client waits for a workflow's answer about itself; after that the rows must do. */
+/** How long a client waits for the workflow's state. After this time the response comes from the rows alone. */
 const STATE_TIMEOUT_MS = 2_000;
 const ASK_AGAIN_MS = 20;
 /** The activity that sends webhooks. */
 const DELIVER: keyof Activities = 'deliver';
-/** Types of failures whose message is written for clients. */
+/** Failure types whose messages are written for clients. */
 const SHOWN_FAILURES: readonly string[] = [
   ...MESSAGE_ERROR_CODES,
   ...['unavailable', 'superseded', 'worker_lost', 'tool_failed', 'no_such_tool'],
@@ -22,7 +22,7 @@ const SHOWN_FAILURES: readonly string[] = [
 
 type PendingActivity = NonNullable<WorkflowExecutionDescription['raw']['pendingActivities']>[number];
 
-/** A code and words for clients. Any other failure may hold SQL or contents, and is named by its activity only. */
+/** A code and a message for clients. Any other failure may contain SQL or contents, so only its activity is named. */
 function failureWords({ lastFailure, activityId }: PendingActivity): string | null {
   if (!lastFailure) return null;
   if (lastFailure.timeoutFailureInfo) return `timeout: ${lastFailure.message}`;
@@ -34,7 +34,7 @@ function failureWords({ lastFailure, activityId }: PendingActivity): string | nu
 const toMs = ({ seconds, nanos }: NonNullable<PendingActivity['nextAttemptScheduleTime']>): number =>
   Number(seconds) * 1_000 + Math.round((nanos ?? 0) / 1_000_000);
 
-/** A receiver that does not answer keeps nobody's answer from coming. */
+/** Leaves out webhook deliveries, because no reply waits for them. */
 const isOfTheTurn = ({ activityType }: PendingActivity): boolean => activityType?.name !== DELIVER;
 
 function activityView(pending: PendingActivity | undefined): SessionState['activity'] {
@@ -49,9 +49,9 @@ function activityView(pending: PendingActivity | undefined): SessionState['activ
 }
 
 interface Asked {
-  /** Whether there is a run that goes on. */
+  /** True if the session has a running run. */
   isOpen: boolean;
-  /** Undefined also while it has not read yet what it begins with. */
+  /** Also undefined while the run hasn't read its initial state. */
   state?: EngineState | undefined;
 }
 const CLOSED: Asked = { isOpen: false };
@@ -70,7 +70,7 @@ export function createSessionQuery({ client, temporal, start }: SessionQueryDeps
         handle.query<SessionStateAnswer | null>(QUERIES.state),
         handle.describe(),
       ]);
-      // A closed run answers queries as well: with what it was about to do when it ended.
+      // A closed run answers queries, too, with its state at the end.
       if (description.status.name !== 'RUNNING') return CLOSED;
       const activity = activityView(description.raw.pendingActivities?.find(isOfTheTurn));
       return { isOpen: true, state: answer ? { answer, activity, runId: description.runId } : undefined };
@@ -80,14 +80,14 @@ export function createSessionQuery({ client, temporal, start }: SessionQueryDeps
     }
   }
 
-  /** A session that was made a moment ago may be on its way to Temporal, or its run may have only begun. */
+  /** A new session may not have reached Temporal yet, or its run may have just begun. */
   async function askSoon(session: EngineSession, deadline: number): Promise<EngineState | undefined> {
     let asked = await ask(session.sessionId);
     if (!asked.isOpen) {
       await start(session);
       asked = await ask(session.sessionId);
     }
-    // One that is closed again has ended meanwhile.
+    // A run that is closed again has ended in the meantime.
     while (asked.isOpen && !asked.state && Date.now() < deadline) {
       await sleep(ASK_AGAIN_MS);
       asked = await ask(session.sessionId);
@@ -102,7 +102,7 @@ export function createSessionQuery({ client, temporal, start }: SessionQueryDeps
     try {
       return await client.withDeadline(deadline, () => temporal.call(work));
     } catch {
-      // No worker, no server: each means that the rows must answer.
+      // Without a worker or a server, the response comes from the rows alone.
       return undefined;
     }
   }

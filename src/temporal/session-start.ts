@@ -1,4 +1,4 @@
-// Starts session workflows and signals them: whoever is told something is started first when it does not run.
+// Starts session workflows and signals them. A signal starts the workflow first if there is no running one.
 import { type Client, WorkflowExecutionAlreadyStartedError, WorkflowNotFoundError } from '@temporalio/client';
 import { defineSearchAttributeKey, TypedSearchAttributes } from '@temporalio/common';
 import {
@@ -19,13 +19,13 @@ const ATTRIBUTES = {
 };
 
 /**
- * A workflow task that one of several workers had taken when it was killed is given to the next one after this; Temporal's 10 s are
- * 10 s without an answer. Tasks take milliseconds, but on a busy machine a few replays beside each other take seconds,
- * and one that is late was for nothing.
+ * After this time Temporal gives a killed worker's workflow task to another worker. Temporal's default of 10 s would be 10 s
+ * without a reply. Tasks take milliseconds, but on a busy machine a few concurrent replays take seconds, and a late task is
+ * wasted work.
  */
 const TASK_TIMEOUT = '5 seconds';
 
-/** Sessions that this process remembers to have a run; about 1 MB. */
+/** Sessions that this process remembers as running, about 1 MB. */
 const RUNNING_MAX = 10_000;
 
 export interface SessionStartDeps {
@@ -52,7 +52,7 @@ export function createSessionStart({ client, temporal, taskQueue, runBounds }: S
       taskQueue,
       args: [input] as [SessionInput],
       workflowTaskTimeout: TASK_TIMEOUT,
-      // A run that has ended or was lost is followed by another; one that runs is left to run.
+      // Starts a new run after one that ended or was lost, and leaves a running run alone.
       workflowIdReusePolicy: 'ALLOW_DUPLICATE' as const,
       workflowIdConflictPolicy: 'USE_EXISTING' as const,
       staticSummary: `Session with ${model}`,
@@ -61,7 +61,7 @@ export function createSessionStart({ client, temporal, taskQueue, runBounds }: S
     };
   }
 
-  /** Sessions whose run was open when it was last heard of, the latest last. */
+  /** Sessions whose run was open at the last contact, the latest last. */
   const running = new Set<string>();
 
   function remember(sessionId: string): void {
@@ -73,7 +73,7 @@ export function createSessionStart({ client, temporal, taskQueue, runBounds }: S
     }
   }
 
-  /** A plain signal costs Temporal a good deal less than one that would start the run. @returns false when none is open. */
+  /** A plain signal costs Temporal far less than a signal with start. @returns false if no run is open. */
   async function signalRunning<T>(sessionId: string, name: string, argument: T): Promise<boolean> {
     if (!running.has(sessionId)) return false;
     try {

@@ -1,4 +1,4 @@
-// Takes a session over from a process that was killed: Temporal alone would give its work on after its time-outs only.
+// Takes a session over from a killed process. Temporal alone would reassign its work only after time-outs.
 import { randomUUID } from 'node:crypto';
 import { type Client, isGrpcServiceError, type WorkflowExecutionDescription } from '@temporalio/client';
 import { workflowId } from '../../workflows/protocol.ts';
@@ -12,16 +12,16 @@ import {
   type SessionAttemptsDeps,
 } from './session-attempts.ts';
 
-/** Temporal's number for a pending workflow task that a worker has taken (PendingWorkflowTaskState). */
+/** Temporal's number for a pending workflow task taken by a worker (PendingWorkflowTaskState). */
 const WORKFLOW_TASK_STARTED = 2;
-/** gRPC's number. */
+/** gRPC status code. */
 const INVALID_ARGUMENT = 3;
-/** Events from the end of a history in which the last workflow task is looked for; a few may stand behind it. */
+/** Events read from the end of a history to find the last workflow task. A few events may follow it. */
 const LAST_EVENTS = 20;
-/** EventType: WORKFLOW_TASK_STARTED, _COMPLETED, _TIMED_OUT, _FAILED: where a run can begin anew. */
+/** EventType: WORKFLOW_TASK_STARTED, _COMPLETED, _TIMED_OUT, _FAILED. A run can be reset to these. */
 const WORKFLOW_TASK_EVENTS = [6, 7, 8, 9];
 
-/** When the workflow task was taken that somebody works on now; undefined when nobody does. */
+/** When a worker took the current workflow task. Undefined if no worker has it. */
 function taskTakenAt({ raw }: WorkflowExecutionDescription): number | undefined {
   const task = raw.pendingWorkflowTask;
   if (task?.state !== WORKFLOW_TASK_STARTED) return undefined;
@@ -39,14 +39,14 @@ export function createSessionTakeover(deps: SessionAttemptsDeps) {
   const endAttempt = createEndAttempt(deps);
   const forgetWorker = createForgetWorker(deps);
   const service = client.connection.workflowService;
-  /** This process has taken nothing before. */
+  /** Workflow tasks taken before this time belong to other processes. */
   const bornAt = Date.now();
 
   async function endAttempts(others: PendingActivity[], { workflowId: sessionId, runId }: Execution) {
     for (const { activityId } of others) if (activityId) await endAttempt({ sessionId, runId, activityId });
   }
 
-  /** @returns false when Temporal can't begin anew there: the event lies within what was written together. */
+  /** @returns false if Temporal can't reset to this event because it lies within a batch of events. */
   async function resetTo(execution: Execution, eventId: EventId): Promise<boolean> {
     try {
       await service.resetWorkflowExecution({
@@ -64,8 +64,8 @@ export function createSessionTakeover(deps: SessionAttemptsDeps) {
   }
 
   /**
-   * A workflow task can't be ended by name. Temporal's own means is a reset: a new run with the same history up to that
-   * task and the signals that came later, and its task is there at once.
+   * A workflow task can't be ended by name, so the run is reset. The new run has the same history up to the task and all later
+   * signals, and its workflow task is available immediately.
    */
   async function resetToLastTask(execution: Execution): Promise<void> {
     const wanted = { namespace, execution, maximumPageSize: LAST_EVENTS };
@@ -83,7 +83,7 @@ export function createSessionTakeover(deps: SessionAttemptsDeps) {
     const attempts = attemptsUnderWay(description);
     const others = attempts.filter(({ lastWorkerIdentity }) => lastWorkerIdentity !== worker);
     const takenAt = taskTakenAt(description);
-    // A reset ends every attempt. One of ours is worth more than the task, which comes back after its time.
+    // A reset ends every attempt. An attempt of this worker is worth more than the task, which times out anyway.
     if (takenAt !== undefined && takenAt < bornAt && others.length === attempts.length)
       await temporal.call(() => resetToLastTask(execution));
     else if (others.length > 0) await endAttempts(others, execution);

@@ -1,4 +1,4 @@
-// Ends a run that can't be replayed: its history and the workflow's code disagree, so every task of it fails, for ever.
+// Ends a run that can't be replayed. Its history contradicts the workflow's code, so every workflow task fails, for ever.
 import { workflowId } from '../../workflows/protocol.ts';
 import { notUnderWay, type SessionAttemptsDeps } from './session-attempts.ts';
 
@@ -6,23 +6,23 @@ import { notUnderWay, type SessionAttemptsDeps } from './session-attempts.ts';
 const WORKFLOW_TASK_FAILED = 9;
 /** WorkflowTaskFailedCause. */
 const NON_DETERMINISTIC = 24;
-/** Events from the end of a history in which failed tasks are looked for: each task has three, and brings the signal that began it. */
+/** Events read from the end of a history to find failed tasks. Each task has three events, besides the signal that caused it. */
 const LAST_EVENTS = 20;
 /**
- * Failures in a row that are enough. The first of them may be a worker of another version in the middle of a deployment. Temporal writes
- * down the first of a task; what follows counts as its attempts only, and one that was late looks the same: ending a run that
- * would have gone on after all costs no more than ending any other.
+ * Failures in a row before the run is ended. The first failures may come from a worker of another version during a deployment.
+ * Temporal records only a task's first failure and counts the rest as attempts. A late attempt looks the same, but ending a
+ * healthy run by mistake costs no more than ending any other.
  */
 const FAILURES_MIN = 3;
 
 export function createUnreplayableRun({ client, namespace, temporal }: SessionAttemptsDeps) {
   const service = client.connection.workflowService;
 
-  /** Failures since the last task that was completed. */
+  /** Failures since the last completed task. */
   async function failuresOf(sessionId: string): Promise<{ runId: string; failures: number }> {
     const { runId, raw, status } = await client.workflow.getHandle(workflowId(sessionId)).describe();
     const attempts = status.name === 'RUNNING' ? (raw.pendingWorkflowTask?.attempt ?? 0) : 0;
-    // Nothing waits to be replayed.
+    // No workflow task is pending.
     if (attempts === 0) return { runId, failures: 0 };
     const { history } = await service.getWorkflowExecutionHistoryReverse({
       namespace,

@@ -1,4 +1,4 @@
-// Tells the workflow of a webhook's endpoint that something is due, and starts it when it does not run.
+// Signals the workflow of a webhook's endpoint that deliveries are due, and starts it if necessary.
 import type { Client } from '@temporalio/client';
 import {
   ENDPOINT_WORKFLOW_TYPE,
@@ -8,7 +8,7 @@ import {
 } from '../../workflows/protocol.ts';
 import type { TemporalConnection } from './connection.ts';
 
-/** As for sessions: what a killed worker had taken is given to the next one after this. */
+/** As for sessions: after this time Temporal gives a killed worker's task to another worker. */
 const TASK_TIMEOUT = '5 seconds';
 
 export interface EndpointSignalDeps {

@@ -1,4 +1,4 @@
-// The Temporal worker of this process: kept alive while the process lives, stopped within a bounded time.
+// The Temporal worker of this process: restarted while the process runs, stopped within a bounded time.
 import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import type { Activities } from '../../activities/index.ts';
@@ -6,27 +6,27 @@ import { toolsTaskQueue, webhooksTaskQueue } from '../../workflows/protocol.ts';
 import type { TemporalAddress } from './connection.ts';
 
 /**
- * A task that its session's own worker has not taken by then goes to any worker, who has to replay the session. On a busy machine
- * tasks wait for their turn, and a replay costs twenty times what it waits for: so this is long, and of a worker that is
- * known to be gone Temporal is told to forget (session-attempts.ts, session-takeover.ts).
+ * After this time any worker may take a task that the session's own worker hasn't taken, and has to replay the session. On a busy
+ * machine tasks queue, and a replay costs twenty times as much as the wait, so the time is long. For a worker known to be dead,
+ * the stickiness is reset (session-attempts.ts, session-takeover.ts).
  */
 const STICKY_TIMEOUT = '5 seconds';
-/** Turns under way are handed over, not finished: the next worker starts them again at once. */
+/** Running turns are handed over, not finished. The next worker restarts them immediately. */
 const SHUTDOWN_GRACE = '0 seconds';
-/** After the activities were told to stop, this bounds how long they may take to say so. */
+/** After the activities are told to stop, they have this time to finish. */
 const SHUTDOWN_FORCE = '5 seconds';
-/** Heartbeats pass on a cancellation; throttled to this they still come several times before anyone gives up. */
+/** Heartbeats deliver cancellations. At this interval at least two arrive within every heartbeat time-out. */
 const HEARTBEAT_THROTTLE = '2 seconds';
 const RESTART_BACKOFF_MS = 500;
 /**
- * Sessions kept ready in memory, about 0.3 MB each: far more than a worker answers at once. The others cost disk only, and a
- * replay when they are spoken to again. The SDK's own default grows with the heap to some thousand.
+ * Cached sessions, about 0.3 MB each: far more than a worker answers at once. The others cost only disk space, and a replay at
+ * their next message. The SDK's default grows with the heap to several thousand.
  */
 const CACHED_SESSIONS_MAX = 600;
 
 /**
- * Workflow tasks that a worker takes at once. They share one thread, so that more of them are not done sooner, and the time of each
- * runs from when it is taken: with Temporal's 40, as many replays after a restart were all late, and all for nothing.
+ * Workflow tasks in flight per worker. They share one thread, so more tasks don't finish sooner, and each task's time-out starts
+ * when it is taken. With Temporal's 40, the many replays after a restart were all late and all wasted.
  */
 const WORKFLOW_TASKS_MAX = 6;
 
@@ -34,12 +34,12 @@ interface SessionWorkerDeps {
   connection: TemporalAddress;
   namespace: string;
   taskQueue: string;
-  /** Names this worker in Temporal and in the leases of its attempts; never the same in two processes. */
+  /** Names this worker in Temporal and in the leases of its attempts. Unique for each process. */
   identity: string;
-  /** The workflows; without it the worker runs activities only. */
+  /** The workflow bundle. Without it the worker runs activities only. */
   bundlePath?: string;
   activities: Partial<Activities>;
-  /** Activities at once in this worker; more wait in Temporal. */
+  /** Activities in flight in this worker. More wait in Temporal. */
   activitiesMax: number;
   log: Logger;
 }
@@ -50,14 +50,14 @@ export type WorkersDeps = Omit<SessionWorkerDeps, 'activitiesMax'> & {
 };
 
 export interface SessionWorker {
-  /** Whether it polls now. */
+  /** Whether the worker polls now. */
   health(): { ok: boolean; error: string | null };
   stop(): Promise<void>;
 }
 
 let installed = false;
 
-/** Temporal's runtime is one a process: it must leave our signals alone, and its words go to our log. */
+/** Temporal's runtime is process-wide. It must leave our process signals alone, and it logs to our log. */
 function installRuntime(log: Logger): void {
   if (installed) return;
   installed = true;
@@ -67,7 +67,7 @@ function installRuntime(log: Logger): void {
     const { error, ...fields } = meta ?? {};
     log[level === 'ERROR' ? 'error' : 'warn']({ ...fields, err: error }, message);
   });
-  // Forwarded, the native core's lines are JSON lines of our log too.
+  // Forwarding turns the native core's output into JSON lines of our log, too.
   const telemetryOptions = { logging: { filter: { core: 'WARN', other: 'WARN' } as const, forward: {} } };
   Runtime.install({ logger, telemetryOptions, shutdownSignals: [] });
 }
@@ -98,13 +98,13 @@ async function startSessionWorker(deps: SessionWorkerDeps): Promise<SessionWorke
     });
   }
 
-  /** One life of a worker: from its connection to its end. */
+  /** One life of a worker, from its connection to its end. */
   async function live(started?: () => void): Promise<void> {
     const connection = await NativeConnection.connect(deps.connection);
     try {
       worker = await create(connection);
       const running = worker.run();
-      // Whoever asked for the stop may have found nobody to tell.
+      // `stop` may have been called before there was a worker.
       if (stopping) worker.shutdown();
       else health = { ok: true, error: null };
       started?.();
@@ -130,7 +130,7 @@ async function startSessionWorker(deps: SessionWorkerDeps): Promise<SessionWorke
     announce = resolve;
   });
   const life = live(announce);
-  // A first life that fails before it polls fails the start.
+  // If the first life fails before it polls, the start fails.
   await Promise.race([ready, life]);
   const died = (error: unknown) => log.error({ err: error }, 'The worker has failed; another one is started');
   const done = life.catch(died).then(keepAlive);
@@ -141,7 +141,7 @@ async function startSessionWorker(deps: SessionWorkerDeps): Promise<SessionWorke
       if (!stopping) {
         stopping = true;
         health = { ok: false, error: 'stopping' };
-        // One that is failing just now needs no word, and takes none.
+        // A failing worker needs no shutdown and accepts none.
         if (worker?.getState() === 'RUNNING') worker.shutdown();
       }
       await done;
@@ -149,16 +149,16 @@ async function startSessionWorker(deps: SessionWorkerDeps): Promise<SessionWorke
   };
 }
 
-/** Model calls under way at once in one worker. */
+/** Model calls in flight per worker. */
 const MODEL_CALLS_MAX = 150;
-/** Calls of built-in tools at once: each tool bounds what it starts itself. */
+/** Calls of built-in tools in flight per worker. Each tool bounds the work it starts. */
 const TOOL_CALLS_MAX = 20;
-/** Activities that send webhooks at once: each waits for receivers most of its time, and they are none of ours. */
+/** Activities that send webhooks, in flight per worker. Each mostly waits for endpoints, which are not under our control. */
 const DELIVERIES_MAX = 200;
 
 /**
- * The workers of a process: one for sessions and model calls, one for built-in tools and one for webhooks, none of which may
- * wait for the others.
+ * The workers of a process: one for sessions and model calls, one for built-in tools and one for webhooks. They never wait for
+ * each other.
  */
 export async function startWorkers(deps: WorkersDeps): Promise<SessionWorker> {
   const { activities, bundlePath, ...shared } = deps;
