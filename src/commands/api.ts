@@ -1,4 +1,4 @@
-// `openclaw api`: answers HTTP. Any number of these run side by side; workers do what they accept.
+// `openclaw api`: answers HTTP. Any number of these processes run side by side. Workers process the accepted work.
 import type { Config } from '../config.ts';
 import { assertPortFree, listen } from '../http/server.ts';
 import { createApiSystem } from '../wiring.ts';
@@ -32,5 +32,5 @@ async function start({ config, log, cleanup }: Start): Promise<string> {
   return apiReadyText(server.url);
 }
 
-/** @returns the exit code, when it has stopped. */
+/** @returns the exit code, after the process has stopped. */
 export const api = (config: Config): Promise<number> => runUntilStopped(config, start);

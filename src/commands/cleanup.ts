@@ -1,4 +1,4 @@
-// Undoes a start, last thing first, whatever became of it.
+// Undoes a start, last step first, whether the start succeeded or failed.
 import type { Logger } from 'pino';
 
 export type Cleanup = ReturnType<typeof createCleanup>;
@@ -15,12 +15,12 @@ export function createCleanup(log: Logger) {
     undo().catch((error: unknown) => log.error({ err: error }, `Could not stop ${name}`));
 
   return {
-    /** A part that a start finishes after its stop is stopped at once. */
+    /** A part added after the stop is stopped immediately. */
     add(name: string, undo: () => Promise<void>): void {
       if (hasRun) late.push(undoStep({ name, undo }));
       else steps.push({ name, undo });
     },
-    /** Runs every step, also after one that failed, and waits for parts that are added meanwhile: nothing may be left running. */
+    /** Runs every step, even after a failed one, and waits for parts added in the meantime, so nothing keeps running. */
     async run(): Promise<void> {
       hasRun = true;
       for (const step of steps.splice(0).reverse()) await undoStep(step);

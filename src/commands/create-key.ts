@@ -1,4 +1,4 @@
-// `openclaw keys create`: a key from the operator, also while the server runs.
+// `openclaw keys create`: creates a key for the operator, also while the server runs.
 import { existsSync } from 'node:fs';
 import { type Config, ConfigError } from '../config.ts';
 import { Level } from '../contracts/api-keys.ts';
@@ -21,7 +21,7 @@ function checked(account: string, level: string): Level {
   return parsed.data;
 }
 
-/** A key is of use only to servers that have the same secret. */
+/** A key only works with servers that have the same secret. */
 function secretKeyOf({ secretKey, dataDir, databaseUrl }: Config): string {
   const file = secretKeyFile(dataDir);
   if (secretKey !== null) return secretKey;

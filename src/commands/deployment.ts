@@ -1,4 +1,4 @@
-// What the processes of a deployment share, and must be told: they run apart, so nothing can be made up by one of them.
+// The settings that all processes of a deployment share. All must be configured, as no process can generate them for the others.
 import { type Config, ConfigError } from '../config.ts';
 import { TASK_QUEUE } from './paths.ts';
 
@@ -14,21 +14,21 @@ type With<Name extends Needed> = Config & { [N in Name]: NonNullable<Config[N]> 
 const has = <Name extends Needed>(config: Config, names: readonly Name[]): config is With<Name> =>
   names.every((name) => config[name] !== null);
 
-/** @throws {ConfigError} naming all that is missing. */
+/** @throws {ConfigError} naming all missing settings. */
 function needing<Name extends Needed>(command: string, config: Config, names: readonly Name[]): With<Name> {
   if (has(config, names)) return config;
   const missing = names.filter((name) => config[name] === null).map((name) => NEEDED[name]);
   throw new ConfigError(`\`openclaw ${command}\` needs ${missing.join(' and ')}`);
 }
 
-/** Of a process that serves or works. */
+/** The shared settings of an `api` or `worker` process. */
 export function deploymentOf(command: string, config: Config) {
   const { databaseUrl, externalTemporal, secretKey } = needing(command, config, [
     'databaseUrl',
     'externalTemporal',
     'secretKey',
   ]);
-  // Where people see a server that is not ours is not known.
+  // The UI of an external server has an unknown address.
   const temporal = { ...externalTemporal, taskQueue: TASK_QUEUE, uiUrl: null };
   return { database: databaseUrl, temporal, secretKey };
 }

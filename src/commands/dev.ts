@@ -1,4 +1,4 @@
-// `openclaw dev`: the whole system in one process, on one machine, with nothing else installed.
+// `openclaw dev`: the whole system in one process, on one machine, without other installations.
 import { resolve } from 'node:path';
 import { SEARCH_ATTRIBUTES } from '../../workflows/protocol.ts';
 import type { Config } from '../config.ts';
@@ -28,7 +28,7 @@ import { readyText } from './ready-text.ts';
 
 const SECRET_LENGTH = 48;
 
-/** Of an address without one it is Temporal's own; so is that of no address. */
+/** 7233, Temporal's own port, if the address is missing or has no port. */
 const portOf = ({ address = '' }: TemporalAddress): number => Number(/:(\d+)$/.exec(address)?.[1] ?? 7233);
 
 async function startTemporal({ config, log, cleanup, signal, fail }: Start) {
@@ -77,7 +77,7 @@ async function startAll(parts: Start): Promise<string> {
   const directory = openDataDirectory(config.dataDir);
   cleanup.add('the data directory', async () => directory.release());
   for (const warning of await checkInstallation(config)) log.warn(warning);
-  // Before the slow parts, so that a taken port and a database that is not there are told at once.
+  // Before the slow parts, so a taken port or an unreachable database is reported immediately.
   await assertPortFree(config);
   await assertReachable(databaseOf(config));
   const { ports, uiMovedFrom, ...temporal } = await startTemporal(parts);
@@ -90,10 +90,10 @@ async function startAll(parts: Start): Promise<string> {
     catalogue,
     secretKey: secretKey(config, directory),
     webhookTargets: [...config.egressAllow, ...LOOPBACK],
-    // Temporal does what anybody asks: a session of another account could be ended with a webhook's address.
+    // Temporal obeys every caller: a webhook URL with its address could end a session of another account.
     webhookPortsDenied: ports,
     version: packageVersion(),
-    // The data directory's lock keeps other processes from SQLite; PostgreSQL may be shared.
+    // The data directory's lock excludes other processes from SQLite. PostgreSQL may be shared.
     isOnlyWorker: config.databaseUrl === null,
     settings: { ...config, allowLocalPages: true },
     log,
@@ -109,14 +109,14 @@ async function startAll(parts: Start): Promise<string> {
   return readyText({ url: server.url, temporalUi, modelName, adminKey, keyFile, lostKey });
 }
 
-/** False for a file elsewhere, such as one of the build, and for a process of another user. SQLite's errors name no file. */
+/** False for files elsewhere, such as build output, and for processes of other users. SQLite's errors name no file. */
 function concerns(dataDir: string, error: unknown): boolean {
   const { path, syscall } = (error ?? {}) as { path?: unknown; syscall?: unknown };
   if (typeof path !== 'string') return syscall !== 'kill';
   return resolve(path).startsWith(dataDir) || dataDir.startsWith(resolve(path));
 }
 
-/** @throws {Error} that names the data directory and the fix, when it can't be used. */
+/** @throws {Error} naming the data directory and the fix if the directory can't be used. */
 async function start(parts: Start): Promise<string> {
   try {
     return await startAll(parts);
@@ -132,5 +132,5 @@ async function start(parts: Start): Promise<string> {
   }
 }
 
-/** @returns the exit code, when the server has stopped. */
+/** @returns the exit code, after the server has stopped. */
 export const dev = (config: Config): Promise<number> => runUntilStopped(config, start);

@@ -1,4 +1,4 @@
-// `openclaw doctor`: what this machine lacks, and how to get it. Changes nothing.
+// `openclaw doctor`: reports missing requirements of this machine and how to install them. Changes nothing.
 import { execFile } from 'node:child_process';
 import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
@@ -17,14 +17,14 @@ const NODE_VERSION_MIN: [number, number] = [20, 20];
 /** `python3 -m pip --version` takes a second on a cold disk. */
 const TOOL_TIMEOUT_MS = 20_000;
 
-/** A server on this machine answers within milliseconds. */
+/** A server on this machine responds within milliseconds. */
 const ANSWER_TIMEOUT_MS = 3_000;
 
 interface Finding {
   what: string;
   ok: boolean;
   detail: string;
-  /** Something is there, and damaged. */
+  /** The part exists but is damaged. */
   isFaulty?: true;
 }
 
@@ -65,7 +65,7 @@ function checkDataDir(config: Config): Finding {
   }
 }
 
-/** Whether the program on this port is an OpenClaw. Redirect policy: a redirect is the answer of another program. */
+/** True if the program on this port is an OpenClaw server. Redirect policy: a redirect means another program. */
 async function isOpenClaw({ host, port }: Config): Promise<boolean> {
   const reachable = host === '0.0.0.0' || host === '::' ? 'localhost' : host;
   const address = `http://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}/openapi.json`;
@@ -93,7 +93,7 @@ async function checkPort(config: Config): Promise<Finding> {
   }
 }
 
-/** The secret of a PostgreSQL database may be with its servers only. */
+/** The secret of a PostgreSQL database may be known to its servers only. */
 const hasSecret = ({ secretKey, databaseUrl, dataDir }: Config): boolean =>
   secretKey !== null || databaseUrl === null || existsSync(secretKeyFile(dataDir));
 
@@ -145,7 +145,7 @@ function checkModel(config: Config): Finding {
   return { what: 'Model', ok: true, detail };
 }
 
-/** @returns the exit code: 0 when nothing is missing. */
+/** @returns the exit code: 0 if nothing is missing. */
 export async function doctor(config: Config): Promise<number> {
   const findings = [
     checkNode(),

@@ -1,4 +1,4 @@
-// How the first admin key comes about: made and kept in a data directory, or given by the operator of a deployment.
+// The first admin key: generated and kept in a data directory, or given by the operator of a deployment.
 import { existsSync } from 'node:fs';
 import { type Config, ConfigError } from '../config.ts';
 import { readOrCreateSecret, readSecret } from '../data-directory.ts';
@@ -9,18 +9,18 @@ import { adminKeyFile } from './paths.ts';
 const ACCOUNT_NAME = 'default';
 
 interface FirstKey {
-  /** Set when it was generated now. The operator's own key is never printed. */
+  /** Set if the key was generated now. The operator's own key is never printed. */
   adminKey: string | null;
-  /** What the operator may have got wrong. */
+  /** A likely mistake of the operator. */
   warning: string | null;
 }
 
 interface FirstKeyOfDirectory extends FirstKey {
-  /** Why `admin.key` gives no key that works; null when it does. */
+  /** The reason why `admin.key` has no valid key. Null if the key is valid. */
   lostKey: string | null;
 }
 
-/** Before the slow parts of a start. @throws {ConfigError} when no call could ever present the operator's key. */
+/** Runs before the slow parts of a start. @throws {ConfigError} if no call could ever present the operator's key. */
 export function checkGivenKey({ apiKey }: Config): void {
   if (apiKey === null || isWellFormed(apiKey)) return;
   throw new ConfigError('OPENCLAW_API_KEY: looks like one of our own keys but is mistyped or cut off');
@@ -32,7 +32,7 @@ async function keyOfBefore(apiKey: string | null, apiKeys: ApiKeys, where: strin
   return { adminKey: null, warning: other ? warning : null };
 }
 
-/** Why the key file is of no use. A file may have been moved to a safer place on purpose. */
+/** The reason why the key file is unusable. The operator may have moved the file to a safer place on purpose. */
 async function lostKeyIn(file: string, apiKeys: ApiKeys): Promise<string | null> {
   if (!existsSync(file)) return 'is not there';
   try {
@@ -43,7 +43,7 @@ async function lostKeyIn(file: string, apiKeys: ApiKeys): Promise<string | null>
   }
 }
 
-/** `dev`: a key is generated when none is given. */
+/** `dev`: generates a key if none is given. */
 export async function firstKeyOfDirectory(config: Config, apiKeys: ApiKeys): Promise<FirstKeyOfDirectory> {
   const { apiKey: given } = config;
   const file = adminKeyFile(config.dataDir);
@@ -51,8 +51,7 @@ export async function firstKeyOfDirectory(config: Config, apiKeys: ApiKeys): Pro
     const first = await keyOfBefore(given, apiKeys, 'this data directory');
     return { ...first, lostKey: await lostKeyIn(file, apiKeys) };
   }
-  // The file comes first, and the start after one that was cut off in between takes the key from it: a key in no file would
-  // be known to nobody.
+  // The file comes first. After a crash in between, the next start takes the key from the file. Otherwise the key would be lost.
   const { value: adminKey } = readOrCreateSecret(file, () => given ?? newKey());
   if (given !== null && given !== adminKey)
     throw new ConfigError(
@@ -65,7 +64,7 @@ export async function firstKeyOfDirectory(config: Config, apiKeys: ApiKeys): Pro
 const NO_KEY =
   'There is no API key yet: run `openclaw keys create --account NAME --level admin`, or set OPENCLAW_API_KEY';
 
-/** `api`: several that start at once with the same key make one. None is generated, for only one could print it. */
+/** `api`: several processes that start at once with the same key create it once. None is generated: only one could print it. */
 export async function firstKeyOfDeployment(config: Config, apiKeys: ApiKeys): Promise<FirstKey> {
   const { apiKey: given } = config;
   if (await apiKeys.hasKeys()) return keyOfBefore(given, apiKeys, 'this database');

@@ -1,4 +1,4 @@
-// What a data directory must hold before a server uses it, and who may read its files.
+// Checks the required contents of a data directory before a server uses it, and the permissions of its files.
 import { chmodSync, existsSync, lstatSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config } from '../config.ts';
@@ -15,7 +15,7 @@ const PRIVATE_DIRECTORY = 0o700;
 
 const DATABASE_SUFFIXES = ['', '-wal', '-shm', '-journal'];
 
-/** A directory with everything in it. Links are not followed. */
+/** A directory with all its contents. Doesn't follow links. */
 function* treeOf(path: string): Generator<string> {
   const entry = lstatSync(path, { throwIfNoEntry: false });
   if (!entry || entry.isSymbolicLink()) return;
@@ -23,7 +23,7 @@ function* treeOf(path: string): Generator<string> {
   if (entry.isDirectory()) for (const name of readdirSync(path)) yield* treeOf(join(path, name));
 }
 
-/** Files of ours: other files may lie beside them. */
+/** OpenClaw's own files. The directory may hold other files, too. */
 function* filesOf(dataDir: string): Generator<string> {
   for (const suffix of DATABASE_SUFFIXES) yield* treeOf(join(dataDir, `openclaw.db${suffix}`));
   const others = [adminKeyFile(dataDir), secretKeyFile(dataDir)];
@@ -32,7 +32,10 @@ function* filesOf(dataDir: string): Generator<string> {
   yield* treeOf(join(dataDir, 'temporal'));
 }
 
-/** Takes from others what they may do with files that an earlier version or another umask has made. @returns the files that keep their mode. */
+/**
+ * Removes the permissions of other users from files made by an earlier version or under another umask.
+ * @returns the files that keep their mode.
+ */
 function tighten(dataDir: string): string[] {
   const left: string[] = [];
   for (const path of filesOf(dataDir)) {
@@ -52,9 +55,9 @@ const howToGoOn = (dataDir: string): string =>
   `${dataDir} away or set OPENCLAW_DATA_DIR to another directory`;
 
 /**
- * `admin.key` is written when the database is there: without it that key would be overwritten, and its data lost.
- * Changes nothing.
- * @returns whether the database is in use.
+ * Refuses a data directory with `admin.key` but without its database: a start would overwrite the key and lose its data. Changes
+ * nothing.
+ * @returns true if the database is in use.
  * @throws {Error} naming the file at fault, the way to restore it and the way to start anew.
  */
 export function requireDatabase(config: Config): boolean {
@@ -66,7 +69,7 @@ export function requireDatabase(config: Config): boolean {
     const state = size === undefined ? 'is missing' : 'is empty';
     throw new Error(`The database ${file} ${state}, but ${key} belongs to one. ${howToGoOn(dataDir)}`);
   }
-  // The secret is written before the database, and protects what is in it.
+  // A start writes the secret before the database. The secret protects data in the database.
   if (isUsed && config.secretKey === null && !existsSync(secret))
     throw new Error(`${secret} is missing, but the database ${file} was made with it. ${howToGoOn(dataDir)}`);
   return isUsed;
@@ -88,7 +91,7 @@ export async function checkSecret(config: Config): Promise<void> {
 
 /**
  * Safe only while this process holds the data directory.
- * @returns what the operator has to know.
+ * @returns warnings for the operator.
  * @throws {Error} as `requireDatabase` and `checkSecret` do.
  */
 export async function checkInstallation(config: Config): Promise<string[]> {

@@ -1,4 +1,4 @@
-// What every command that stays has in common: it starts, says that it is ready, and undoes all of it when it is asked to stop.
+// The life of every long-running command: start, report readiness, and undo the start on a stop signal.
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { type Config, describeConfig } from '../config.ts';
@@ -8,21 +8,21 @@ import { type Cleanup, createCleanup } from './cleanup.ts';
 export interface Start {
   config: Config;
   log: Logger;
-  /** Takes what undoes each part that has been started. */
+  /** Collects the undo step of each started part. */
   cleanup: Cleanup;
-  /** Aborts when the process is asked to stop before it is ready. */
+  /** Aborts if the process is asked to stop before it is ready. */
   signal: AbortSignal;
-  /** What can't be mended while it runs stops the process, with an exit code that lets a supervisor start it again. */
+  /** Stops the process after an unrecoverable failure. The exit code lets a supervisor restart the process. */
   fail(error: Error): void;
 }
 
-/** When everything of ours has ended, what a library has left open (the thread of a worker that has failed) ends by itself in this. */
+/** After all our parts have stopped, libraries' resources (such as the thread of a failed worker) have this time to end. */
 const LEFT_OPEN_MS_MAX = 2_000;
 
-/** A start that waits for another machine, such as a database that migrates, may not heed the abort; it is left then. */
+/** A start that waits for another machine, such as a migrating database, may ignore the abort. It is then abandoned. */
 const START_ENDS_MS_MAX = 3_000;
 
-/** Nothing left open may keep the process: whoever stopped it would wait, and then kill it. */
+/** Exits even with open resources: otherwise the supervisor would wait and then kill the process. */
 function exitSoon(log: Logger): void {
   const exit = () => {
     log.warn({ open: process.getActiveResourcesInfo() }, 'Ending although something is still open');
@@ -31,11 +31,11 @@ function exitSoon(log: Logger): void {
   setTimeout(exit, LEFT_OPEN_MS_MAX).unref();
 }
 
-/** Listens for the system's signals that ask us to stop. */
+/** Listens for the system's stop signals. */
 function listenForStop(): { asked: Promise<NodeJS.Signals>; abort: AbortSignal } {
   const controller = new AbortController();
   const asked = new Promise<NodeJS.Signals>((resolve) => {
-    // The handlers stay: a second signal must not end the process in the middle of its stop.
+    // The handlers stay, so a second signal can't end the process during its stop.
     for (const name of ['SIGINT', 'SIGTERM'] as const)
       process.on(name, () => {
         controller.abort();
@@ -46,8 +46,8 @@ function listenForStop(): { asked: Promise<NodeJS.Signals>; abort: AbortSignal }
 }
 
 /**
- * @param start Resolves with what people read when it is ready.
- * @returns the exit code, when everything has stopped.
+ * @param start Resolves with the text to print when the command is ready.
+ * @returns the exit code, after everything has stopped.
  */
 export async function runUntilStopped(
   config: Config,
@@ -62,10 +62,10 @@ export async function runUntilStopped(
   const failed = new Promise<never>((_, reject) => {
     fail = reject;
   });
-  // It may fail while nobody waits for that: during the start, or the stop.
+  // The failure may come during the start or the stop, when nothing awaits it.
   failed.catch(() => {});
   try {
-    // A first start may be fetching Temporal, which takes long: with the abort it gives up at once.
+    // A first start may spend long on fetching Temporal. The abort ends the fetch immediately.
     const started = start({ config, log, cleanup, signal: stop.abort, fail });
     const ready = await Promise.race([started, stop.asked.then(() => null)]);
     if (ready === null)

@@ -1,4 +1,4 @@
-// `openclaw migrate`: brings PostgreSQL to this version's tables and ends; for deployments that do it before they start.
+// `openclaw migrate`: applies database migrations to PostgreSQL and exits, for deployments that migrate before they start.
 import type { Config } from '../config.ts';
 import { createLog } from '../log.ts';
 import { migrateDatabase } from '../stores/open.ts';

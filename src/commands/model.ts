@@ -1,4 +1,4 @@
-// Which models there are and who answers: Claude, a server of the operator's own, or the simulator.
+// Chooses the models and their server: Claude, the operator's own server, or the simulator.
 import { readFileSync } from 'node:fs';
 import { type Config, ConfigError } from '../config.ts';
 import { createAnthropicModel } from '../models/anthropic.ts';
@@ -6,11 +6,11 @@ import { type Catalogue, createCatalogue } from '../models/catalogue.ts';
 import { startSimulator } from '../models/simulator.ts';
 import type { Cleanup } from './cleanup.ts';
 
-/** Claude, when it can be reached; otherwise the simulator, behind the same adapter. */
+/** Claude if configured, otherwise the simulator, behind the same adapter. */
 export async function startModel(config: Config, cleanup: Cleanup) {
   const { anthropicApiKey, anthropicBaseUrl } = config;
   if (anthropicApiKey !== null || anthropicBaseUrl !== null) {
-    // A server of the operator's own may want no key; the SDK does.
+    // The operator's own server may need no key, but the SDK requires a value.
     const apiKey = anthropicApiKey ?? 'none';
     const model = createAnthropicModel({ apiKey, baseUrl: anthropicBaseUrl });
     cleanup.add('the model connections', model.close);
@@ -31,7 +31,7 @@ function readText(modelsFile: string): string {
   }
 }
 
-/** Node's own words quote the file, and a wrong file may hold a key: only the position is kept. */
+/** Node's message quotes the file, and a wrong file may hold a key. Keeps only the position. */
 function notJson(modelsFile: string, { message }: Error): ConfigError {
   const [where = 'it ends too early'] = /at position \d+/.exec(message) ?? [];
   return new ConfigError(`OPENCLAW_MODELS_FILE: ${modelsFile} is no JSON (${where})`);
@@ -47,7 +47,7 @@ function readModelsFile({ modelsFile }: Config): unknown {
   }
 }
 
-/** @throws {ConfigError} naming the file and what is wrong in it. */
+/** @throws {ConfigError} naming the file and the mistake. */
 export function readCatalogue(config: Config): Catalogue {
   const extra = readModelsFile(config);
   try {

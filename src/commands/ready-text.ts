@@ -1,18 +1,18 @@
-// What a person reads when the server is up.
+// The text printed when the server is ready.
 
 export interface ReadyFacts {
   url: string;
   /** `movedFrom`: the port of the last start, if another program uses it now. */
   temporalUi: { url: string; movedFrom: number | null } | null;
   modelName: string;
-  /** Only on the very first start. */
+  /** Only at the very first start. */
   adminKey: string | null;
   keyFile: string;
-  /** Why the key file gives no key; null when it does. */
+  /** The reason why the key file has no valid key. Null if the key is valid. */
   lostKey: string | null;
 }
 
-/** First and alone, for programs that wait for it. */
+/** The first line, separate, for programs that wait for it. */
 const readyLine = (url: string): string => `OpenClaw ready at ${url}`;
 const apiLine = (url: string): string => `  API         ${url}/v1   (${url}/openapi.json)`;
 const modelLine = (modelName: string): string => `  Model       ${modelName}`;
@@ -37,7 +37,7 @@ function adminKeyLines({ adminKey, keyFile, lostKey }: ReadyFacts): string[] {
   ];
 }
 
-/** The addresses, and a curl that can be pasted. */
+/** The addresses, and a curl command to paste. */
 export function readyText(facts: ReadyFacts): string {
   const { url, temporalUi, modelName, keyFile, lostKey } = facts;
   const lines = [readyLine(url), apiLine(url)];

@@ -1,4 +1,4 @@
-// `openclaw worker`: runs sessions. Any number of these run side by side; over HTTP it answers nothing but its probes.
+// `openclaw worker`: runs sessions. Any number of these processes run side by side. Over HTTP each serves only its health probes.
 import type { Config } from '../config.ts';
 import { assertPortFree, listen } from '../http/server.ts';
 import { createWorkerSystem } from '../wiring.ts';
@@ -21,7 +21,7 @@ async function start({ config, log, cleanup }: Start): Promise<string> {
     catalogue,
     secretKey,
     webhookTargets: config.egressAllow,
-    // Others may be working now: what a dead one had under way is known by its lease.
+    // Other workers may run now, so only an expired lease shows that an attempt's worker is dead.
     isOnlyWorker: false,
     settings: config,
     log,
@@ -33,5 +33,5 @@ async function start({ config, log, cleanup }: Start): Promise<string> {
   return workerReadyText({ url: server.url, modelName, taskQueue: temporal.taskQueue });
 }
 
-/** @returns the exit code, when it has stopped. */
+/** @returns the exit code, after the process has stopped. */
 export const worker = (config: Config): Promise<number> => runUntilStopped(config, start);
