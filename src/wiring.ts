@@ -1,5 +1,5 @@
-// The composition root: config in, a process that can be started and stopped out. With `wiring/` the only place that knows
-// every room.
+// The composition root: takes a configuration and returns a process to start and stop. Together with `wiring/`, the only place
+// that knows every room.
 import type { Express } from 'express';
 import { createProbeApp } from './http/app.ts';
 import type { ApiKeys } from './services/api-keys.ts';
@@ -13,10 +13,10 @@ import { createWork } from './wiring/work.ts';
 
 export type { SystemOptions } from './wiring/options.ts';
 
-/** Nothing listens and nothing works before `start`. */
+/** Before `start` it neither listens nor works. */
 interface Running {
   app: Express;
-  /** Begins to work on sessions, if that is its business. */
+  /** Begins to run sessions, if this process does. */
   start(): Promise<void>;
   stop(): Promise<void>;
 }
@@ -35,7 +35,7 @@ export async function createSystem(options: SystemOptions): Promise<System> {
   return { ...api, start: work.start, stop };
 }
 
-/** `api`: answers HTTP; others work on what it accepts. */
+/** `api`: answers HTTP. Workers process the accepted messages. */
 export async function createApiSystem(options: ApiOptions): Promise<System> {
   const core = await openCore(options);
   const workers = createPollerCheck({ ...core, ...options.temporal });
@@ -43,7 +43,7 @@ export async function createApiSystem(options: ApiOptions): Promise<System> {
   return { ...api, start: async () => undefined, stop: core.close };
 }
 
-/** `worker`: works on what others accept, and answers its probes. */
+/** `worker`: processes accepted messages, and serves its health probes. */
 export async function createWorkerSystem(options: WorkOptions): Promise<Running> {
   const core = await openCore(options);
   const work = createWork(core, options);

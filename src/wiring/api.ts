@@ -1,4 +1,4 @@
-// What answers HTTP: the services over the core, and the application before them.
+// Wires the HTTP side: the services on top of the core, and the Express application.
 import { createApp } from '../http/app.ts';
 import { createSharedCounter } from '../redis/counter.ts';
 import { createApiKeys } from '../services/api-keys.ts';

@@ -1,4 +1,4 @@
-// What every process has: the store and its log, the way to Temporal, the engine of sessions.
+// The parts of every process: the store and its log, the connection to Temporal, the session engine.
 import { Client } from '@temporalio/client';
 import { createEventFeed } from '../events/event-feed.ts';
 import { createLiveChannel } from '../events/live-channel.ts';
@@ -24,7 +24,7 @@ import { createWebhookSending } from './webhooks.ts';
 
 export type Core = Awaited<ReturnType<typeof openCore>>;
 
-/** Brings the database up, opens it and connects to Temporal. */
+/** Migrates the database, opens it and connects to Temporal. */
 export async function openCore(options: CoreOptions) {
   const { log: logger, catalogue, temporal: where } = options;
   const { showPreviews } = options.settings;
@@ -36,7 +36,7 @@ export async function openCore(options: CoreOptions) {
   await assertSecret(db, options.secretKey);
   const sessions = createSessionsStore(db);
   const redis = options.redisUrl === null ? null : await connectRedis(options.redisUrl, logger);
-  // SQLite is one process's own, so nobody else can write to it.
+  // With SQLite no other process writes, so an in-process channel is enough.
   const inProcess = createLiveChannel();
   const channel =
     store.kind === 'sqlite'

@@ -1,4 +1,4 @@
-// What the composition root is told: where everything is, and what this process is to do.
+// The options of the composition root: addresses, secrets and the role of this process.
 import type { Logger } from 'pino';
 import type { RunBounds } from '../../workflows/protocol.ts';
 import type { Resolve } from '../egress/guard.ts';
@@ -6,35 +6,35 @@ import type { Catalogue } from '../models/catalogue.ts';
 import type { Model } from '../models/port.ts';
 import type { TemporalAddress } from '../temporal/connection.ts';
 
-/** What every process needs, whatever it does. */
+/** Options of every process. */
 export interface CoreOptions {
   /** A `postgres://` address, or the file of a SQLite database. */
   database: string;
-  /** A `redis://` address; null without one. */
+  /** A `redis://` address. Null without Redis. */
   redisUrl: string | null;
   temporal: {
     connection: TemporalAddress;
     namespace: string;
     taskQueue: string;
-    /** Where people see Temporal, if anywhere. */
+    /** The address of the Temporal UI, if any. */
     uiUrl: string | null;
     runBounds?: Partial<RunBounds> | undefined;
   };
   catalogue: Catalogue;
-  /** Pepper of key hashes, what cursors are signed with, what secrets of webhooks are kept under. */
+  /** Pepper of key hashes, signing key of cursors, encryption key of webhook secrets. */
   secretKey: string;
-  /** Hosts and subnets that webhooks may reach although they are private. */
+  /** Private hosts and subnets that webhooks may reach. */
   webhookTargets: readonly string[];
-  /** Ports of this machine that they may not reach, whatever `webhookTargets` says. */
+  /** Ports of this machine that webhooks may not reach, whatever `webhookTargets` says. */
   webhookPortsDenied?: readonly number[];
-  /** Instead of this machine's name server. */
+  /** Replaces this machine's name server. */
   resolveName?: Resolve;
   settings: { showPreviews: boolean };
   log: Logger;
   now?: () => number;
 }
 
-/** A process that answers HTTP. */
+/** Options of a process that answers HTTP. */
 export interface ApiOptions extends CoreOptions {
   version: string;
   settings: CoreOptions['settings'] & {
@@ -42,18 +42,18 @@ export interface ApiOptions extends CoreOptions {
     rateLimitPerMinute: number;
     trustedProxies: string[];
     corsOrigins: string[];
-    /** Pages on localhost may call with client tokens: for development. */
+    /** Allows pages on localhost to call with client tokens, for development. */
     allowLocalPages?: boolean;
-    /** Connections in all; null: as many as the process has room for. */
+    /** The most connections in all. Null: as many as the process has room for. */
     maxConnections?: number | null;
   };
 }
 
-/** A process that works on sessions. */
+/** Options of a process that runs sessions. */
 export interface WorkOptions extends CoreOptions {
   temporal: CoreOptions['temporal'] & { bundlePath: string };
   model: Model;
-  /** No other process works on this data: what an earlier one had under way is taken over at once. */
+  /** No other process works on this data, so the work of an earlier process is taken over immediately. */
   isOnlyWorker: boolean;
   settings: CoreOptions['settings'] & { sweepIntervalMs?: number };
 }

@@ -1,4 +1,4 @@
-// What sends webhooks: the client for addresses that others have named, and the rules of who sends what, and when.
+// Wires webhook sending: the HTTP client for user-supplied addresses, the queue, and the senders.
 import type { Logger } from 'pino';
 import { createAllowList } from '../egress/allow-list.ts';
 import { createPoster } from '../egress/post.ts';
@@ -26,17 +26,17 @@ export function createWebhookSending(deps: WebhookSendingDeps) {
   const poster = createPoster({ allowed, resolve: deps.resolveName });
   const queue = createDeliveryQueue({ store, now });
   const secrets = createSecretBox(secretKey);
-  // Names this process in the leases of what it sends; a restarted one is another.
+  // Names this process in the leases of its deliveries. Each process has a new name.
   const sender = `sender-${randomText(12)}`;
   const send = createSender({ queue, poster, secrets, sender, logger, now });
   const attendance = createAttendance();
   const sending = { queue, send, endpointDue, attendance, now };
   return {
     ...{ queue, secrets, sender, send },
-    /** What a session's own sender, who is with it now, is told instead of its workflow. @returns false when there is none. */
+    /** Notifies the session's resident sender instead of its workflow. @returns false without a resident sender. */
     ring: attendance.ring,
     hasPendingDeliveries: (sessionId: string) => hasPendingDeliveries(store.db, sessionId),
-    /** Whether a webhook may have this URL. @throws EgressRefused */
+    /** Checks that a webhook may have this URL. @throws EgressRefused */
     checkTarget: poster.check,
     deliverSession: createSessionDeliveries(sending),
     deliverEndpoint: createEndpointDeliveries(sending),

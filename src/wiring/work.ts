@@ -1,4 +1,4 @@
-// What works on sessions: the activities, the worker that runs them, the sweep that finds what got lost.
+// Wires the work on sessions: the activities, their worker, and the reconciler.
 import { createActivities } from '../../activities/index.ts';
 import { randomText } from '../ids.ts';
 import type { PartHealth } from '../services/health.ts';
@@ -33,10 +33,10 @@ export function createWork(core: Core, options: WorkOptions) {
   let worker: SessionWorker | undefined;
   return {
     health: async (): Promise<PartHealth> => worker?.health() ?? NOT_STARTED,
-    /** The worker, then the sweep. */
+    /** Starts the worker, then the reconciler. */
     async start(): Promise<void> {
       worker = await startWorkers({ ...options.temporal, identity, activities, log: logger });
-      // The name that Temporal's UI and the leases have for this process.
+      // The name of this process in Temporal's UI and in leases.
       logger.info({ worker: identity, taskQueue: options.temporal.taskQueue }, 'Working on sessions');
       sweep.start();
     },
