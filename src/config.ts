@@ -1,4 +1,4 @@
-// The only reader of the environment: one strict schema, so that a typo refuses to start.
+// The only reader of the environment: one strict schema, so a typo stops the start.
 import { accessSync, constants } from 'node:fs';
 import { isIP } from 'node:net';
 import { homedir } from 'node:os';
@@ -13,7 +13,7 @@ type Environment = Record<string, string | undefined>;
 /** Read by the client libraries, which share the prefix. */
 const CLIENT_NAMES = ['OPENCLAW_BASE_URL', 'OPENCLAW_LOG'] as const;
 
-/** Promised for later versions: accepted with a warning, so that one environment can serve several versions. */
+/** Reserved for later versions. Accepted with a warning, so one environment can serve several versions. */
 const LATER_NAMES = ['OPENCLAW_BLOB_URL', 'OPENCLAW_WORKER_QUEUES'] as const;
 
 function wholeNumber(min: number, max: number) {
@@ -26,10 +26,10 @@ function oneOf<const Names extends readonly string[]>(names: Names) {
   return z.enum(names, `must be ${names.slice(0, -1).join(', ')} or ${names.at(-1)}`);
 }
 
-/** Why no HTTP header can carry this key. The key itself is never part of a message. */
+/** The reason why an HTTP header can't carry this key. The key itself is never part of a message. */
 function headerMistake(key: string): string | null {
   if (/[\r\n]/.test(key)) return 'must hold no line break';
-  // `docker run --env-file` passes them on.
+  // `docker run --env-file` keeps quotes as part of the value.
   if (/^(['"]).*\1$/.test(key)) return 'must not stand in quotes';
   if (/\s/.test(key)) return 'must hold no spaces or other white space';
   return /^[\x21-\x7e]+$/.test(key) ? null : 'must hold plain ASCII characters only';
@@ -42,14 +42,14 @@ const headerKey = z.string().superRefine((key, context) => {
 
 const isHost = (text: string): boolean => isIP(text) !== 0 || /^[\w.-]+$/.test(text);
 
-/** Paths of single calls, of this API and of others. A gateway may have more behind its own `/v1`. */
+/** Paths of single calls, of this API and others. A gateway may use more paths behind its own `/v1`. */
 const isEndpoint = (address: string): boolean =>
   /\/v1\/+(messages|complete|models|responses|chat)(\/|$)|\/completions$/i.test(address);
 
-/** A server may decode the path. */
+/** Includes encoded forms, because a server may decode the path. */
 const hasQuery = (text: string): boolean => /[?#]|%3f|%23/i.test(text);
 
-/** Where the Messages API lives, without the `/v1` that each call adds. */
+/** The base address of the Messages API, without the `/v1` that each call adds. */
 const modelAddress = z
   .string()
   .transform((text) => text.trim())
@@ -71,15 +71,17 @@ const modelAddress = z
     'must end before the endpoint, such as https://gateway.example or https://gateway.example/v1',
   );
 
-/** A path of one part and parameters with values, as libpq takes them; anything else is a password that isn't percent-encoded. */
+/**
+ * A path of one part, and parameters with values, as libpq accepts them. Anything else is a password that isn't percent-encoded.
+ */
 const POSTGRES_ADDRESS = /^postgres(ql)?:\/\/[^\s/?#]*(\/[^\s/?#@]*)?(\?([a-z_]+=[^&\t\r\n]*(&|$))*)?$/;
 
-/** Without a path libpq takes what stands before an `@` for a user. */
+/** Without a path, libpq takes the text before an `@` for a user. */
 const HIDDEN_USER = /^\w+:\/\/[^/?]*\?.*@/;
 
 const isPostgresAddress = (text: string): boolean => POSTGRES_ADDRESS.test(text) && !HIDDEN_USER.test(text);
 
-/** In libpq each of these stands for itself. The driver would take them for a fragment, a blank, or a text that isn't encoded at all. */
+/** libpq takes these characters literally. The driver would read a fragment or a space, or an unencoded text. */
 function forDriver(text: string): string {
   const [place = '', ...query] = text.replace(/%(?![0-9a-f]{2})/gi, '%25').split('?');
   return [place, ...query.map((part) => part.replace(/[ #+]/g, encodeURIComponent))].join('?');
@@ -88,7 +90,7 @@ function forDriver(text: string): string {
 /** Temporal's clients add the scheme themselves, and show the address in their errors. */
 const isTemporalAddress = (text: string): boolean => /^[^\s/?#@]+$/.test(text);
 
-/** What stands behind a `?` would be settings of the driver, past this schema. */
+/** A query would set driver options that this schema doesn't check. */
 function isRedisAddress(text: string): boolean {
   if (!URL.canParse(text)) return false;
   const { protocol, hostname, pathname, search, hash } = new URL(text);
@@ -99,7 +101,7 @@ function isRedisAddress(text: string): boolean {
 
 const withoutUser = (entry: string): string => entry.replace(/^.*@/, '...@');
 
-/** Entries with commas; each mistaken entry is named with `reason`. */
+/** A comma-separated list. The error names each mistaken entry with `reason`. */
 function commaList(reason: string, isMistake: (entry: string) => boolean) {
   return z
     .string()
@@ -118,15 +120,15 @@ function commaList(reason: string, isMistake: (entry: string) => boolean) {
 
 const NO_ORIGIN = 'is no origin, such as https://app.example.com; wildcards are not supported';
 
-/** As browsers send it: without a path, a slash at its end, or a port that the scheme has anyway. */
+/** The form that browsers send: without a path, a trailing slash, or the scheme's default port. */
 const isOrigin = (text: string): boolean =>
   /^https?:\/\/[^*]+$/.test(text) && URL.canParse(text) && new URL(text).origin === text;
 
-/** The names are those of Express. It takes no subnet of all addresses. */
+/** The names are Express's. Express accepts no subnet of all addresses. */
 const isProxy = (entry: string): boolean =>
   ['loopback', 'linklocal', 'uniquelocal'].includes(entry) || (isSubnet(entry) && !/\/0+$/.test(entry));
 
-/** Without HOME, the system's own list of users knows. A user that is missing there keeps the cache where the process runs. */
+/** Without HOME, Node asks the system's user database. For a user without an entry, the cache is in the working directory. */
 function ownHome(): string {
   try {
     return homedir();
@@ -183,12 +185,12 @@ type Parsed = z.infer<typeof Variables>;
 
 export type Config = ReturnType<typeof readConfig>;
 
-/** A configuration that can't be used; the message names every variable at fault. */
+/** A configuration that can't be used. The message names every variable at fault. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
 }
 
-/** An empty variable is an unset one. */
+/** Treats an empty variable as unset. */
 function given(environment: Environment): Environment {
   return Object.fromEntries(
     Object.entries(environment).filter(([, value]) => value !== undefined && value !== ''),
@@ -208,7 +210,7 @@ function mistakenNames(environment: Environment): string[] {
   });
 }
 
-/** White space alone looks unset, and would be taken for a key, a directory or a list. */
+/** White space alone looks unset, but would be read as a key, a directory or a list. */
 function blankNames(environment: Environment): string[] {
   const names = [...Object.keys(Variables.shape), ...Object.keys(environment).filter(isOfTemporal)];
   return [...new Set(names)].filter((name) => name !== 'PATH' && environment[name]?.trim() === '');
@@ -225,7 +227,7 @@ const isReadable = (file: string): boolean => {
   }
 };
 
-/** Temporal's own reader takes any other word for false, and a configuration file that is missing for an empty one. */
+/** Temporal's own reader takes any other word for false, and a missing configuration file for an empty one. */
 function temporalMistakes(environment: Environment): string[] {
   const reasonOf = (name: string, value: string): string | null => {
     if (name === 'TEMPORAL_ADDRESS' && !isTemporalAddress(value))
@@ -248,14 +250,14 @@ const TEMPORAL_SERVER_NAMES = ['TEMPORAL_ADDRESS', 'TEMPORAL_PROFILE', 'TEMPORAL
 const namesTemporal = (environment: Environment): boolean =>
   TEMPORAL_SERVER_NAMES.some((name) => environment[name]);
 
-/** Only the first line: the library's later lines quote the file, and a file may hold a key. */
+/** Keeps only the first line: the library's later lines quote the file, which may hold a key. */
 function explainTemporal(environment: Environment, error: unknown): ConfigError {
   const [reason = ''] = (error instanceof Error ? error.message : String(error)).split('\n');
   const given = Object.keys(environment).filter(isOfTemporal).join(', ');
   return new ConfigError(`Temporal's settings (${given}) can't be used: ${reason}`, { cause: error });
 }
 
-/** An existing Temporal server instead of the embedded one, as the official variables and files describe it. */
+/** An existing Temporal server instead of the embedded one, configured by Temporal's official variables and files. */
 function externalTemporal(environment: Environment) {
   if (!namesTemporal(environment)) return null;
   try {
@@ -271,13 +273,13 @@ function externalTemporal(environment: Environment) {
   }
 }
 
-/** The embedded Temporal UI and the API would fight for one port. */
+/** The embedded Temporal UI and the API can't share a port. */
 function portMistakes(environment: Environment, { PORT, OPENCLAW_TEMPORAL_UI_PORT }: Parsed): string[] {
   if (PORT !== OPENCLAW_TEMPORAL_UI_PORT || namesTemporal(environment)) return [];
   return [`OPENCLAW_TEMPORAL_UI_PORT: must differ from PORT, which is ${PORT} too`];
 }
 
-/** @throws {ConfigError} that names every mistake at once. */
+/** @throws {ConfigError} naming every mistake at once. */
 function parse(environment: Environment) {
   const blank = blankNames(environment);
   const filled = Object.fromEntries(Object.entries(environment).filter(([name]) => !blank.includes(name)));
@@ -293,7 +295,7 @@ function parse(environment: Environment) {
   throw new ConfigError(`The environment has mistakes:\n  ${lines.join('\n  ')}`);
 }
 
-/** Settings that the start leaves unused. */
+/** Settings without effect. */
 function warningsOf(environment: Environment): string[] {
   const { XDG_CACHE_HOME } = environment;
   const later = LATER_NAMES.filter((name) => environment[name]).map(
@@ -310,7 +312,7 @@ function warningsOf(environment: Environment): string[] {
   ];
 }
 
-/** The rule of XDG: a relative path is ignored. */
+/** The XDG specification: ignore a relative path. */
 function cacheHome({ XDG_CACHE_HOME, HOME }: { XDG_CACHE_HOME?: string | undefined; HOME: string }): string {
   return XDG_CACHE_HOME !== undefined && isAbsolute(XDG_CACHE_HOME) ? XDG_CACHE_HOME : `${HOME}/.cache`;
 }
@@ -325,7 +327,7 @@ export function readConfig(variables: Environment = process.env) {
     dataDir: parsed.OPENCLAW_DATA_DIR,
     /** Null: SQLite in the data directory. */
     databaseUrl: parsed.DATABASE_URL ?? null,
-    /** Null: processes hear of each other through the database, and count calls each for itself. */
+    /** Null: processes poll the database for each other's events, and each process counts calls separately. */
     redisUrl: parsed.REDIS_URL ?? null,
     apiKey: parsed.OPENCLAW_API_KEY ?? null,
     secretKey: parsed.OPENCLAW_SECRET_KEY ?? null,
@@ -335,9 +337,9 @@ export function readConfig(variables: Environment = process.env) {
     maxConnections: parsed.OPENCLAW_MAX_CONNECTIONS ?? null,
     modelsFile: parsed.OPENCLAW_MODELS_FILE ?? null,
     trustedProxies: parsed.OPENCLAW_TRUSTED_PROXIES,
-    /** Of web pages that may call this server and read its answers. */
+    /** Origins of web pages that may call this server and read its responses. */
     corsOrigins: parsed.OPENCLAW_CORS_ORIGINS,
-    /** Hosts and subnets that requests to addresses of clients may reach although they are private. */
+    /** Private hosts and subnets that requests to user-supplied addresses may reach. */
     egressAllow: parsed.OPENCLAW_EGRESS_ALLOW,
     showPreviews: parsed.OPENCLAW_TEMPORAL_PREVIEWS,
     /** Null: the port of the last start, else 8233 or the next free one. */
@@ -345,7 +347,7 @@ export function readConfig(variables: Environment = process.env) {
     logLevel: parsed.OPENCLAW_LOG_LEVEL,
     anthropicApiKey: parsed.ANTHROPIC_API_KEY ?? null,
     anthropicBaseUrl: parsed.ANTHROPIC_BASE_URL ?? null,
-    /** Binaries are kept here across checkouts and data directories. */
+    /** Binaries stay here across checkouts and data directories. */
     cacheDir: `${cacheHome(parsed)}/openclaw`,
     searchPath: parsed.PATH,
     externalTemporal: externalTemporal(environment),
@@ -355,7 +357,7 @@ export function readConfig(variables: Environment = process.env) {
 
 const SECRETS = ['databaseUrl', 'redisUrl', 'apiKey', 'secretKey', 'anthropicApiKey'] as const;
 
-/** The configuration as it may be logged: of secrets, and of what gets into Temporal, only whether they are set. */
+/** The configuration for the log. Secrets and Temporal's credentials appear only as set or unset. */
 export function describeConfig(config: Config): Record<string, unknown> {
   const { warnings, searchPath, externalTemporal, ...shown } = config;
   const hidden = SECRETS.map((name) => [name, config[name] === null ? 'unset' : 'set'] as const);

@@ -1,4 +1,4 @@
-// The data directory: one process uses it at a time, and the secrets of this installation lie in it.
+// The data directory: used by one process at a time, and the place of the installation's secrets.
 
 import {
   accessSync,
@@ -16,20 +16,20 @@ import { directoryTrouble, makeDirectory } from './directories.ts';
 import { openSqliteFile, SqliteUnusableError } from './sqlite-library.ts';
 
 export interface DataDirectory {
-  /** Absolute. */
+  /** An absolute path. */
   path: string;
-  /** Lets another process use the directory. May be called twice. */
+  /** Lets another process use the directory. Safe to call twice. */
   release(): void;
 }
 
 /**
- * Makes the directory (mode 0700) when it is missing, and holds it until `release` or the end of this process.
- * @throws {Error} when another process holds it.
+ * Creates the directory (mode 0700) if it is missing, and holds it until `release` or the end of this process.
+ * @throws {Error} if another process holds the directory.
  */
 export function openDataDirectory(path: string): DataDirectory {
   const directory = resolve(path);
   makeDirectory(directory, 0o700);
-  // SQLite's own words for this name neither the directory nor the reason.
+  // SQLite's own message would name neither the directory nor the reason.
   accessSync(directory, constants.R_OK | constants.W_OK | constants.X_OK);
   const lock = takeLock(directory);
   return { path: directory, release: () => lock.close() };
@@ -40,14 +40,14 @@ interface Lock {
   close(): void;
 }
 
-/** What Node 24 has of its own, in the shape that is used here. */
+/** The part of Node 24's own SQLite module that is used here. */
 interface NodeSqlite {
   DatabaseSync: new (file: string, options: { timeout: number }) => Lock;
 }
 
-/** Both libraries are SQLite, so they respect each other's locks. Node's own one serves where better-sqlite3 does not fit. */
+/** Both libraries are SQLite and respect each other's locks. Node's own module helps where better-sqlite3 can't load. */
 function openLock(file: string): Lock {
-  // No time-out: a process holds the lock for as long as it lives.
+  // No time-out: a process holds the lock for its whole life.
   const options = { timeout: 0 };
   try {
     return openSqliteFile(file, options);
@@ -58,15 +58,15 @@ function openLock(file: string): Lock {
   }
 }
 
-/** better-sqlite3 has SQLite's name of it, Node its number. */
+/** better-sqlite3 reports SQLite's error name, Node its number. */
 const isBusy = (error: unknown): boolean => {
   const { code, errcode } = error as { code?: string; errcode?: number };
   return code === 'SQLITE_BUSY' || errcode === 5;
 };
 
 /**
- * SQLite's lock, because Node has none: the kernel frees it even on kill -9, on every system. Nothing else in this process
- * may open `lock`: closing any other descriptor of a file drops a process's POSIX locks on it.
+ * Uses SQLite's lock, because Node has no file locks. The kernel releases it even on kill -9, on every system. Nothing else in
+ * this process may open `lock`: closing any other descriptor of a file drops a process's POSIX locks on it.
  */
 function takeLock(directory: string): Lock {
   const file = join(directory, 'lock');
@@ -78,7 +78,7 @@ function takeLock(directory: string): Lock {
   } catch (error) {
     lock.close();
     if (isBusy(error)) throw new Error(inUseMessage(directory), { cause: error });
-    // A full or read-only disk is told as trouble of the directory.
+    // A full or read-only disk is reported as a problem of the directory.
     if (directoryTrouble(error) !== null) throw error;
     throw new Error(`The lock file ${file} is damaged. It holds no data: delete it and start again`, {
       cause: error,
@@ -94,8 +94,8 @@ function inUseMessage(directory: string): string {
 }
 
 /**
- * The secret in `file`, without its final newline; `make` supplies it when there is no such file yet (mode 0600).
- * Safe only while this process holds the data directory.
+ * Reads the secret in `file`, without its final newline. If the file is missing, `make` supplies a new secret (mode 0600). Safe
+ * only while this process holds the data directory.
  */
 export function readOrCreateSecret(file: string, make: () => string): { value: string; created: boolean } {
   if (!existsSync(file)) {
@@ -105,7 +105,7 @@ export function readOrCreateSecret(file: string, make: () => string): { value: s
   return { value: readSecret(file), created: false };
 }
 
-/** @throws {Error} that names the file when it is missing, can't be read or is empty. */
+/** @throws {Error} naming the file if it is missing, unreadable or empty. */
 export function readSecret(file: string): string {
   const value = readText(file).replace(/\r?\n$/, '');
   if (!value)
@@ -115,7 +115,7 @@ export function readSecret(file: string): string {
   return value;
 }
 
-/** Node's own words for a directory in the file's place name no file. */
+/** If the path is a directory, Node's own message names no file. */
 function readText(file: string): string {
   try {
     return readFileSync(file, 'utf8');
@@ -125,7 +125,7 @@ function readText(file: string): string {
   }
 }
 
-/** Synced before and after the rename: what a secret has protected must not outlive it in a power cut. */
+/** Synced before and after the rename: after a power cut, data protected by a secret must not exist without the secret. */
 function writeSecret(file: string, value: string): void {
   const temporary = `${file}.new`;
   writeFileSync(temporary, `${value}\n`, { mode: 0o600, flush: true });

@@ -1,8 +1,8 @@
-// Makes directories, and says in words why one can't be used.
+// Creates directories, and explains why a directory can't be used.
 import { mkdirSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 
-/** Codes of the file system and of SQLite. */
+/** Error codes of the file system and of SQLite. */
 const REASONS: [RegExp, string][] = [
   [/^(EROFS|SQLITE_READONLY.*)$/, 'the file system is read-only'],
   [/^(ENOSPC|EDQUOT|SQLITE_FULL)$/, 'the disk is full'],
@@ -15,10 +15,10 @@ const REASONS: [RegExp, string][] = [
   [/^(ELOOP|ENAMETOOLONG)$/, 'its path cannot be followed'],
 ];
 
-/** The errors of listening and connecting share some of these codes. */
+/** Errors of listening and connecting share some of these codes. */
 const NETWORK_CALLS = new Set(['listen', 'bind', 'connect', 'getaddrinfo']);
 
-/** Why a directory can't be used, if that is what this error says. */
+/** The reason why a directory can't be used, or null for an unrelated error. */
 export function directoryTrouble(error: unknown): string | null {
   const { code = '', syscall = '' } = (error ?? {}) as { code?: unknown; syscall?: string };
   if (NETWORK_CALLS.has(syscall)) return null;
@@ -26,8 +26,8 @@ export function directoryTrouble(error: unknown): string | null {
 }
 
 /**
- * Like `mkdir -p`. Node's own `recursive` never returns where the system answers ENOENT below a directory that exists, as in
- * /proc (measured on Node 20, 24 and 26).
+ * Like `mkdir -p`. Node's own `recursive` never returns if the system reports ENOENT below an existing directory, as in /proc
+ * (measured on Node 20, 24 and 26).
  */
 export function makeDirectory(path: string, mode?: number): void {
   const isDirectory = () => statSync(path, { throwIfNoEntry: false })?.isDirectory();
@@ -36,7 +36,7 @@ export function makeDirectory(path: string, mode?: number): void {
   try {
     mkdirSync(path, { mode });
   } catch (error) {
-    // Another process may have made it meanwhile.
+    // Another process may have created the directory in the meantime.
     if (!isDirectory()) throw error;
   }
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// The command line: `dev` runs everything in one process, `api` and `worker` a part of it each; the others serve the operator.
+// The command line. `dev` runs everything in one process. `api` and `worker` each run a part. The others serve the operator.
 import { Command } from 'commander';
 import { api } from './commands/api.ts';
 import { backup } from './commands/backup.ts';
@@ -13,10 +13,10 @@ import { type Config, ConfigError, readConfig } from './config.ts';
 import { LEVELS } from './contracts/api-keys.ts';
 import { redactText } from './log.ts';
 
-/** Nothing of ours wraps an error more often. */
+/** Our own errors never have more causes. */
 const CAUSES_MAX = 4;
 
-/** What went wrong and why, a line each. Some network errors have a code instead of words. */
+/** The error and its causes, one per line. Some network errors have a code instead of a message. */
 function explain(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const lines: string[] = [];
@@ -28,10 +28,10 @@ function explain(error: unknown): string {
   return lines.join('\n  ');
 }
 
-/** Databases, keys and what child processes write are for their owner only, whatever the shell's umask is. */
+/** Databases, keys and files of child processes belong to their owner only, whatever the shell's umask. */
 const PRIVATE_UMASK = 0o077;
 
-/** Runs a command with the configuration; errors are printed without a stack. */
+/** Runs a command with the configuration. Prints errors without a stack. */
 function run(command: (config: Config, options: Record<string, string>) => Promise<number>) {
   return async (options: Record<string, string>): Promise<void> => {
     process.umask(PRIVATE_UMASK);
@@ -44,13 +44,13 @@ function run(command: (config: Config, options: Record<string, string>) => Promi
   };
 }
 
-/** As for a mistake in the environment. */
+/** The exit code of a mistake in the environment, too. */
 const USAGE_EXIT_CODE = 2;
 
 const program = new Command('openclaw')
   .description('Durable API server for long-running Claude conversations. Without a command: dev')
   .version(packageVersion())
-  // Before the commands, which inherit it.
+  // Before the commands, because they inherit it.
   .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : USAGE_EXIT_CODE));
 
 program

@@ -1,9 +1,9 @@
-// Which known name a mistyped one was meant to be.
+// Suggests the known name closest to a mistyped one.
 
-/** More differences than this are another word. */
+/** With more differences, the name is a different word. */
 const DISTANCE_MAX = 3;
 
-/** How many letters have to be added, removed or replaced. */
+/** The number of letters to add, remove or replace. */
 function distance(from: string, to: string): number {
   let row = Array.from({ length: to.length + 1 }, (_, index) => index);
   for (const [line, letter] of [...from].entries()) {
@@ -17,13 +17,13 @@ function distance(from: string, to: string): number {
   return row[to.length] ?? 0;
 }
 
-/** A beginning of several words counts as one difference. */
+/** The first words of a longer name count as one difference. */
 const farFrom = (name: string, known: string): number =>
   name.includes('_') && known.startsWith(name) ? 1 : distance(name, known);
 
 /**
- * @param prefix counts as no difference: OPENCLAW_PORT is PORT.
- * @returns the nearest of `names`, or undefined when none is near.
+ * @param prefix is ignored: OPENCLAW_PORT counts as PORT.
+ * @returns the nearest of `names`, or undefined if none is near.
  */
 export function similarName(name: string, names: readonly string[], prefix: string): string | undefined {
   const plain = (text: string) => (text.startsWith(prefix) ? text.slice(prefix.length) : text);

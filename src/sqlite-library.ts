@@ -1,11 +1,11 @@
-// Loads better-sqlite3 when a database is opened, and not before: its native part fits one version of Node only, and a server
-// on PostgreSQL runs without it.
+// Loads better-sqlite3 only when a database is opened. Its native part fits one version of Node only, and a server on PostgreSQL
+// runs without it.
 import { createRequire } from 'node:module';
 import type SQLite from 'better-sqlite3';
 
 const load = createRequire(import.meta.url);
 
-/** Versions of Node's native interface, and the Node that has them. */
+/** Versions of Node's native interface, with their Node versions. */
 const NODE_OF_ABI: Record<string, string> = {
   '108': '18',
   '115': '20',
@@ -24,7 +24,7 @@ export class SqliteUnusableError extends Error {
 function isOfLoading(error: unknown): error is Error {
   if (!(error instanceof Error)) return false;
   const { code } = error as NodeJS.ErrnoException;
-  // The last one is of the package that looks for the native part.
+  // The last message comes from the package that searches for the native part.
   return (
     code === 'ERR_DLOPEN_FAILED' ||
     code === 'MODULE_NOT_FOUND' ||
@@ -39,10 +39,10 @@ function reasonOf({ message }: Error): string {
   return `it was built for Node ${NODE_OF_ABI[abi] ?? `with module version ${abi}`}, and this is Node ${process.versions.node}`;
 }
 
-/** The first failure names the reason. Node loads no native part twice, and a second try fails with other words. */
+/** Keeps the first failure, which names the reason. Node loads a native part once, and a second attempt fails differently. */
 let unusable: SqliteUnusableError | undefined;
 
-/** @throws {SqliteUnusableError} that says what to do. */
+/** @throws {SqliteUnusableError} with the fix. */
 export function openSqliteFile(file: string, options: SQLite.Options): SQLite.Database {
   if (unusable) throw unusable;
   try {
@@ -50,7 +50,7 @@ export function openSqliteFile(file: string, options: SQLite.Options): SQLite.Da
     return new Database(file, options);
   } catch (cause) {
     if (!isOfLoading(cause)) {
-      // SQLite's own words name no file.
+      // SQLite's own message names no file.
       if (cause instanceof Error) cause.message = `${cause.message}: ${file}`;
       throw cause;
     }
