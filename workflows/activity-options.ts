@@ -5,33 +5,33 @@ import {
   type LocalActivityOptions,
 } from '@temporalio/workflow';
 
-/** One call of Claude, streamed into the store. */
+/** One streamed model call. */
 export const MODEL_STEP: ActivityOptions = {
-  // The longest answer that anyone waits for; a hung stream is ended by its own silence timeout much earlier.
+  // The longest reply we allow. The model's silence timeout ends a hung stream much earlier.
   startToCloseTimeout: '60 minutes',
-  // All tries together: a provider that is away for a day has failed the turn.
+  // All attempts together. A provider outage of a day fails the turn.
   scheduleToCloseTimeout: '24 hours',
-  // A killed worker is noticed within this; heartbeats come each 2 s, so ten may be lost.
+  // Detects a killed worker. Heartbeats come every 2 s, so up to ten may be lost.
   heartbeatTimeout: '20 seconds',
-  // The interrupt itself is done by the fence; nobody waits for the model call to notice.
+  // The fence in the store performs the interrupt, so the workflow doesn't wait for the model call to stop.
   cancellationType: ActivityCancellationType.TRY_CANCEL,
   retry: {
     initialInterval: '1 second',
     backoffCoefficient: 2,
     maximumInterval: '30 seconds',
-    // No bound on attempts: worker deaths are not counted, and the store counts the model's errors itself.
+    // Attempts are unbounded: worker deaths don't count as failures, and the store counts model errors.
   },
 };
 
-/** One try of a built-in tool. It may be made again: none of these tools changes anything outside. */
+/** One attempt of a built-in tool. Retries are safe because these tools have no external side effects. */
 export const TOOL_CALL: ActivityOptions = {
-  // Twice the longest wait for a free evaluator that a full worker makes.
+  // Twice the longest time a full worker waits for a free evaluator.
   startToCloseTimeout: '60 seconds',
-  // With no worker for tools the model is told so, instead of a turn that hangs.
+  // Without a worker for tools the model receives an error result, so the turn doesn't hang.
   scheduleToCloseTimeout: '10 minutes',
-  // A killed worker is noticed within this; heartbeats come each second.
+  // Detects a killed worker. Heartbeats come every second.
   heartbeatTimeout: '5 seconds',
-  // The interrupt itself is done in the store; nobody waits for the tool to notice.
+  // The store performs the interrupt, so the workflow doesn't wait for the tool to stop.
   cancellationType: ActivityCancellationType.TRY_CANCEL,
   retry: {
     initialInterval: '500 milliseconds',
@@ -41,28 +41,28 @@ export const TOOL_CALL: ActivityOptions = {
   },
 };
 
-/** Sends what webhooks are due of one session, or of one endpoint's backlog. */
+/** Sends the due deliveries of one session, or of one endpoint's backlog. */
 export const DELIVERIES: ActivityOptions = {
-  // The sender itself stops after a minute, behind a try that may take 15 s.
+  // A sender stops after one minute, but the attempt in flight may take 15 s more.
   startToCloseTimeout: '2 minutes',
-  // With no worker for webhooks the sweep asks again.
+  // Without a worker for webhooks, the reconciler signals again.
   scheduleToCloseTimeout: '10 minutes',
-  // A killed worker is noticed within this; heartbeats come each second.
+  // Detects a killed worker. Heartbeats come every second.
   heartbeatTimeout: '5 seconds',
   retry: {
-    // What is tried again says itself when; this is for a store that is away.
+    // A failed delivery sets its own retry delay. These values serve an unavailable store.
     initialInterval: '1 second',
     backoffCoefficient: 2,
     maximumInterval: '10 seconds',
   },
 };
 
-/** Short transactions of the store, run where the workflow task runs so that hung streams can't starve them. */
+/** Short store transactions. They run as local activities so that hung streams can't starve them. */
 export const STORE_STEP: LocalActivityOptions = {
-  // One transaction takes milliseconds; this bounds a store that hangs.
+  // A transaction takes milliseconds. This limit covers a hung store.
   startToCloseTimeout: '10 seconds',
-  // The store may be away for long; the session waits for it and loses nothing.
+  // Unlimited attempts: during a long store outage the session waits and loses nothing.
   retry: { initialInterval: '100 milliseconds', backoffCoefficient: 2, maximumInterval: '10 seconds' },
-  // Longer waits leave the workflow task and use a timer, so that signals and queries are served meanwhile.
+  // Longer delays use a timer outside the workflow task, so signals and queries are still served.
   localRetryThreshold: '1 second',
 };

@@ -1,3 +1,3 @@
-// What the worker registers; the workflow's type is its function's name.
+// The workflows that a worker registers. Each workflow's type is its function name.
 export { session } from './session.ts';
 export { webhookEndpoint } from './webhook-endpoint.ts';

@@ -1,11 +1,11 @@
-// Every name, id and shape that client, workflow and activities share. Safe inside the workflow sandbox:
-// nothing here but types and constants.
+// The names, ids and shapes shared by client, workflows and activities. Safe inside the workflow sandbox: types and
+// constants only.
 
 export const WORKFLOW_TYPE = 'session';
-/** Of one webhook's endpoint: what could not be sent to it at once. */
+/** Sends the backlog of one webhook endpoint. */
 export const ENDPOINT_WORKFLOW_TYPE = 'webhookEndpoint';
 
-/** Names of Temporal's signals and queries. */
+/** Temporal signal and query names. */
 export const SIGNALS = {
   message: 'message',
   toolResult: 'toolResult',
@@ -16,49 +16,49 @@ export const SIGNALS = {
 } as const satisfies { [Name in SignalName]: Name };
 export const QUERIES = { state: 'state' } as const;
 
-/** Search attributes that tell sessions apart in the Temporal UI; all of type Keyword. */
+/** Search attributes that distinguish sessions in the Temporal UI. All are of type Keyword. */
 export const SEARCH_ATTRIBUTES = {
   account: 'OpenClawAccount',
   status: 'OpenClawStatus',
   model: 'OpenClawModel',
 } as const;
 
-/** Where built-in tools run: beside the sessions, so that a slow tool keeps no model call from its place. */
+/** Built-in tools have their own task queue, so a slow tool takes no slot from model calls. */
 export const toolsTaskQueue = (taskQueue: string): string => `${taskQueue}-tools`;
 
-/** Where webhooks are sent from: a receiver that does not answer keeps neither a model call nor a tool from its place. */
+/** Webhooks have their own task queue, so a slow endpoint takes no slot from model calls or tools. */
 export const webhooksTaskQueue = (taskQueue: string): string => `${taskQueue}-webhooks`;
 
-/** Shown beside the sessions in the Temporal UI, so it says what it is. */
+/** The Temporal UI lists endpoint workflows beside sessions, so the prefix names the kind. */
 export const endpointWorkflowId = (webhookId: string): string => `webhook-${webhookId}`;
 
-/** The session id is the workflow id, so that either finds the other. */
+/** The session id is the workflow id, so each leads to the other. */
 export const workflowId = (sessionId: string): string => sessionId;
 
-/** When a run of a session is over and another one goes on. */
+/** When a run continues as new. */
 export interface RunBounds {
   turnsPerRunMax: number;
   /**
-   * A replay costs half a millisecond of CPU an event, and must fit into its workflow task's 5 s also when several are
-   * made at once on a busy machine. Temporal suggests to continue as new after 4,000 events, far too late for that.
-   * A turn adds ten, twice as many when webhooks are sent.
+   * Replay costs 0.5 ms of CPU per event. It must fit into the workflow task's 5 s, even with several replays on a busy
+   * machine. Temporal suggests continue-as-new only after 4,000 events. A turn adds ten events, or twenty when webhooks
+   * are sent.
    */
   eventsPerRunMax: number;
-  /** Then it ends when nothing has come for so long, or when the next message has. */
+  /** A full run waits at most this long for the next message or result before it continues as new. */
   quietMs: number;
 }
 
 export const RUN_BOUNDS: Readonly<RunBounds> = { turnsPerRunMax: 100, eventsPerRunMax: 300, quietMs: 1_000 };
 
-/** Temporal leaves so much between the starts of two runs of a workflow: one that ends sooner waits for the rest. */
+/** Temporal's minimum interval between the starts of two runs of a workflow. A run that ends earlier delays the next one. */
 export const RUN_MS_MIN = 1_500;
 
-/** The bounds are in the input, so that a run that is under way keeps those it began with: earlier runs lack some. */
+/** Bounds are part of the input, so a run keeps the bounds it started with. Runs started by earlier versions lack some. */
 export interface SessionInput extends Partial<RunBounds> {
   sessionId: string;
-  /** The whole pure state, when an earlier run handed it over; without it the store is asked. */
+  /** The pure state of the previous run. If absent, the workflow loads a snapshot from the store. */
   carried?: SessionState;
-  /** The run before had webhooks to send, or under way. */
+  /** The previous run had deliveries due or in flight. */
   isDue?: true;
 }
 
@@ -66,24 +66,24 @@ export interface MessageSignal {
   messageId: string;
   replyId: string;
   position: number;
-  /** The beginning of the text, for people who read the Temporal UI. Empty when previews are off. */
+  /** The beginning of the text, for readers of the Temporal UI. Empty when previews are off. */
   preview: string;
   expiresAtMs: number | null;
-  /** The reply that this message's acceptance has ended in the store. */
+  /** The reply that the store interrupted when it accepted this message. */
   interrupts?: string;
 }
 
 export interface InterruptSignal {
-  /** The reply that is meant; for any other the signal is ignored. */
+  /** The reply to interrupt. The workflow ignores the signal for any other reply. */
   replyId: string;
 }
 
-/** A call has a result row; what it says is in the store. */
+/** A call has a result row. The result itself stays in the store. */
 export interface ToolResultSignal {
   callId: string;
 }
 
-/** What of a session's settings the workflow shows or waits for; the rest is read from the store at each turn. */
+/** The settings that the workflow displays or waits for. Each turn reads the others from the store. */
 export interface ConfigureSignal {
   model: string;
   expiresAtMs: number | null;
@@ -93,18 +93,18 @@ export type EndReason = 'completed' | 'expired' | 'archived' | 'deleted';
 
 export interface EndSignal {
   reason: EndReason;
-  /** Webhooks are to be sent before the run is over. */
+  /** Deliveries are due and must be sent before the run ends. */
   isDue?: true;
 }
 
-/** The signals of a session, each with its argument. */
+/** The signals of a session with their arguments. */
 export interface SignalArguments {
   message: MessageSignal;
   toolResult: ToolResultSignal;
   interrupt: InterruptSignal;
   configure: ConfigureSignal;
   end: EndSignal;
-  /** Webhooks are to be sent; the rows hold which. */
+  /** Deliveries are due. The rows name them. */
   deliver: Record<string, never>;
 }
 
@@ -118,47 +118,47 @@ export interface PendingMessage {
   preview: string;
 }
 
-/** A call of a tool that the next step waits for. */
+/** A tool call whose result the next step waits for. */
 export interface PendingCall {
   callId: string;
   name: string;
-  /** When the model has called it; without it the session was handed over by an earlier version. */
+  /** When the model made the call. Absent in sessions carried over from an earlier version. */
   sinceMs?: number;
   expiresAtMs: number | null;
-  /** Run by a worker of ours; without it the client is to run it. */
+  /** Our worker runs the call. If absent, the client runs it. */
   isBuiltIn?: true;
 }
 
 export interface RunningTurn extends PendingMessage {
   step: number;
-  /** When the step is complete: its calls without a result. Empty, the next step can begin. */
+  /** Present once the step is complete: the calls without a result. When empty, the next step can begin. */
   calls?: PendingCall[];
 }
 
-/** The workflow's whole memory: what continue-as-new carries and what the store can rebuild. */
+/** The workflow's complete memory. Continue-as-new carries it, and the store can rebuild it. */
 export interface SessionState {
-  /** Last message of the live branch that this workflow has finished. */
+  /** The last message of the live branch that this workflow has finished. */
   head: string | null;
   running: RunningTurn | null;
-  /** By position. */
+  /** Sorted by position. */
   queue: PendingMessage[];
   ended: EndReason | null;
   expiresAtMs: number | null;
   model: string;
   account: string;
-  /** Finished turns of the whole session, as far as this workflow saw them. */
+  /** Finished turns of the session, as counted by this workflow. */
   turns: number;
-  /** A bounded shortcut against signals that come twice; the row's status is the dedupe of record. */
+  /** A bounded shortcut against duplicate signals. The row's status is authoritative. */
   handled: string[];
-  /** Replies to stop, by name: their turn may not have begun yet. Bounded. */
+  /** Ids of replies to interrupt, whose turns may not have begun yet. Bounded. */
   interrupts: string[];
-  /** Calls whose result has come since the store last said which are open. Bounded. */
+  /** Calls whose results arrived since the store last reported the open calls. Bounded. */
   results?: string[];
-  /** The last turns in words, for the Temporal UI. */
+  /** The last turns as text, for the Temporal UI. */
   outline: string[];
 }
 
-/** Answer of the `state` query. */
+/** The result of the `state` query. */
 export interface SessionStateAnswer {
   phase: 'idle' | 'running' | 'waiting_tool' | 'ended';
   reason: string | null;
@@ -166,13 +166,13 @@ export interface SessionStateAnswer {
   state: SessionState;
 }
 
-/** What the store knows of a session that has no workflow to ask. */
+/** The store's view of a session, used when no workflow state exists. */
 export interface SessionSnapshot {
   account: string;
   model: string;
   ended: EndReason | null;
   expiresAtMs: number | null;
-  /** The head under the open reply, or the session's head when none is open. */
+  /** The head under the open reply, or the session's head if no reply is open. */
   head: string | null;
   open: RunningTurn | null;
   queue: PendingMessage[];
@@ -187,23 +187,23 @@ export interface ModelStepInput {
 
 export type TurnStatus = 'completed' | 'interrupted' | 'failed';
 
-/** What a model step came to. Small on purpose: contents stay in the store. */
+/** The outcome of a model step. Small on purpose: contents stay in the store. */
 export type ModelStepResult =
   | {
       kind: 'settled';
       replyId: string;
       status: TurnStatus;
       head: string | null;
-      /** The beginning of the answer, or of what went wrong. */
+      /** The beginning of the reply, or of the error message. */
       preview: string;
       expiresAtMs: number | null;
     }
   /**
-   * The store has decided that another message has its turn now: one that was accepted earlier, or the copy of
-   * the one asked for that belongs to this head. With `again` the one asked for has its own turn after that.
+   * The store chose another message for this turn. The chosen message was accepted earlier, or is the copy of the
+   * requested message for this head. With `again`, the requested message gets its own turn afterwards.
    */
   | { kind: 'instead'; message: PendingMessage; again: boolean }
-  /** The step is complete and the model has called tools: a further step follows when these calls have results. */
+  /** The step is complete and the model has called tools. The next step follows when these calls have results. */
   | { kind: 'tools'; step: number; calls: PendingCall[] }
   | { kind: 'gone' };
 
@@ -213,7 +213,7 @@ export interface ReplyInput {
   replyId: string;
 }
 
-/** A built-in tool's call, as its row has it. */
+/** Identifies the row of a built-in tool's call. */
 export interface ToolCallInput {
   sessionId: string;
   replyId: string;
@@ -224,15 +224,15 @@ export interface FailToolCallInput extends ToolCallInput {
   reason: string;
 }
 
-/** Gives the calls of a reply whose time is over the result that was agreed on. */
+/** Gives each expired call of a reply the agreed timeout result. */
 export interface ExpireCallsInput extends ReplyInput {
   nowMs: number;
 }
 
-/** What is due to be sent of a session; the rows say what that is. */
+/** Selects the session whose due deliveries are sent. The rows name the deliveries. */
 export interface DeliverInput {
   sessionId: string;
-  /** The run before has left it, cut short or waiting for its next try. */
+  /** The previous run left deliveries, either cut short or waiting for a retry. */
   isLeft?: true;
 }
 
@@ -240,7 +240,7 @@ export interface EndpointInput {
   webhookId: string;
 }
 
-/** When an endpoint has something to be sent next; null when nothing is left. */
+/** When the endpoint's next delivery is due. Null when none is left. */
 export interface BacklogResult {
   nextAtMs: number | null;
 }
@@ -251,7 +251,7 @@ export interface FailReplyInput extends ReplyInput {
 
 export interface ExpireInput {
   sessionId: string;
-  /** The workflow's clock decides, so that a timer and the row can't disagree. */
+  /** The workflow's clock decides, so the timer and the row can't disagree. */
   nowMs: number;
 }
 

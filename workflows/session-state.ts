@@ -1,4 +1,4 @@
-// The session's state and its transitions: pure functions, no Temporal, so plain tests can run them.
+// The session's state and its transitions: pure functions without Temporal, so plain tests can run them.
 import type {
   ConfigureSignal,
   EndReason,
@@ -11,19 +11,19 @@ import type {
   SessionState,
 } from './protocol.ts';
 
-/** Message ids remembered against signals that come twice; older ones are caught by their rows. */
+/** Remembered message ids, to ignore duplicate signals. The rows catch older duplicates. */
 export const HANDLED_MAX = 200;
-/** Interrupts that are remembered; one that came too late for its reply is never used, and pushed out some day. */
+/** Remembered interrupts. An interrupt that came too late for its reply stays unused until newer ones replace it. */
 export const INTERRUPTS_MAX = 100;
-/** Turns that the Temporal UI shows in words. */
+/** Turns listed in the Temporal UI. */
 export const OUTLINE_MAX = 20;
-/** Names of tools in one line, of 64 characters each: Temporal refuses a summary of more than 400 bytes. */
+/** Tool names per line, of at most 64 characters each. Temporal refuses a summary of more than 400 bytes. */
 const NAMES_MAX = 3;
 
 const inOrder = (queue: PendingMessage[]): PendingMessage[] =>
   [...queue].sort((a, b) => a.position - b.position);
 
-/** The state of a run that starts with nothing but the store. */
+/** The state of a run that starts from the store alone. */
 export function rebuild(snapshot: SessionSnapshot): SessionState {
   return {
     head: snapshot.head,
@@ -57,7 +57,7 @@ export function messageArrived(before: SessionState, signal: MessageSignal): Ses
   return {
     ...state,
     queue: inOrder([...state.queue, { messageId, replyId, position, preview }]),
-    // What was true at its acceptance is not any more when a turn runs.
+    // The deadline set at acceptance doesn't apply while a turn runs.
     expiresAtMs: state.running ? state.expiresAtMs : signal.expiresAtMs,
   };
 }
@@ -75,7 +75,7 @@ export const hasEnded = (state: SessionState, reason: EndReason): SessionState =
   expiresAtMs: null,
 });
 
-/** Takes the next message off the queue; the state is unchanged when a turn runs or nothing waits. */
+/** Takes the next message off the queue. Returns the state unchanged when a turn is running or the queue is empty. */
 export function turnStarted(state: SessionState): SessionState {
   const [next, ...queue] = state.queue;
   if (state.running || !next) return state;
@@ -89,7 +89,7 @@ const shorten = (lines: string[]): string[] => lines.slice(-OUTLINE_MAX);
 
 const SIGNS = { completed: '', interrupted: ' (interrupted)', failed: ' (failed)' } as const;
 
-/** One turn in words. Previews are empty when they are switched off, and then only the facts remain. */
+/** One turn as text. When previews are off, ids replace the texts. */
 function inWords(
   turn: RunningTurn,
   result: Extract<ModelStepResult, { kind: 'settled' }>,
@@ -97,11 +97,11 @@ function inWords(
 ): string {
   const question = turn.preview === '' ? turn.messageId : turn.preview;
   const answer = result.preview === '' ? result.replyId : result.preview;
-  // Not a numbered list: Markdown would count the shown turns anew.
+  // Not a numbered list: Markdown would renumber the shown turns.
   return `- **turn ${n}** · **user** ${question}  \n  **assistant**${SIGNS[result.status]} ${answer}`;
 }
 
-/** The store put another message first: it is next, and with `again` the one that ran goes back to the queue. */
+/** The store put another message first. With `again`, the postponed message returns to the queue. */
 function turnPutOff(
   state: SessionState,
   turn: RunningTurn,
@@ -114,12 +114,12 @@ function turnPutOff(
   return { ...state, running: null, queue: inOrder([message, ...others, ...back]), handled };
 }
 
-/** Results remembered; more than one step makes. */
+/** Remembered results, more than one step produces. */
 export const EARLY_RESULTS_MAX = 500;
 
 /**
- * A result has come: for a call that the turn waits for, or for one that this workflow has yet to hear of. Either is
- * remembered until the store's next word: that one may be older than the result, and name the call as open.
+ * A result arrived, perhaps for a call unknown to this workflow. The id is kept until the store's next report of open
+ * calls, because that report may be older than the result.
  */
 export function resultArrived(state: SessionState, callId: string): SessionState {
   const { running } = state;
@@ -129,7 +129,7 @@ export function resultArrived(state: SessionState, callId: string): SessionState
   return { ...state, running: { ...running, ...(calls ? { calls } : {}) }, results };
 }
 
-/** A step is complete; the turn waits for the results of its calls. */
+/** A step is complete. The turn waits for the results of its calls. */
 export function toolsCalled(
   state: SessionState,
   { step, calls }: Extract<ModelStepResult, { kind: 'tools' }>,
@@ -147,7 +147,7 @@ export function nextStep(state: SessionState): SessionState {
   return { ...state, running: { ...running, step: running.step + 1 } };
 }
 
-/** The turn that ran is over, or was put off. */
+/** The running turn is over or postponed. */
 export function turnFinished(state: SessionState, result: ModelStepResult): SessionState {
   const turn = state.running;
   if (!turn || result.kind === 'tools') return state;
@@ -167,7 +167,7 @@ export function turnFinished(state: SessionState, result: ModelStepResult): Sess
   };
 }
 
-/** The part that the store can rebuild; a test holds it equal to the carried state at every wait. */
+/** The part that the store can rebuild. A test compares this part with the carried state at every wait. */
 export const rebuildable = ({ head, running, queue, ended, expiresAtMs }: SessionState) => ({
   head,
   running,
@@ -176,14 +176,14 @@ export const rebuildable = ({ head, running, queue, ended, expiresAtMs }: Sessio
   expiresAtMs,
 });
 
-/** Names of tools in one line, each once. */
+/** Distinct tool names in one line. */
 export function namesOf(calls: PendingCall[]): string {
   const names = [...new Set(calls.map(({ name }) => name))];
   const more = names.length > NAMES_MAX ? ` and ${names.length - NAMES_MAX} more` : '';
   return names.slice(0, NAMES_MAX).join(', ') + more;
 }
 
-/** Calls of the turn's step that have no result yet. */
+/** Calls of the current step that have no result yet. */
 export const missing = ({ running }: SessionState): PendingCall[] => running?.calls ?? [];
 
 function phaseInWords(state: SessionState): string {
@@ -194,7 +194,7 @@ function phaseInWords(state: SessionState): string {
 
 const instant = (ms: number): string => `${new Date(ms).toISOString().slice(0, 19).replace('T', ' ')} UTC`;
 
-/** Which result is missing, from whom, since when and until when. */
+/** The missing result: its source, its start and its deadline. */
 function missingInWords({ name, callId, sinceMs, expiresAtMs, isBuiltIn }: PendingCall): string {
   const from = isBuiltIn ? 'a worker of this server' : 'the client';
   const since = sinceMs === undefined ? '' : `, since ${instant(sinceMs)}`;
@@ -203,7 +203,7 @@ function missingInWords({ name, callId, sinceMs, expiresAtMs, isBuiltIn }: Pendi
   return `- result of **${name}** (${callId}) from ${from}${since}${until}`;
 }
 
-/** Markdown for the Temporal UI: what the session is, and how its last turns went. */
+/** Markdown for the Temporal UI: the session's facts and its last turns. */
 export function currentDetails(state: SessionState): string {
   const queued = state.queue.map((message) => `- queued: ${message.preview || message.messageId}`);
   const now = state.running ? [`- answering: ${state.running.preview || state.running.messageId}`] : [];
@@ -211,6 +211,6 @@ export function currentDetails(state: SessionState): string {
   const facts = `**${phaseInWords(state)}** · model ${state.model} · ${turns} · ${state.queue.length} queued`;
   const results = missing(state).slice(0, OUTLINE_MAX).map(missingInWords);
   const rest = [...now, ...results, ...queued.slice(0, OUTLINE_MAX)];
-  // Markdown begins and ends a list with an empty line.
+  // Markdown needs an empty line before and after a list.
   return [facts, rest.join('\n'), state.outline.join('\n')].filter((part) => part !== '').join('\n\n');
 }

@@ -1,4 +1,4 @@
-// The workflow of one session: signals only enqueue, one loop runs turns and waits, state is pure.
+// The workflow of one session. Signals only change state, one loop runs turns and waits, and the state is pure.
 import { defineSearchAttributeKey } from '@temporalio/common';
 import * as wf from '@temporalio/workflow';
 import type { Activities } from '../activities/index.ts';
@@ -50,7 +50,7 @@ const store =
     Pick<Activities, 'snapshot' | 'interrupt' | 'failReply' | 'expire' | 'expireCalls' | 'failToolCall'>
   >(STORE_STEP);
 
-/** Of runs that were begun without a bound in their input. */
+/** The bound for runs that started without `turnsPerRunMax` in their input. */
 const TURNS_PER_EARLY_RUN_MAX = 300;
 
 const statusAttribute = defineSearchAttributeKey(SEARCH_ATTRIBUTES.status, 'KEYWORD');
@@ -58,17 +58,20 @@ const modelAttribute = defineSearchAttributeKey(SEARCH_ATTRIBUTES.model, 'KEYWOR
 
 interface Run {
   input: SessionInput;
-  /** Undefined until the store has answered; signals that come earlier wait in `early`. */
+  /** Undefined until the snapshot is loaded. Earlier signals wait in `early`. */
   state: SessionState | undefined;
   early: ((state: SessionState) => SessionState)[];
-  /** Resolved when the running turn is to stop. One a turn: a condition left behind would be asked for ever. */
+  /**
+   * Resolves when the running turn must stop. Each turn has its own trigger: an abandoned condition would be evaluated
+   * forever.
+   */
   stop: wf.Trigger<'interrupted' | 'ended'> | undefined;
   sinceMs: number;
   stepsInRun: number;
   webhooks: {
-    /** Something was written that is to be sent, after the last activity that could have found it. */
+    /** Events were written for delivery after the last sending activity that could have found them. */
     isDue: boolean;
-    /** Activities that send. */
+    /** Sending activities in flight. */
     sending: number;
   };
 }
@@ -87,7 +90,7 @@ function transition(run: Run, change: (state: SessionState) => SessionState): vo
   checkStop(run);
 }
 
-/** Why the running turn is to stop, if a signal has asked for that. */
+/** Why the running turn must stop, if a signal requested a stop. */
 function stopReason({ state }: Run): 'interrupted' | 'ended' | undefined {
   if (!state?.running) return undefined;
   if (state.ended) return 'ended';
@@ -100,12 +103,15 @@ function checkStop(run: Run): void {
 }
 
 /**
- * So many at once: while one waits for a receiver that does not answer, what is written for others is sent. Which rows are
- * whose is decided in the store, so that none is sent by two.
+ * Sending activities in flight at once. While one activity waits for a slow endpoint, another sends to other endpoints.
+ * The store assigns the rows, so each delivery has one sender.
  */
 const SENDERS_MAX = 4;
 
-/** Sends what is due, beside whatever else the session does; its failures are nothing that a session could mend. */
+/**
+ * Sends due deliveries in parallel with the session's other work. The session can't repair a failed sender, so failures
+ * are ignored.
+ */
 async function send(run: Run, left: Pick<DeliverInput, 'isLeft'> = {}): Promise<void> {
   const { sessionId } = run.input;
   const taskQueue = webhooksTaskQueue(wf.workflowInfo().taskQueue);
@@ -114,7 +120,7 @@ async function send(run: Run, left: Pick<DeliverInput, 'isLeft'> = {}): Promise<
   try {
     await webhooks.deliver.executeWithOptions({ summary: 'webhooks', taskQueue }, [{ sessionId, ...left }]);
   } catch (error) {
-    // The rows stay, and the sweep finds them.
+    // The rows stay, and the reconciler finds them.
     if (!(error instanceof wf.ActivityFailure)) throw error;
   }
   run.webhooks.sending -= 1;
@@ -123,7 +129,7 @@ async function send(run: Run, left: Pick<DeliverInput, 'isLeft'> = {}): Promise<
 
 function sendLater(run: Run): void {
   run.webhooks.isDue = true;
-  // An error of our own code stalls the task, as anywhere: the SDK looks after rejections that nobody handles.
+  // A bug stalls the workflow task here as anywhere, because the SDK handles unhandled rejections.
   if (run.webhooks.sending < SENDERS_MAX) void send(run);
 }
 
@@ -171,7 +177,7 @@ function listen(run: Run): void {
   wf.setHandler(wf.defineQuery<SessionStateAnswer | null>(QUERIES.state), () => answer(run));
 }
 
-/** Carried state, or what the store knows; then the signals that came meanwhile. */
+/** Loads the carried state or the store's snapshot, then applies the signals that arrived before. */
 async function load(run: Run): Promise<SessionState> {
   const { carried, sessionId } = run.input;
   const state = carried ?? rebuild(await store.snapshot({ sessionId }));
@@ -181,10 +187,10 @@ async function load(run: Run): Promise<SessionState> {
   return run.state;
 }
 
-/** Waits for the results of the calls that are open, however long that takes: it costs nothing but the row and a timer. */
+/** Waits for the results of open calls. A wait of any length costs only the row and a timer. */
 async function results(run: Run): ReturnType<TurnEffects['results']> {
   const calls = () => (run.state ? missing(run.state) : []);
-  // A tool that runs would have to run again in the next run.
+  // Continue-as-new would rerun a built-in tool in flight.
   const isFullAndIdle = () => isFull(run) && !calls().some(({ isBuiltIn }) => isBuiltIn);
   const woken = () => stopReason(run) !== undefined || calls().length === 0 || isFullAndIdle();
   const deadline = Math.min(...calls().map(({ expiresAtMs }) => expiresAtMs ?? Number.POSITIVE_INFINITY));
@@ -198,7 +204,7 @@ async function results(run: Run): ReturnType<TurnEffects['results']> {
   return outcome();
 }
 
-/** The turn at the step that follows. */
+/** Moves the turn to its next step. */
 function stepOn(run: Run): RunningTurn {
   transition(run, nextStep);
   run.stepsInRun += 1;
@@ -207,7 +213,7 @@ function stepOn(run: Run): RunningTurn {
   return running;
 }
 
-/** Starts the built-in tools that are called and don't run yet. */
+/** Starts the built-in tools that are called and not yet running. */
 function createToolRunner(run: Run, scope: wf.CancellationScope) {
   const started = new Set<string>();
   const taskQueue = toolsTaskQueue(wf.workflowInfo().taskQueue);
@@ -228,7 +234,7 @@ function createToolRunner(run: Run, scope: wf.CancellationScope) {
     for (const call of run.state?.running?.calls ?? []) {
       if (!call.isBuiltIn || started.has(call.callId)) continue;
       started.add(call.callId);
-      // An error of our own code stalls the task, as anywhere: the SDK looks after rejections that nobody handles.
+      // A bug stalls the workflow task here as anywhere, because the SDK handles unhandled rejections.
       void runTool(reply, call);
     }
   };
@@ -268,10 +274,10 @@ async function turn(run: Run): Promise<void> {
   transition(run, (state) => turnFinished(state, result));
 }
 
-/** A message waits, or the session has ended. */
+/** A message is queued, or the session has ended. */
 const isWanted = ({ state }: Run): boolean => !!state && (state.queue.length > 0 || state.ended !== null);
 
-/** Waits for work or for the end of idleness, and asks the store whether the session really is idle that long. */
+/** Waits for work or for the idle deadline. At the deadline the store decides whether the session expires. */
 async function idle(run: Run, state: SessionState): Promise<void> {
   const woken = () => isWanted(run) || run.state?.expiresAtMs !== state.expiresAtMs;
   if (state.expiresAtMs === null) return wf.condition(woken);
@@ -295,15 +301,15 @@ function isFull({ input, stepsInRun }: Run): boolean {
 }
 
 /**
- * Waits a moment before the run ends, until something comes. What comes just then would make Temporal refuse the end, and have the
- * whole run replayed; and clients answer within milliseconds, while the next run's first step keeps them waiting anyway.
+ * Gives a full run a short wait for the next signal. A signal during continue-as-new makes Temporal refuse the command
+ * and replay the whole run. Clients often answer within milliseconds, and the next run's first step delays them anyway.
  */
 async function untilQuiet({ input }: Run, comes: () => boolean): Promise<void> {
   if (input.quietMs === undefined || comes()) return;
   await wf.condition(comes, input.quietMs, { summary: 'quiet, before another run goes on' });
 }
 
-/** What was being sent goes on without this run; should it be cut short, the next run's first act finds it. */
+/** Deliveries in flight continue without this run. If they are cut short, the next run starts by sending them. */
 function nextInput(run: Run, carried: SessionState): SessionInput {
   const { isDue: _before, ...input } = run.input;
   return {
@@ -314,10 +320,7 @@ function nextInput(run: Run, carried: SessionState): SessionInput {
   };
 }
 
-/**
- * Runs as long as its session lives. It ends when the session does; a later run (of a session that Temporal has
- * lost) begins with what the store knows.
- */
+/** Runs until the session ends. A later run, for a session that Temporal lost, starts from the store's snapshot. */
 export async function session(input: SessionInput): Promise<{ ended: string }> {
   const run: Run = {
     input,
@@ -338,10 +341,10 @@ export async function session(input: SessionInput): Promise<{ ended: string }> {
     if (state.ended || !isFull(run)) continue;
     if (!state.running) await untilQuiet(run, () => isWanted(run));
     state = run.state ?? state;
-    // No await lies between this look at the state and the end of the run: no signal can fall in between.
+    // No await lies between this check and the end of the run, so no signal can arrive in between.
     if (!state.ended) await wf.continueAsNew<typeof session>(nextInput(run, state));
   }
-  // The session's end itself is sent before its run is over, or left to the endpoint's own workflow.
+  // The session's last events are sent before its run ends, or left to the endpoint's own workflow.
   while (!isSent(run)) await wf.condition(() => isSent(run));
   const status = state.ended === 'archived' ? 'archived' : 'completed';
   wf.upsertSearchAttributes([{ key: statusAttribute, value: status }]);

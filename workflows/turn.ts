@@ -1,29 +1,29 @@
-// One turn: model steps until the reply is over. Its effects are arguments, so a plain test can run it.
+// One turn: model steps until the reply is over. Effects are arguments, so a plain test can run the turn.
 import type { ModelStepInput, ModelStepResult, ReplyInput, RunningTurn } from './protocol.ts';
 
 export interface TurnEffects {
-  /** One model call; rejects only when it failed for good, outside what a reply can say. */
+  /** One model call. Rejects only on a final failure that the reply can't record. */
   modelStep(input: ModelStepInput): Promise<ModelStepResult>;
-  /** Closes the reply from what was streamed; the result is what the row says afterwards. */
+  /** Closes the reply from the streamed text. The result is the row's state afterwards. */
   interrupt(input: ReplyInput): Promise<ModelStepResult>;
   fail(input: ReplyInput & { reason: string }): Promise<ModelStepResult>;
-  /** Resolves when the turn is to stop: interrupted by name, or because the session has ended. */
+  /** Resolves when the turn must stop: interrupted by reply id, or because the session has ended. */
   stopped(): PromiseLike<'interrupted' | 'ended'>;
-  /** Whether the error is the step's failure; anything else is a bug, and must stall the task instead of becoming history. */
+  /** True for a failed step. Any other error is a bug, and must stall the task instead of becoming history. */
   isStepFailure(error: unknown): boolean;
-  /** Asks a running model call and running tools to stop; nobody waits for them. */
+  /** Cancels a running model call and running tools without waiting for them. */
   cancelSteps(): void;
-  /** The step is complete and its calls wait for results: remembers which. */
+  /** The step is complete and its calls wait for results. Records the calls. */
   called(step: Extract<ModelStepResult, { kind: 'tools' }>): void;
-  /** Runs the calls of built-in tools that have no result yet and don't run: what they come to is heard in `results`. */
+  /** Starts built-in calls that have no result and aren't running. Their outcomes arrive through `results`. */
   runTools(reply: ReplyInput): void;
-  /** Resolves when all have come, when the time of one is over, when the turn is to stop, or when the run is long enough. */
+  /** Resolves when all results have arrived, a call expires, the turn must stop, or the run is full. */
   results(): Promise<'all' | 'expired' | 'full' | 'interrupted' | 'ended'>;
-  /** Settles the calls whose time is over; what is still missing after that, or the end of the reply. */
+  /** Settles expired calls. Returns the calls still missing, or the end of the reply. */
   expireCalls(reply: ReplyInput): Promise<ModelStepResult>;
   /** @returns the turn at its next step. */
   nextStep(): RunningTurn;
-  /** Whether another run should go on. */
+  /** True if the next run should continue. */
   isFull(): boolean;
 }
 
@@ -32,10 +32,10 @@ export interface TurnContext {
   head: string | null;
 }
 
-/** UTF-16 units of a reason: it is recorded in the history and shown to the client. */
+/** Maximum UTF-16 units of a reason. The reason is recorded in the history and shown to the client. */
 const REASON_LENGTH_MAX = 500;
 
-/** The innermost message: the outer ones only say that an activity has failed. */
+/** The innermost message. The outer messages only say that an activity failed. */
 export function describe(error: unknown): string {
   let innermost = error;
   while (innermost instanceof Error && innermost.cause instanceof Error) innermost = innermost.cause;
@@ -43,7 +43,7 @@ export function describe(error: unknown): string {
   return words.slice(0, REASON_LENGTH_MAX).toWellFormed();
 }
 
-/** Runs one step, or ends it when the turn is to stop. */
+/** Runs one step, or ends the step when the turn must stop. */
 async function runStep(turn: RunningTurn, reply: ReplyInput, effects: TurnEffects): Promise<ModelStepResult> {
   const { sessionId, head } = reply;
   const step = effects
@@ -66,7 +66,7 @@ const stop = async (
   effects: TurnEffects,
 ): Promise<ModelStepResult> => (reason === 'ended' ? { kind: 'gone' } : effects.interrupt(reply));
 
-/** Waits until every call of the step has its result. @returns what else has ended the wait. */
+/** Waits until every call of the step has its result. @returns any other outcome that ended the wait. */
 async function awaitResults(
   reply: ReplyInput,
   effects: TurnEffects,
@@ -87,8 +87,8 @@ async function awaitResults(
 }
 
 /**
- * Steps until the reply is over: a model call, the results of what it has called, the next model call.
- * @returns `continue` between two steps or in a wait, when the run is long enough: another one goes on from its state.
+ * Runs steps until the reply is over. A step is a model call, and the results of its tool calls lead to the next step.
+ * @returns `continue` between two steps or in a wait, when the run is full. The next run continues from the same state.
  */
 export async function runTurn(
   turn: RunningTurn,
