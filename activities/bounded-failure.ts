@@ -1,13 +1,13 @@
-// Keeps what an activity throws small enough to be told: Temporal takes 4 MB in one call, and a failure that it can't be
-// told is an attempt that ends by its heartbeat time-out, again and again.
+// Bounds the size of activity failures. Temporal accepts 4 MB per call. It can't record a larger failure, so such
+// attempts end by heartbeat timeout, again and again.
 
-/** Enough for people; Temporal itself keeps 4 KB of a failure. */
+/** Enough for people. Temporal itself keeps 4 KB of a failure. */
 const MESSAGE_LENGTH_MAX = 2_000;
 const STACK_LENGTH_MAX = 4_000;
-/** Errors wrap each other a handful of layers deep; what is deeper is cut off. */
+/** Errors wrap each other a few layers deep. Deeper causes are dropped. */
 const CAUSES_MAX = 5;
 
-/** Cut in place: Temporal reads an error's type, its delay and its cause from the very object. */
+/** Cut in place: Temporal reads an error's type, retry delay and cause from the same object. */
 function cut(error: unknown, layer = 1): unknown {
   if (!(error instanceof Error)) return String(error).slice(0, MESSAGE_LENGTH_MAX);
   if (error.message.length > MESSAGE_LENGTH_MAX) error.message = error.message.slice(0, MESSAGE_LENGTH_MAX);
@@ -18,7 +18,7 @@ function cut(error: unknown, layer = 1): unknown {
   return error;
 }
 
-/** The activity, with failures of a bounded size. */
+/** Wraps an activity so that its failures have a bounded size. */
 export const withBoundedFailure =
   <Input, Output>(activity: (input: Input) => Promise<Output>) =>
   async (input: Input): Promise<Output> => {

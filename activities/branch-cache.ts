@@ -1,30 +1,30 @@
-// Keeps what earlier turns rendered of a conversation: finished messages never change, so a turn renders only what is new,
-// however long the conversation is.
+// Caches rendered messages of earlier turns. Finished messages never change, so a turn renders only new messages, even
+// in a long conversation.
 import { stringifyJson } from '../src/contracts/json.ts';
 import type { ModelMessage } from '../src/models/port.ts';
 
-/** Some thousand turns of usual length; a worker's memory must not grow with its sessions. */
+/** About a thousand turns of usual length. A worker's memory must not grow with its sessions. */
 const SIZE_BYTES_MAX = 64 * 1024 * 1024;
-/** What an entry costs beside its text. */
+/** Overhead of an entry besides its text. */
 const ENTRY_BYTES = 300;
-/** The message, and the text that the adapter remembers with it. */
+/** Bytes per UTF-16 unit, for the message and the text that the adapter caches with the message. */
 const BYTES_PER_UNIT = 4;
 
 export interface RenderedMessage {
   id: string;
   parentId: string | null;
-  /** What the model is shown of it: nothing, one message, or a step and its results several times. */
+  /** The message as the model sees it: nothing, one message, or a step and its results several times. */
   messages: ModelMessage[];
   standing: Standing;
 }
 
-/** Of a reply: whether its turn is shown to the model again. */
+/** Whether a reply's turn is shown to the model again. */
 export type Standing = 'good' | 'suspect' | 'refused';
 
 const sizeOf = ({ messages }: RenderedMessage): number =>
   ENTRY_BYTES + BYTES_PER_UNIT * stringifyJson(messages).length;
 
-/** Forgets the messages that were used longest ago. */
+/** An LRU cache of rendered messages, bounded by size. */
 export function createBranchCache(sizeBytesMax = SIZE_BYTES_MAX) {
   const entries = new Map<string, { rendered: RenderedMessage; sizeBytes: number }>();
   let sizeBytes = 0;

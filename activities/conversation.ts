@@ -1,4 +1,4 @@
-// What the model is shown: the branch up to the message that it is to answer.
+// Builds the model's request: the branch up to the message that the model replies to.
 import type { ErrorDetail } from '../src/contracts/errors.ts';
 import { parseJson, stringifyJson } from '../src/contracts/json.ts';
 import {
@@ -29,9 +29,10 @@ function render(row: MessageRow, parts: Parts): ModelMessage[] {
 }
 
 /**
- * How a reply stands in the conversation. `refused`: the provider refuses each request that still holds the turn. `suspect`: the provider refused the
- * request, for what was asked or for a setting; no wording tells which, so the turn is shown until that is refused again. A prompt
- * that was too long may fit later, with another model or a smaller `max_tokens`.
+ * How a reply affects later requests. `refused`: the provider refuses every request that contains the turn. `suspect`:
+ * the provider refused the request because of its content or a setting. Error texts don't tell which, so the turn stays
+ * until a request with the turn is refused again. A prompt that was too long may fit later, with another model or a
+ * smaller `max_tokens`.
  */
 function standingOf({ role, stop_reason, error }: MessageRow): Standing {
   if (role === 'user') return 'good';
@@ -40,7 +41,7 @@ function standingOf({ role, stop_reason, error }: MessageRow): Standing {
   return code === 'model_invalid_request' || code === 'context_too_long' ? 'suspect' : 'good';
 }
 
-/** The branch without some replies and the messages that these answer. */
+/** The branch without the excluded replies and their user messages. */
 function without(
   branch: RenderedMessage[],
   isLeftOut: (each: RenderedMessage) => boolean,
@@ -54,10 +55,10 @@ export interface ConversationDeps {
   catalogue: Catalogue;
 }
 
-/** After so many messages that the cache lacks one by one, the rest of the branch is read in ranges. */
+/** After this many single cache misses, the rest of the branch is read in ranges. */
 const SINGLE_READS_MAX = 2;
 
-/** Steps and calls of these replies, by reply. */
+/** Steps and calls by reply id. */
 async function partsOf(messages: MessageRows, replyIds: string[]): Promise<Map<string, Parts>> {
   const parts = new Map(replyIds.map((id): [string, Parts] => [id, { steps: [], calls: [] }]));
   for (const step of await messages.steps(replyIds)) parts.get(step.reply_id)?.steps.push(step);
@@ -65,7 +66,7 @@ async function partsOf(messages: MessageRows, replyIds: string[]): Promise<Map<s
   return parts;
 }
 
-/** Reads branches of finished messages as the model is shown them. */
+/** Reads branches of finished messages in the form that the model sees. */
 function createBranches(messages: MessageRows) {
   const cache = createBranchCache();
 
@@ -76,13 +77,13 @@ function createBranches(messages: MessageRows) {
       const own = parts.get(row.id) ?? NO_PARTS;
       const ids = { id: row.id, parentId: row.parent_id };
       const rendered = { ...ids, messages: render(row, own), standing: standingOf(row) };
-      // One that is still being written belongs to a branch that nobody continues yet.
+      // An unfinished reply isn't cached because its content still changes.
       if (isTerminal(row.status)) cache.put(rendered);
       return rendered;
     });
   }
 
-  /** What the cache lacks of the branch, from its newest message on. */
+  /** Reads messages missing from the cache, starting at the newest. */
   async function read(id: string, misses: number): Promise<RenderedMessage[]> {
     if (misses > SINGLE_READS_MAX) return renderAll(await messages.branch(id));
     const row = await messages.get(id);
@@ -104,12 +105,12 @@ function createBranches(messages: MessageRows) {
   };
 }
 
-/** Which step's request: of which message on which head, and the name that the provider is asked for. */
+/** The step to request, with its message, its head and the model name for the provider. */
 export interface ConversationOf {
   session: SessionRow;
   user: MessageRow;
   reply: MessageRow;
-  /** The step that is to be asked for, from 1. */
+  /** The step to request, counted from 1. */
   step: number;
   head: string | null;
   model: string;
@@ -118,15 +119,15 @@ export interface ConversationOf {
 
 export interface Conversation {
   request: ModelRequest;
-  /** For a provider that refuses the request: the same without its suspect turns. Undefined when it has none. */
+  /** The same request without suspect turns, for a provider that refuses the full request. Undefined if no turn is suspect. */
   lighter?: {
     request: ModelRequest;
-    /** The provider took it: its suspects are left out from now on. */
+    /** Records that the provider accepted this request, so later requests omit the suspect turns. */
     taken(): void;
   };
 }
 
-/** Suspects that a provider has refused again. Another process, or one that has forgotten, asks once more at no cost. */
+/** Suspect turns remembered after a second refusal. After eviction or in another process, one more refusal costs nothing. */
 const LEFT_OUT_MAX = 10_000;
 
 function createLeftOut() {
@@ -145,7 +146,7 @@ type Limits = Pick<ModelRequest, 'maxTokens' | 'temperature'> & {
   thinking: TurnOptions['thinking'];
 };
 
-/** The fields that the provider takes with each type. */
+/** The fields that the provider accepts for each type. */
 const THINKING_FIELDS: Record<string, string[]> = {
   enabled: ['type', 'budget_tokens', 'display'],
   adaptive: ['type', 'display'],
@@ -158,8 +159,8 @@ function acceptableThinking(entry: CatalogueEntry | undefined, thinking: TurnOpt
 }
 
 /**
- * The nearest settings that the provider takes. A change of the session after a message was accepted, another catalogue and
- * older rows all leave pairs that no request was judged for. `max_tokens` and the model hold; thinking gives way.
+ * The nearest settings that the provider accepts. A changed session, another catalogue or older rows can combine
+ * settings that no request validated together. `max_tokens` and the model take precedence over thinking.
  */
 function acceptable(entry: CatalogueEntry | undefined, { maxTokens, temperature, ...limits }: Limits) {
   const thinking = acceptableThinking(entry, limits.thinking);
@@ -176,20 +177,20 @@ export function createConversation({ messages, catalogue }: ConversationDeps) {
   const branchOf = createBranches(messages);
   const leftOut = createLeftOut();
 
-  /** The turn's own part: the message as it is now, with the complete steps of its reply. */
+  /** The current turn's part: the user message and the complete steps of the reply. */
   async function ownMessages({ user, reply, step }: ConversationOf): Promise<ModelMessage[]> {
-    // Before the first step is complete there is nothing to read, and the model is asked that much earlier.
+    // Before the first step is complete there are no parts. Skipping the read starts the model call earlier.
     const parts = step > 1 ? (await partsOf(messages, [reply.id])).get(reply.id) : undefined;
     return [...render(user, NO_PARTS), ...render(reply, parts ?? NO_PARTS)];
   }
 
-  /** What the settings of the session and the message say. */
+  /** The request settings from session and message. */
   function settingsOf({ session, user, model, tools }: ConversationOf): Omit<ModelRequest, 'messages'> {
     const defaults: TurnOptions = JSON.parse(session.turn_options);
     const own: TurnOptions = JSON.parse(user.turn_options);
     const entry = catalogue.find(model);
     const limit = entry?.maxOutputTokens ?? MAX_TOKENS_DEFAULT;
-    // A model that refuses the setting answers without it; the session's warnings say so.
+    // A model that refuses temperature runs without it. The session's warnings mention this.
     const temperature =
       entry?.acceptsTemperature === false ? null : (own.temperature ?? defaults.temperature);
     return {
@@ -207,7 +208,7 @@ export function createConversation({ messages, catalogue }: ConversationDeps) {
   /** The whole request for one step. `of.head` is the message before the user's own. */
   return async function conversation(of: ConversationOf): Promise<Conversation> {
     const found = await branchOf(of.head);
-    // Another model may take what this one refuses.
+    // Another model may accept a turn that this model refuses.
     const keyOf = (id: string) => `${of.model} ${id}`;
     const branch = without(
       found,

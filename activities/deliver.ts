@@ -1,10 +1,10 @@
-// Sends webhooks: what is due of a session, and what is left to an endpoint.
+// Sends webhooks: the due deliveries of a session, and the backlog of an endpoint.
 import { ApplicationFailure, Context } from '@temporalio/activity';
 import type { EndpointDeliveries } from '../src/webhooks/endpoint-deliveries.ts';
 import type { SessionDeliveries } from '../src/webhooks/session-deliveries.ts';
 import type { BacklogResult, DeliverInput, EndpointInput } from '../workflows/protocol.ts';
 
-/** Far below the 5 s after which Temporal gives an attempt up. */
+/** Far below the 5 s heartbeat timeout. */
 const HEARTBEAT_INTERVAL_MS = 1_000;
 
 export interface DeliverDeps {
@@ -13,11 +13,11 @@ export interface DeliverDeps {
   now: () => number;
 }
 
-/** @param work Told when to stop, and whether an attempt before this one has failed or died. */
+/** @param work Receives the cancellation signal, and whether an earlier attempt has failed or died. */
 async function alive<T>(
   work: (attempt: { isRetry: boolean; signal: AbortSignal }) => Promise<T>,
 ): Promise<T> {
-  // The context is captured first: a timer has none of its own.
+  // The context is captured first because a timer callback has none.
   const context = Context.current();
   const timer = setInterval(() => context.heartbeat(), HEARTBEAT_INTERVAL_MS);
   try {
@@ -28,7 +28,7 @@ async function alive<T>(
 }
 
 export const createDeliverActivities = ({ deliverSession, deliverEndpoint, now }: DeliverDeps) => ({
-  /** @throws a failure that names its next try, while something is to be tried again soon. */
+  /** @throws a failure with the next retry delay, while a delivery is to be retried soon. */
   deliver: ({ sessionId, isLeft }: DeliverInput): Promise<void> =>
     alive(async ({ isRetry, signal }) => {
       const { againAtMs, why } = await deliverSession(sessionId, {

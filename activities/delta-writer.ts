@@ -1,14 +1,14 @@
-// Takes text as the model speaks and writes it in groups: the first at once, later ones as fast as the store allows.
+// Writes streamed text in groups: the first immediately, later groups as fast as the store allows.
 import type { StepWriter } from '../src/turns/step-writer.ts';
 
-/** While text keeps coming, groups are at least this far apart: a reader can't tell, the store writes far less. */
+/** Minimum interval between groups while text keeps coming. Readers don't notice, and the store writes far less. */
 const GROUP_INTERVAL_MS = 20;
 
 export interface DeltaWriterDeps {
   writer: StepWriter;
   /** @param after UTF-16 units written before. @returns false when another writer has taken over. */
   appendText: (writer: StepWriter, text: string, after: number) => Promise<boolean>;
-  /** Called once when a write was refused or has failed; nothing is written after it. */
+  /** Called once when a write was refused or has failed. Writing stops after the call. */
   onStopped: (reason: 'refused' | { error: unknown }) => void;
 }
 
@@ -17,7 +17,7 @@ function after(waitMs: number, work: () => void): () => void {
   return () => clearTimeout(timer);
 }
 
-/** Words that came in one packet are one group; an answer that came whole is written with its end. */
+/** Text from one packet forms one group. A reply that arrives whole is written with its end. */
 function afterWhatIsHere(work: () => void): () => void {
   const immediate = setImmediate(work);
   return () => clearImmediate(immediate);
@@ -75,7 +75,7 @@ export function createDeltaWriter({ writer, appendText, onStopped }: DeltaWriter
       buffer += text;
       schedule();
     },
-    /** Ends the writing. @returns the text that is not written yet, for the transaction that ends the step. */
+    /** Ends the writing. @returns the unwritten text, for the transaction that ends the step. */
     async rest(): Promise<string> {
       stopTimer();
       await writing;

@@ -1,4 +1,4 @@
-// Everything the workflows may cause, bound to its dependencies once.
+// All activities of the workflows, bound to their dependencies once.
 import { withBoundedFailure } from './bounded-failure.ts';
 import { createDeliverActivities, type DeliverDeps } from './deliver.ts';
 import { createModelStep, type ModelStepDeps } from './model.ts';

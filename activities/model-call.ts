@@ -1,4 +1,4 @@
-// The model call of one attempt: what it says goes into the log, what it costs into the ledger, whatever ends it.
+// The model call of one attempt. Streams the text into the session log and always records the cost in the ledger.
 import { log } from '@temporalio/activity';
 import { newId } from '../src/ids.ts';
 import type { Catalogue } from '../src/models/catalogue.ts';
@@ -17,7 +17,7 @@ import { createDeltaWriter } from './delta-writer.ts';
 import { patiently } from './patient-write.ts';
 import { createToolOffers } from './tool-offer.ts';
 
-/** Thrown when another writer holds the fence: the work goes on elsewhere. */
+/** Thrown when another writer holds the fence and continues the step. */
 export class Superseded extends Error {
   override readonly name = 'Superseded';
 }
@@ -26,16 +26,16 @@ export type Open = Extract<Begun, { kind: 'open' }>;
 
 export interface ModelCall {
   writer: StepWriter;
-  /** What it has cost as far as the provider has told; undefined until the model was asked. */
+  /** The call's cost as last reported by the provider. Undefined until the model was asked. */
   usage: ModelUsage | undefined;
-  /** What the store has heard of that. */
+  /** The part of the usage already sent to the store. */
   told: ModelUsage | undefined;
   isCharged: boolean;
   /** Aborted when another writer holds the fence, or a write has failed. */
   superseded: AbortController;
 }
 
-/** What is asked: by which message, on which head. */
+/** The request's opened turn and its head. */
 export interface Question {
   open: Open;
   head: string | null;
@@ -63,14 +63,14 @@ export const newCall = ({ session, reply, step, fence }: Open): ModelCall => ({
   superseded: new AbortController(),
 });
 
-/** What the store does not know yet. A write that fails ends the attempt, which then says all once more. */
+/** Usage that the store doesn't know yet. A failed write ends the attempt, which then reports everything again. */
 function news(call: ModelCall): ModelUsage | undefined {
   if (call.usage === call.told || call.usage === NOTHING_TOLD) return undefined;
   call.told = call.usage;
   return call.usage;
 }
 
-/** Between two steps with text stands a blank line, streamed as the beginning of the later one. */
+/** A blank line separates two steps with text. The separator is streamed at the start of the later step. */
 function separated(reply: MessageRow, push: (text: string) => void): (text: string) => void {
   let separator = reply.text === '' ? '' : STEP_SEPARATOR;
   return (text) => {
@@ -80,8 +80,8 @@ function separated(reply: MessageRow, push: (text: string) => void): (text: stri
 }
 
 /**
- * Asks with the whole conversation. A provider that refuses it is asked once more without the turns it may have refused
- * before, unless readers have text already: a refusal costs nothing.
+ * Sends the whole conversation. If the provider refuses, sends the request once more without the suspect turns, unless
+ * readers already have text. A refusal costs nothing.
  */
 async function ask(
   model: Model,
@@ -118,7 +118,7 @@ export function createModelCalls(deps: ModelCallDeps) {
   const conversation = createConversation({ messages, catalogue });
 
   return {
-    /** Streams the answer into the log. @returns the answer and the text that the log does not have yet. */
+    /** Streams the reply into the session log. @returns the reply and the text not yet written to the log. */
     async speak({ open, head }: Question, call: ModelCall, cancelled: AbortSignal) {
       const { superseded } = call;
       const signal = AbortSignal.any([cancelled, superseded.signal]);
@@ -143,7 +143,7 @@ export function createModelCalls(deps: ModelCallDeps) {
         const answer: ModelReply = await ask(model, asked, { signal, onText, onUsage });
         call.usage = answer.usage;
         const rest = await deltas.rest();
-        // A write that failed has lost its text: an answer without it would not be what its readers were sent.
+        // A failed write has lost its text, so the reply would differ from the text that readers received.
         superseded.signal.throwIfAborted();
         return { answer, rest, calls: await prepare(answer.blocks) };
       } catch (error) {
@@ -156,8 +156,8 @@ export function createModelCalls(deps: ModelCallDeps) {
       turns.renewLease(writer, usage === NOTHING_TOLD ? undefined : usage),
 
     /**
-     * Charges for a call that no end of its step was written for. A bill that can't be written must not hide what the
-     * attempt came to; the store has what was told before.
+     * Charges for a call whose step has no recorded end. A failed charge must not hide the attempt's outcome. The store
+     * keeps the usage recorded so far.
      */
     async chargeLate(call: ModelCall, isCancelled: boolean): Promise<void> {
       if (call.isCharged || !call.usage) return;

@@ -1,4 +1,4 @@
-// One model step: opens it in the store, streams the model's answer into the log, ends it.
+// One model step: opens the step in the store, streams the reply into the session log, ends the step.
 import { ApplicationFailure, Context } from '@temporalio/activity';
 import { TemporalFailure } from '@temporalio/common';
 import { ModelCallError, type ModelReply, type ModelUsage } from '../src/models/port.ts';
@@ -23,8 +23,8 @@ import { internalFailure, plainWords } from './plain-failure.ts';
 import { settled } from './results.ts';
 
 /**
- * For Temporal far below the 20 s after which it gives an attempt up, for the lease a third of its 6 s; on a timer,
- * for a thinking model may be silent.
+ * Far below Temporal's 20 s heartbeat timeout, and a third of the lease's 6 s. A timer beats because a thinking model
+ * may be silent.
  */
 const HEARTBEAT_INTERVAL_MS = 2_000;
 
@@ -32,27 +32,27 @@ export interface ModelStepDeps extends ModelCallDeps {
   showPreviews: boolean;
   /** Identity of this process's worker, for the leases of its attempts. */
   worker: string;
-  /** Whether Temporal still waits for this attempt. */
+  /** True if Temporal still waits for this attempt. */
   isUnderWay: (attempt: Attempt & { sessionId: string }) => Promise<boolean>;
 }
 
-/** What Temporal shows and retries; the reply itself stays open for the next try. */
+/** The failure that Temporal shows and retries. The reply stays open for the next attempt. */
 const retry = (failure: ModelCallError): ApplicationFailure =>
   ApplicationFailure.create({
     type: failure.code,
     message: failure.message,
     cause: failure,
-    // Temporal takes a delay of 0 for the end of all tries.
+    // A delay of 0 would make Temporal stop retrying.
     ...(failure.retryAfterMs === null ? {} : { nextRetryDelay: Math.max(failure.retryAfterMs, 1) }),
   });
 
-/** Temporal sets no bound on attempts, because deaths of workers are not counted, so the failure names the real one. */
+/** Temporal's attempts are unbounded because worker deaths don't count, so the message names the real bound. */
 function counted(again: ApplicationFailure, { code }: FailedTry, failures: number): ApplicationFailure {
   again.message = `${again.message} (failed try ${failures} of ${errorsMax(code)})`;
   return again;
 }
 
-/** After so many attempts of a step that can't even begin, its reply fails; the store counts nothing that it did not begin. */
+/** Attempts of a step that can't begin before its reply fails. The store counts only steps that began. */
 const BEGIN_TRIES_MAX = 6;
 
 const NO_TOKENS: ModelUsage = {
@@ -62,7 +62,7 @@ const NO_TOKENS: ModelUsage = {
   cacheReadInputTokens: 0,
 };
 
-/** Calls `beat` on a timer until stopped: what begins now is known to live. */
+/** Calls `beat` on a timer until stopped. The lease and the heartbeat start fresh, so the first beat can wait. */
 function keepAlive(beat: () => void): () => void {
   const timer = setInterval(beat, HEARTBEAT_INTERVAL_MS);
   return () => clearInterval(timer);
@@ -83,7 +83,7 @@ const attemptOf = ({ info }: Context, worker: string): Attempt => ({
   attempt: info.attempt,
 });
 
-/** An attempt that comes late, cancelled or from a run that is over, must not move the branch: then Temporal is asked. */
+/** A late, cancelled or outdated attempt must not move the branch. When the head is behind, Temporal decides. */
 const createBegin = ({ turns, isUnderWay }: Pick<ModelStepDeps, 'turns' | 'isUnderWay'>) =>
   async function begin(input: ModelStepInput, attempt: Attempt): Promise<Begun> {
     const begun = await turns.begin({ ...input, attempt }).catch((error: unknown) => {
@@ -95,7 +95,7 @@ const createBegin = ({ turns, isUnderWay }: Pick<ModelStepDeps, 'turns' | 'isUnd
     return mayBranch ? turns.begin({ ...input, attempt, mayBranch }) : { kind: 'gone' };
   };
 
-/** Both ends of a step: with the model's answer, or with a try that has failed. */
+/** Both ends of a step: a complete reply or a failed attempt. */
 function createStepEnds({ turns, showPreviews }: Pick<ModelStepDeps, 'turns' | 'showPreviews'>) {
   async function complete(call: ModelCall, done: Spoken): Promise<ModelStepResult> {
     const completed = await turns.complete(call.writer, done.rest, done.answer, done.calls);
@@ -105,7 +105,10 @@ function createStepEnds({ turns, showPreviews }: Pick<ModelStepDeps, 'turns' | '
     return goesOn ? toolsCalled(call.writer.step, open) : settled(session, reply, showPreviews);
   }
 
-  /** Counts the failed try. A count that the store refuses ends the step: the workflow then ends the reply in plain words. */
+  /**
+   * Records the failed attempt. If the store refuses the record, the step ends and the workflow fails the reply with a
+   * plain message.
+   */
   async function fail(call: ModelCall, failed: FailedTry, again: ApplicationFailure): Promise<never> {
     const outcome = await turns.failStep(call.writer, failed).catch((error: unknown) => {
       throw isStoreAway(error) ? error : internalFailure(error, { nonRetryable: true });
@@ -113,11 +116,11 @@ function createStepEnds({ turns, showPreviews }: Pick<ModelStepDeps, 'turns' | '
     if (!outcome) throw new Superseded();
     call.isCharged = true;
     if (!outcome.final) throw counted(again, failed, outcome.failures);
-    // The reply has failed and says so already. The workflow reads it, and Temporal shows the step as failed.
+    // The reply's row already has the error. The workflow reads the row, and Temporal shows the step as failed.
     throw ApplicationFailure.nonRetryable(showPreviews ? again.message : 'The reply has failed', again.type);
   }
 
-  /** A failure of the provider, or of ours: the step's text, its end or its request could not be written or read. */
+  /** Handles a provider failure, or our own: the step's text, end or request could not be written or read. */
   function failed(call: ModelCall, error: unknown): () => Promise<ModelStepResult> {
     if (error instanceof ModelCallError) return () => fail(call, error, retry(error));
     const message = plainWords(error);
@@ -136,8 +139,8 @@ export function createModelStep(deps: ModelStepDeps) {
   const { complete, failed } = createStepEnds(deps);
 
   /**
-   * The reply as it is now, when this attempt lost its right to write. Temporal ignores what a replaced attempt
-   * says; should it still listen, another try begins by asking the store.
+   * The reply's current state after this attempt lost the fence. Temporal ignores results of replaced attempts. If
+   * Temporal still listens, the next attempt asks the store first.
    */
   async function afterTakeover(input: ModelStepInput, open: Open): Promise<ModelStepResult> {
     const row = await messages.get(open.reply.id);
@@ -147,12 +150,12 @@ export function createModelStep(deps: ModelStepDeps) {
     throw ApplicationFailure.retryable(`Another attempt writes ${input.messageId}`, 'superseded');
   }
 
-  /** A model that is silent writes nothing that could be refused: then it is the renewal that finds out. */
+  /** A silent model causes no writes that could be refused, so the lease renewal detects the takeover. */
   function keepLease(call: ModelCall): () => void {
     const renew = async () => {
       if (!(await calls.renewLease(call))) call.superseded.abort(new Superseded());
     };
-    // A renewal that fails is made up for by the next; if none comes through, another worker may take over.
+    // The next renewal makes up for a failed one. If none succeeds, another worker may take over.
     return keepAlive(() => void renew().catch(() => undefined));
   }
 
@@ -161,7 +164,7 @@ export function createModelStep(deps: ModelStepDeps) {
       const spoken = await calls.speak(question, call, cancelled);
       return await patiently(cancelled, () => complete(call, spoken));
     } catch (error) {
-      // A store that is away is waited for by Temporal's tries, which ask no model before it is back.
+      // While the store is unavailable, Temporal's retries wait. They call no model until the store is back.
       const isOver = error instanceof Superseded || error instanceof TemporalFailure;
       if (isOver || cancelled.aborted || isStoreAway(error)) throw error;
       return await patiently(cancelled, failed(call, error));
@@ -175,7 +178,7 @@ export function createModelStep(deps: ModelStepDeps) {
       return await attempt({ open, head: input.head }, call, context.cancellationSignal);
     } catch (error) {
       if (error instanceof Superseded) return await afterTakeover(input, open);
-      // The reason is Temporal's own failure, which Temporal knows as a cancellation.
+      // The reason is Temporal's own failure, which Temporal recognizes as a cancellation.
       context.cancellationSignal.throwIfAborted();
       throw error;
     } finally {
@@ -186,7 +189,7 @@ export function createModelStep(deps: ModelStepDeps) {
 
   return async function modelStep(input: ModelStepInput): Promise<ModelStepResult> {
     const context = Context.current();
-    // The context is captured first: a timer has none of its own.
+    // The context is captured first because a timer callback has none.
     const stop = keepAlive(() => context.heartbeat());
     try {
       const begun = await begin(input, attemptOf(context, worker));

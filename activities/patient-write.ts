@@ -1,15 +1,19 @@
-// Writes what a model has said through a short absence of the store: to give it up is to pay for another call.
+// Retries writes through a short store outage. Giving up a finished reply would mean paying for another call.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isStoreAway } from '../src/stores/store.ts';
 
 const INTERVAL_MS = 200;
-/** Longer than a database needs to recover from a kill; beyond it the attempt fails, and Temporal's slower tries follow. */
+/**
+ * Longer than a database needs to recover from a kill. After this time the attempt fails, and Temporal's slower retries
+ * follow.
+ */
 const PATIENCE_MS = 60_000;
 
 /**
- * Repeats `write`, one transaction, while the store is away. One that was kept, and could not say so, is repeated as well:
- * the end of a step is then refused by the fence, and what leaves the fence as it is must look by itself.
- * @throws what `write` throws, when it is anything else, when the attempt is cancelled, or when the store stays away.
+ * Repeats `write`, one transaction, while the store is unavailable. A write that committed without an acknowledgement
+ * is repeated too. The repeat is refused if the first write closed the reply. Other writes must detect a repeat
+ * themselves.
+ * @throws the error of `write`, if it is another error, the attempt is cancelled, or the store stays unavailable.
  */
 export async function patiently<T>(
   cancelled: AbortSignal,
@@ -22,7 +26,7 @@ export async function patiently<T>(
     } catch (error) {
       if (!isStoreAway(error) || cancelled.aborted || Date.now() >= until) throw error;
     }
-    // Cancelled while it waits, it tries once more and then says why it failed.
+    // After a cancellation, the loop makes one last attempt and throws its error.
     await sleep(INTERVAL_MS, undefined, { signal: cancelled }).catch(() => undefined);
   }
 }

@@ -1,16 +1,16 @@
-// Failures of our own code as Temporal and clients see them: a code and the activity's id. The inner text may hold SQL or
-// contents of any length, so it goes to the log alone.
+// Failures of our own code as shown to Temporal and clients: a code and the activity id. The inner text goes only to
+// the log, because it may contain SQL or contents of any length.
 import { ApplicationFailure, Context, log } from '@temporalio/activity';
 import { TemporalFailure } from '@temporalio/common';
 import { isStoreAway } from '../src/stores/store.ts';
 
-/** Names the activity, so that the operator finds the line of the log. */
+/** Names the activity, so that the operator finds the log line. */
 const reference = (): string => {
   const { activityId, workflowExecution } = Context.current().info;
   return `activity ${activityId} of ${workflowExecution?.workflowId ?? 'no workflow'}`;
 };
 
-/** Words for clients in place of an inner error, which is logged under the same reference. */
+/** The client's text in place of an inner error. The error is logged under the same reference. */
 export function plainWords(error: unknown): string {
   const where = reference();
   if (isStoreAway(error)) return `The store is away (${where})`;
@@ -29,7 +29,7 @@ export const internalFailure = (
     nonRetryable,
   });
 
-/** The activity, whose own failures keep their words and whose inner errors get plain ones. */
+/** Wraps an activity: its own failures keep their text, and inner errors get a plain text. */
 export const withPlainFailure =
   <Input, Output>(activity: (input: Input) => Promise<Output>) =>
   async (input: Input): Promise<Output> => {

@@ -1,9 +1,9 @@
-// What activities tell the workflow of a reply: ids and a short preview, never contents.
+// Results that activities return to the workflow about a reply: ids and a short preview, never contents.
 import type { MessageRow, SessionRow } from '../src/stores/schema.ts';
 import { preview } from '../src/turns/snapshot.ts';
 import type { ModelStepResult, TurnStatus } from '../workflows/protocol.ts';
 
-/** The result of a reply that has ended; the branch goes on from `head`. */
+/** The result of an ended reply. The branch continues from `head`. */
 export function settled(
   session: Pick<SessionRow, 'expires_at'>,
   reply: MessageRow,

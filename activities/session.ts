@@ -22,13 +22,13 @@ export interface SessionActivityDeps {
   turns: Turns;
   log: SessionLog;
   messages: MessageRows;
-  /** Whether webhooks are still to be sent something of the session by itself. */
+  /** True if deliveries of the session itself are pending. */
   hasPendingDeliveries: (sessionId: string) => Promise<boolean>;
-  /** Whether Temporal may hold the beginnings of texts. */
+  /** True if Temporal may store the beginnings of texts. */
   showPreviews: boolean;
 }
 
-/** A session that the store does not know any more: its workflow has nothing left to do. */
+/** For a session missing from the store: its workflow has nothing left to do. */
 const GONE: SessionSnapshot = {
   account: '',
   model: '',
@@ -59,7 +59,7 @@ export function createSessionActivities({
       return { session: tx.session, isNext: parentId === (await placeOf(tx, parentId, head)) };
     });
     if (!found) return { kind: 'gone' };
-    // A reply that had ended before, further back or on another branch, is no place to go on from.
+    // The branch doesn't continue from a reply that ended earlier in the branch or on another branch.
     return settled(found.session, reply, showPreviews, found.isNext ? reply.id : head);
   }
 
@@ -96,7 +96,7 @@ export function createSessionActivities({
         const isDue = await hasPendingDeliveries(sessionId);
         return { ended: session.ended_reason, ...(isDue ? { isDue } : {}) };
       }
-      // A deadline that has passed while something is queued is no reason to ask again: the message's signal will come.
+      // A passed deadline with queued messages needs no other check, because the message's signal will arrive.
       const later = session.expires_at !== null && session.expires_at > nowMs;
       return { ended: null, expiresAtMs: later ? session.expires_at : null };
     },

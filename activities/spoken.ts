@@ -1,5 +1,5 @@
-// What the model is shown of a reply: the words and calls of each step, followed by the results. Ids and names are rebuilt
-// from our own rows, so a duplicate, empty or odd value of a provider never goes back to it.
+// Renders a reply for the model: the text and calls of each step, then the results. Ids and names come from our own
+// rows, so a provider's duplicate, empty or odd value never returns to the provider.
 import { parseJson, stringifyJson } from '../src/contracts/json.ts';
 import { isTerminal } from '../src/contracts/messages.ts';
 import { UNNAMED } from '../src/models/clean-block.ts';
@@ -10,19 +10,19 @@ import { isRecord } from '../src/models/tool-input.ts';
 import type { MessageRow, StepRow, ToolCallRow } from '../src/stores/schema.ts';
 import { STEP_SEPARATOR } from '../src/views/messages.ts';
 
-/** Steps and calls of a reply, both in their order. */
+/** Steps and calls of a reply, both in order. */
 export interface Parts {
   steps: StepRow[];
   calls: ToolCallRow[];
 }
 
-/** A step with its blocks read, and the rows of its calls by position. */
+/** A step with parsed blocks and its call rows by position. */
 interface Step {
   blocks: ModelBlock[];
   calls: ToolCallRow[];
 }
 
-/** The API takes names of 1 to 200 of these characters in a `tool_use` block. */
+/** The API accepts names of 1 to 200 of these characters in a `tool_use` block. */
 const NAME_CHARS_MAX = 200;
 
 /** The name of a call as requests carry it. A known tool's name passes unchanged. */
@@ -38,7 +38,7 @@ const toolUse = (block: ModelBlock, call: ToolCallRow): ModelBlock => ({
   input: isRecord(block.input) ? block.input : {},
 });
 
-/** The API refuses a blank result that is an error, and a blank text in any result. */
+/** The API refuses a blank error result, and a blank text in any result. */
 const BLANK_RESULT = '(no output)';
 const BLANK_ERROR = '(the tool failed and gave no reason)';
 
@@ -59,14 +59,14 @@ const toolResult = (call: ToolCallRow): ModelBlock => ({
 const PROVIDER_CALL = /^(server|mcp)_tool_use$/;
 const PROVIDER_RESULT = /_tool_result$/;
 
-/** The API takes other ids of its own tools from nobody. */
+/** The API accepts only these ids for its own tools. */
 const hasLegalId = ({ type, id }: ModelBlock): boolean =>
   typeof id === 'string' &&
   (type === 'server_tool_use' ? /^srvtoolu_[a-zA-Z0-9_]+$/ : /^[a-zA-Z0-9_-]+$/).test(id);
 
 /**
- * Ids of the tools that the provider ran itself. Such a call and its result go back verbatim, as a pair: the provider
- * refuses half of one, and an id that appears twice.
+ * Ids of the tools that the provider ran itself. Such a call and its result return verbatim as a pair. The provider
+ * refuses half a pair and duplicate ids.
  */
 function idsOfProviderTools(blocks: ModelBlock[]): Set<unknown> {
   const calls = blocks.filter(({ type }) => PROVIDER_CALL.test(type));
@@ -86,11 +86,11 @@ function idsOfProviderTools(blocks: ModelBlock[]): Set<unknown> {
 const withoutCitations = (block: ModelBlock): ModelBlock =>
   block.type === 'text' ? { type: 'text', text: block.text } : block;
 
-/** The API refuses a message that ends with a thought. */
+/** The API refuses a message that ends with a thinking block. */
 const withoutLastThoughts = (blocks: ModelBlock[]): ModelBlock[] =>
   blocks.slice(0, blocks.findLastIndex((block) => !isThinking(block)) + 1);
 
-/** Thoughts belong to the turn they were made in: there their signature is asked for beside the calls they led to. */
+/** Thinking belongs to its own turn. There the API requires the signature beside the calls. */
 function isShown(block: ModelBlock, providerIds: Set<unknown>, isOwnTurn: boolean): boolean {
   if (block.type === 'text') return block.text !== '';
   if (isThinking(block)) return isOwnTurn && isSignedThinking(block);
@@ -99,8 +99,8 @@ function isShown(block: ModelBlock, providerIds: Set<unknown>, isOwnTurn: boolea
 }
 
 /**
- * The n-th `tool_use` block of a step belongs to its n-th row. A block without a row was cut off and never ran, so it is
- * left out.
+ * The n-th `tool_use` block of a step belongs to its n-th row. A block without a row was cut off and never ran, so the
+ * model doesn't see the block.
  */
 function stepBlocks({ blocks, calls }: Step, isOwnTurn: boolean): ModelBlock[] {
   const providerIds = idsOfProviderTools(blocks);
@@ -114,7 +114,7 @@ function stepBlocks({ blocks, calls }: Step, isOwnTurn: boolean): ModelBlock[] {
   return withoutLastThoughts(shown);
 }
 
-/** Rows without a block of theirs have no call that a result could follow. */
+/** A row without a block has no call that a result could follow. */
 function resultsOf({ blocks, calls }: Step): ModelBlock[] {
   const called = blocks.filter(({ type }) => type === 'tool_use').length;
   return calls.slice(0, called).map(toolResult);
@@ -123,7 +123,7 @@ function resultsOf({ blocks, calls }: Step): ModelBlock[] {
 const textOf = (blocks: ModelBlock[]): string =>
   blocks.map((block) => (block.type === 'text' ? String(block.text) : '')).join('');
 
-/** What an interrupted or failed reply had said beyond its complete steps. */
+/** Text of an interrupted or failed reply after its complete steps. */
 function unfinishedText({ text, status }: MessageRow, steps: Step[]): string {
   if (!isTerminal(status)) return '';
   const complete = steps
@@ -133,7 +133,7 @@ function unfinishedText({ text, status }: MessageRow, steps: Step[]): string {
   return text.startsWith(complete) ? text.slice(complete.length).trimStart() : text;
 }
 
-/** A reply as messages: after each step its results, as if a user had said these. */
+/** A reply as messages: each step, followed by its results in a user message. */
 export function spoken(reply: MessageRow, parts: Parts): ModelMessage[] {
   const isOwnTurn = !isTerminal(reply.status);
   const steps = parts.steps.map(({ n, blocks }): Step => {
@@ -154,8 +154,8 @@ const idsOfProviderCalls = ({ content }: ModelMessage): unknown[] =>
   content.filter(({ type }) => PROVIDER_CALL.test(type)).map(({ id }) => id);
 
 /**
- * Gateways count the ids of their tools anew in each answer, and the API refuses one that appears twice in a request. The
- * latest pair stays, because the turn that goes on needs it. A message that loses nothing stays the same object.
+ * Gateways restart their tool ids in each reply, and the API refuses duplicates in a request. The latest pair stays,
+ * because the current turn needs it. An unchanged message stays the same object.
  */
 export function withoutRepeatedProviderCalls(messages: ModelMessage[]): ModelMessage[] {
   const later = new Set<unknown>();

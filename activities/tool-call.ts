@@ -1,11 +1,11 @@
-// One call of a built-in tool: runs it, and gives the call its result in the store.
+// One call of a built-in tool: runs the tool and stores the result.
 import { ApplicationFailure, Context } from '@temporalio/activity';
 import { cleanJson, cleanText } from '../src/models/safe-text.ts';
 import type { ToolRegistry } from '../src/tools/registry.ts';
 import type { Turns } from '../src/turns/index.ts';
 import type { ToolCallInput } from '../workflows/protocol.ts';
 
-/** Far below the 5 s after which Temporal gives an attempt up. */
+/** Far below the 5 s heartbeat timeout. */
 const HEARTBEAT_INTERVAL_MS = 1_000;
 
 export interface ToolCallDeps {
@@ -13,7 +13,7 @@ export interface ToolCallDeps {
   registry: ToolRegistry;
 }
 
-/** A tool's own words: the model is told them after the last try. */
+/** The tool's own error text, which the model receives after the last attempt. */
 const outOfOrder = (error: unknown): ApplicationFailure =>
   ApplicationFailure.retryable(
     cleanText(error instanceof Error ? error.message : String(error)),

@@ -1,4 +1,4 @@
-// The tools that the model is offered in a step, and what its calls of them mean: run by somebody, or refused in words.
+// The tools offered to the model in a step, and the check of its calls: accepted, or refused with a text.
 import { stringifyJson } from '../src/contracts/json.ts';
 import { isCustomTool, type ToolEntry } from '../src/contracts/tools.ts';
 import type { ModelBlock, ModelTool } from '../src/models/port.ts';
@@ -8,31 +8,31 @@ import type { ToolRegistry } from '../src/tools/registry.ts';
 import type { PreparedCall } from '../src/turns/tool-calls.ts';
 import { type StoredTool, toolsOf } from '../src/views/tools.ts';
 
-/** Calls of one step; what comes beyond is answered with words, and never run. */
+/** Calls per step. Calls beyond the bound are refused with a text and never run. */
 const CALLS_PER_STEP_MAX = 64;
 
 const ANY_OBJECT = stringifyJson({ type: 'object', properties: {} });
 
 export interface ToolOffer {
   tools: ModelTool[];
-  /** The calls of an answer, in its order. */
+  /** Checks the calls of a reply, in their order. */
   prepare(blocks: ModelBlock[]): Promise<PreparedCall[]>;
 }
 
 const isCall = (block: ModelBlock): boolean => block.type === 'tool_use';
 
-/** All that may be wrong with it: the adapter keeps the beginning of the input, and not the reason. */
+/** Lists every possible fault, because the adapter keeps the beginning of the input but not the reason. */
 const UNREADABLE =
   'Unreadable input: it must be a JSON object of at most 64 levels, with numbers between -1.8e308 and 1.8e308. Call the tool again with such an object.';
 
-/** What the adapter keeps of an input that is no JSON object. */
+/** The adapter's copy of an input that isn't a JSON object. */
 const brokenInput = ({ invalid_input_json }: ModelBlock): string | undefined =>
   typeof invalid_input_json === 'string' ? invalid_input_json : undefined;
 
 type Checked = Pick<PreparedCall, 'parameters' | 'refusal'>;
 
 export function createToolOffers({ checker, registry }: { checker: SchemaChecker; registry: ToolRegistry }) {
-  /** What the model may call; undefined for a built-in tool that can't run here. */
+  /** The tool as the model may call it. Undefined for a built-in tool that can't run here. */
   function offered(tool: StoredTool): StoredTool | undefined {
     if (isCustomTool(tool as ToolEntry)) return tool;
     const builtIn = registry.find(tool.name);
@@ -78,7 +78,7 @@ export function createToolOffers({ checker, registry }: { checker: SchemaChecker
     };
   }
 
-  /** Each item in its turn, so that other work runs in between. */
+  /** Processes items one by one with pauses, so other work runs in between. */
   async function paced<Item, Made>(
     items: Item[],
     make: (item: Item, index: number) => Made,
