@@ -1,4 +1,4 @@
-// Appends what a model says to the log while it speaks.
+// Appends streamed text to the session log.
 import { DELTA_LENGTH_MAX } from '../contracts/events.ts';
 import type { Catalogue } from '../models/catalogue.ts';
 import type { ModelUsage } from '../models/port.ts';
@@ -6,7 +6,7 @@ import { type SessionLog, type SessionTransaction, streamedStep } from '../store
 import { openCallOf } from './charge.ts';
 import { fenced, type StepWriter } from './step-writer.ts';
 
-/** Text in pieces that fit one event each, never cutting a surrogate pair. */
+/** Splits text into pieces that fit one event each, without cutting a surrogate pair. */
 export function pieces(text: string): string[] {
   const parts: string[] = [];
   let from = 0;
@@ -25,11 +25,11 @@ export function appendDeltas(tx: SessionTransaction, { replyId, step }: StepWrit
 }
 
 export interface AppendOptions {
-  /** What the call has cost so far, when the store does not know it yet. */
+  /** The call's cost so far, if the store doesn't know it yet. */
   told?: ModelUsage | undefined;
   /**
-   * For a write that is repeated, since the store could not say whether it was kept: UTF-16 units of the step's text that
-   * stand before it. Nobody else writes the step while the writer holds the fence, so what is longer has it already.
+   * For a repeated write with an unknown outcome: UTF-16 units of the step's text before this write. The fence holder
+   * is the step's only writer, so a longer text proves that the write was stored.
    */
   after?: number;
 }

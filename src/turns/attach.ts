@@ -1,10 +1,10 @@
-// Joins a queued user message and its reply to the branch: the moment at which a turn exists.
+// Joins a queued user message and its reply to the branch. From this moment the turn exists.
 import type { Catalogue } from '../models/catalogue.ts';
 import type { SessionTransaction } from '../stores/log.ts';
 import type { MessageRow } from '../stores/schema.ts';
 import { messageView } from '../views/messages.ts';
 
-/** When an idle session ends by itself; null when it never does. */
+/** When an idle session expires. Null if the session never expires. */
 export const idleDeadline = (expiresAfterSeconds: number | null, now: number): number | null =>
   expiresAfterSeconds === null ? null : now + expiresAfterSeconds * 1_000;
 
@@ -13,7 +13,7 @@ export async function depthOf(tx: SessionTransaction, messageId: string | null):
   return (await tx.messages.get(messageId))?.depth ?? 0;
 }
 
-/** The user message becomes the head's child and the reply its child; the reply is now being written. */
+/** Makes the user message the head's child, and the reply the user message's child. The reply is now in progress. */
 export async function attach(
   tx: SessionTransaction,
   catalogue: Catalogue,

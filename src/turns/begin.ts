@@ -1,4 +1,4 @@
-// Opens a model step: decides from the rows what the workflow's wish means now, and takes the fence.
+// Opens a model step: decides from the rows how to serve the workflow's request, and takes the fence.
 
 import { messageError } from '../contracts/errors.ts';
 import { isTerminal } from '../contracts/messages.ts';
@@ -24,13 +24,13 @@ import { placeOf } from './unheard.ts';
 
 export interface BeginInput {
   sessionId: string;
-  /** The workflow's head: the message that the answer builds on. */
+  /** The workflow's head: the message that the turn follows. */
   head: string | null;
   messageId: string;
   step: number;
-  /** Whether a turn may begin elsewhere than at the end of the live branch: the run that asks is known to be open. */
+  /** True if a turn may begin off the end of the live branch, because the requesting run is known to be open. */
   mayBranch?: boolean;
-  /** Who writes: the attempt that another worker may end when this one's worker is gone. */
+  /** The attempt that writes. Another worker may end the attempt when this worker is gone. */
   attempt?: Attempt;
 }
 
@@ -43,19 +43,19 @@ export interface Attempt {
 
 export type Begun =
   | { kind: 'open'; session: SessionRow; user: MessageRow; reply: MessageRow; step: number; fence: number }
-  /** The step is complete, or the one before waits for results: of these calls, which may have come by now. */
+  /** The step is complete, or the previous step still waits. `open` lists the calls without a result, perhaps none. */
   | { kind: 'tools'; session: SessionRow; reply: MessageRow; step: number; open: ToolCallRow[] }
   | { kind: 'settled'; session: SessionRow; user: MessageRow; reply: MessageRow; head: string | null }
-  /** Another message has its turn now; with `again` the one asked for has its own after that. */
+  /** Another message has its turn now. With `again`, the requested message gets its own turn afterwards. */
   | { kind: 'instead'; user: MessageRow; again: boolean }
   /**
-   * The branch goes on beyond the head asked for. A run that Temporal has reset may part from it there; a run that is
-   * over, whose last activity comes late, must not.
+   * The branch continues beyond the requested head. A run that Temporal reset may branch off there. A late activity of
+   * a closed run must not.
    */
   | { kind: 'behind' }
   | { kind: 'gone' };
 
-/** With what is known of the store: `isBare` when it has refused the text of a reply that ends here. */
+/** `isBare` is set after the store refused the text of a reply that ends here. */
 type Wish = BeginInput & { isBare: boolean };
 
 interface Turn {
@@ -63,7 +63,7 @@ interface Turn {
   reply: MessageRow;
 }
 
-/** Same message, new place in the tree: what was written on the other head stays untouched. */
+/** Copies the message to a new place in the tree. The rows on the other head stay untouched. */
 async function insertCopy(tx: SessionTransaction, { user, reply }: Turn): Promise<MessageRow> {
   const ids = { user: newId('msg'), reply: newId('msg') };
   const unattached = { depth: null, parent_id: null, status: 'queued', completed_at: null } as const;
@@ -101,7 +101,7 @@ const leaseOf = (attempt: Attempt | undefined, now: number): LeaseColumns =>
 const isBehind = (tx: SessionTransaction, { head, mayBranch }: BeginInput): boolean =>
   tx.session.head !== head && mayBranch !== true;
 
-/** Model calls of one turn: far beyond any work that ends, so that a model that calls tools for ever is stopped. */
+/** Model calls per turn, far beyond useful work. The bound stops a model that calls tools forever. */
 const STEPS_MAX = 1_000;
 
 const TOO_MANY_STEPS = messageError(
@@ -109,7 +109,7 @@ const TOO_MANY_STEPS = messageError(
   `The model was called ${STEPS_MAX} times in this turn and still called tools`,
 );
 
-/** A run that was lost, or reset, may ask for a step that is complete, or that has to wait. The rows know better. */
+/** A lost or reset run may request a step that is complete or must wait. The rows are authoritative. */
 async function unanswered(tx: SessionTransaction, { reply }: Turn, step: number): Promise<Begun | undefined> {
   const last = await tx.messages.lastStep(reply.id);
   if (last === 0) return undefined;
@@ -118,7 +118,7 @@ async function unanswered(tx: SessionTransaction, { reply }: Turn, step: number)
   return { kind: 'tools', session: tx.session, reply, step: last, open };
 }
 
-/** Readers are told of a step once, and of each try that what the last one had sent is void. */
+/** Announces each step once. Each further attempt first voids the text that the previous attempt streamed. */
 async function announceStep(tx: SessionTransaction, replyId: string, step: number): Promise<void> {
   if (await stepHasStreamed(tx.rows, replyId, step)) tx.append('message.reset', replyId, { step });
   if (!(await stepHasStarted(tx.rows, replyId, step)))
@@ -132,10 +132,10 @@ function takeFence(tx: SessionTransaction, attempt: Attempt | undefined): number
 }
 
 export function createBegin({ log, catalogue }: { log: SessionLog; catalogue: Catalogue }) {
-  /** Signals may be lost or late; the order of acceptance is in the rows. */
+  /** Signals may be lost or late. The rows hold the order of acceptance. */
   async function openNew(tx: SessionTransaction, turn: Turn, input: Wish): Promise<Begun> {
     const first = await tx.messages.firstQueued(tx.session.id);
-    // Its own turn, not this one under another name: a retry of this step must find what it has begun.
+    // The first message gets a turn of its own, because a retry of this step must find the turn that the step began.
     if (first && first.id !== turn.user.id) return { kind: 'instead', user: first, again: true };
     if (isBehind(tx, input)) return { kind: 'behind' };
     await closeForgotten(tx, turn.reply.id, input.isBare);
@@ -146,8 +146,8 @@ export function createBegin({ log, catalogue }: { log: SessionLog; catalogue: Ca
   }
 
   /**
-   * The next step, or another try of the same one: then what the last try had sent is void, and readers are told so.
-   * A message that steers the reply ends it here.
+   * Opens the next step or another attempt of the same step, which voids the text of the previous attempt. A message
+   * that steers the reply ends the reply here.
    */
   async function reopen(tx: SessionTransaction, turn: Turn, input: Wish): Promise<Begun> {
     const { step, isBare } = input;
@@ -166,12 +166,12 @@ export function createBegin({ log, catalogue }: { log: SessionLog; catalogue: Ca
     return { kind: 'open', session: asItsTurnSees(tx.session), ...turn, reply, step, fence };
   }
 
-  /** The message's place on the head: the one that an earlier try made, or a new one. */
+  /** Places the message on the head: finds the copy of an earlier attempt, or makes a new copy. */
   async function copyOnto(tx: SessionTransaction, turn: Turn, input: Wish): Promise<Begun> {
     if (isBehind(tx, input)) return { kind: 'behind' };
     const made = await tx.messages.copyOf(turn.user, input.head);
     if (made) return { kind: 'instead', user: made, again: false };
-    // Somebody has said that no answer is wanted; on another branch it is not wanted either.
+    // The reply was interrupted on request, so the message needs no reply on another branch either.
     if (turn.reply.status === 'interrupted')
       return { kind: 'settled', session: tx.session, ...turn, head: input.head };
     if (!isTerminal(turn.reply.status))
@@ -179,14 +179,14 @@ export function createBegin({ log, catalogue }: { log: SessionLog; catalogue: Ca
     return { kind: 'instead', user: await insertCopy(tx, turn), again: false };
   }
 
-  /** The message has been attached before: its reply is recorded, still open, or on another branch. */
+  /** For a message attached before: its reply is complete, still open, or on another branch. */
   async function continueTurn(tx: SessionTransaction, turn: Turn, input: Wish): Promise<Begun> {
     const { session } = tx;
     const { user, reply } = turn;
     const isOver = isTerminal(reply.status);
     if (user.parent_id === input.head)
       return isOver ? { kind: 'settled', session, ...turn, head: reply.id } : reopen(tx, turn, input);
-    // A word that came twice, long after its turn: the conversation has gone on from there.
+    // A duplicate signal for a turn that finished long ago. The conversation has continued after the turn.
     if (isOver && (await tx.messages.isOnBranch(user, input.head)))
       return { kind: 'settled', session, ...turn, head: input.head };
     return copyOnto(tx, turn, input);
@@ -205,9 +205,9 @@ export function createBegin({ log, catalogue }: { log: SessionLog; catalogue: Ca
   }
 
   /**
-   * One transaction: attaches a queued message to the head, adopts a recorded reply, names the message that goes
-   * first (a lower position, or the copy of one that was answered on another head), or opens another try.
-   * Whoever holds an older fence can't write any more.
+   * One transaction. It attaches a queued message to the head, adopts a recorded reply, names the message that goes
+   * first, or opens another attempt. The message that goes first has a lower position, or is a copy of a message
+   * answered on another head. A holder of an older fence can no longer write.
    */
   return async function begin(input: BeginInput): Promise<Begun> {
     const begun = await storably((isBare) =>

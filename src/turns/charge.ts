@@ -1,5 +1,5 @@
-// What a model call has cost: a line of the ledger, added to the session. One line a call, whoever writes it: the attempt
-// itself, or the one that finds it dead or takes its place, from what the attempt had told the store while it spoke.
+// The cost of a model call: one ledger line per call, added to the session. The attempt writes the line, or else the
+// transaction that replaces the attempt or closes its reply, from the usage reported while streaming.
 import { type Catalogue, costNanoUsd } from '../models/catalogue.ts';
 import type { ModelUsage } from '../models/port.ts';
 import { findModelCall, recordModelCall, type SessionTransaction } from '../stores/log.ts';
@@ -17,7 +17,7 @@ export interface CallEnd {
   errorCode: string | null;
 }
 
-/** A line of the ledger before its end: what `sessions.open_call` holds. */
+/** A ledger line of a call still in progress, as stored in `sessions.open_call`. */
 type OpenCall = Omit<ModelCallRow, 'outcome' | 'error_code' | 'ended_at'>;
 
 export function openCallOf(catalogue: Catalogue, writer: StepWriter, usage: ModelUsage): OpenCall {
@@ -36,11 +36,11 @@ export function openCallOf(catalogue: Catalogue, writer: StepWriter, usage: Mode
   };
 }
 
-/** Another attempt's call may be under way by the time at which a late one is charged for. */
+/** When a late call is charged, the open call may already belong to another attempt. */
 const withoutCall = (open: string | null, id: string): string | null =>
   open !== null && (JSON.parse(open) as OpenCall).id === id ? null : open;
 
-/** @returns what the caller has to add to the reply, whose row it writes anyway. */
+/** @returns the usage that the caller must add to the reply, whose row the caller writes anyway. */
 export async function charge(tx: SessionTransaction, call: OpenCall, end: CallEnd): Promise<UsageColumns> {
   const line = { ...call, outcome: end.outcome, error_code: end.errorCode, ended_at: tx.now };
   await recordModelCall(tx.rows, line);
@@ -49,15 +49,15 @@ export async function charge(tx: SessionTransaction, call: OpenCall, end: CallEn
 }
 
 /**
- * Charges for the call that was under way, as far as its provider had told, before its attempt loses the fence. What the
- * attempt learns later, if it lives, `recordLateCall` adds. @returns as `charge` does.
+ * Charges for the open call, as far as its provider has reported, before its attempt loses the fence. If the attempt
+ * lives, `recordLateCall` adds later usage. @returns as `charge` does.
  */
 export async function chargeOpenCall(tx: SessionTransaction, end: CallEnd): Promise<UsageColumns> {
   const { open_call } = tx.session;
   if (open_call === null) return NO_USAGE;
   const call = JSON.parse(open_call) as OpenCall;
   if (!(await findModelCall(tx.rows, call.id))) return charge(tx, call, end);
-  // The word of a lease's renewal that was overtaken by the end of its call.
+  // A lease renewal stored this usage after its call had ended.
   tx.patch({ open_call: null });
   return NO_USAGE;
 }

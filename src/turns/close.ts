@@ -18,7 +18,7 @@ import { placeOf } from './unheard.ts';
 export type Closing = (
   | { status: 'interrupted' }
   | { status: 'failed'; error: ErrorDetail }
-  /** Every step so far is complete, and no further one is wanted. */
+  /** Every step so far is complete, and no further step is wanted. */
   | { status: 'completed'; stopReason: 'steered' }
 ) & {
   /** Keeps the complete steps only. */
@@ -26,8 +26,8 @@ export type Closing = (
 };
 
 /**
- * Ends a reply with all that its readers have. When the store refuses that, for whatever the text holds, the reply ends with its
- * complete steps and plain words: a write that always fails would keep the session for ever.
+ * Ends a reply with all streamed text. If the store refuses the text, the reply ends with its complete steps and a
+ * plain message. A write that always fails would block the session forever.
  */
 export async function storably<T>(write: (isBare: boolean) => Promise<T>): Promise<T> {
   try {
@@ -38,7 +38,7 @@ export async function storably<T>(write: (isBare: boolean) => Promise<T>): Promi
   }
 }
 
-/** Withdraws what readers have of the step that is not complete. */
+/** Voids the streamed text of an incomplete step. */
 async function withdrawStep(tx: SessionTransaction, replyId: string): Promise<void> {
   const step = 1 + (await tx.messages.lastStep(replyId));
   if (await stepHasStreamed(tx.rows, replyId, step)) tx.append('message.reset', replyId, { step });
@@ -49,17 +49,14 @@ const stopReasonOf = (closing: Closing): string | null => {
   return closing.status === 'interrupted' ? 'interrupted' : null;
 };
 
-/** What a call is answered with that nobody waits for any more; the model reads it, if it goes on from here. */
+/** The result for a call that is no longer needed. The model reads the result if the conversation continues from here. */
 const NOT_WANTED = {
   interrupted: 'The turn was interrupted before this call had its result.',
   failed: 'The turn failed before this call had its result.',
   completed: 'The turn was ended before this call had its result.',
 } as const;
 
-/**
- * Closes an open reply with the text that its readers already have, and raises the fence,
- * so that a model call still under way can't write to it.
- */
+/** Closes an open reply with the text already streamed. Raises the fence, so a model call in flight can't write to the reply. */
 export async function closeReply(
   tx: SessionTransaction,
   reply: MessageRow,
@@ -92,7 +89,10 @@ export async function closeReply(
   return closed;
 }
 
-/** A reply still open when another turn begins lies on a branch that the workflow has forgotten (a Temporal reset). */
+/**
+ * Closes a reply that is still open when another turn begins. Such a reply lies on a branch that the workflow lost in a
+ * Temporal reset.
+ */
 export async function closeForgotten(
   tx: SessionTransaction,
   replyId: string,
@@ -104,7 +104,7 @@ export async function closeForgotten(
   if (open && !isTerminal(open.status)) await closeReply(tx, open, { status: 'interrupted', isBare });
 }
 
-/** A message whose turn has not begun has it now, and it ends at once. */
+/** Begins the turn of a queued message and ends the turn at once. */
 export async function closeUnbegun(
   tx: SessionTransaction,
   catalogue: Catalogue,
@@ -121,7 +121,7 @@ export interface ReplyRef {
   replyId: string;
 }
 
-/** The reply as it is now, or the message that has its turn before that reply's. */
+/** The reply's current state, or the message whose turn comes before that reply's. */
 export type Closed = { kind: 'closed'; reply: MessageRow } | { kind: 'instead'; user: MessageRow };
 
 export interface EndReason {
@@ -136,10 +136,10 @@ export interface CloseDeps {
   sessionView: SessionView;
 }
 
-/** In place of a reason that the store refuses. */
+/** Used when the store refuses the real reason. */
 const PLAIN_REASON = 'The reply failed, and its reason could not be stored';
 
-/** Status of the session for each way to end; a deleted one keeps nothing that could show it. */
+/** The session's status for each end reason. Deleted sessions have no status of their own. */
 const STATUS_OF = {
   completed: 'completed',
   expired: 'completed',
@@ -159,14 +159,14 @@ async function failQueued(tx: SessionTransaction): Promise<void> {
       await tx.messages.update(failedId, patch);
       tx.append('message.failed', failedId, { message: messageView({ ...row, ...patch }) });
     }
-    // A hundred messages of a megabyte each may wait. SQLite keeps the event loop, so others read between two of them.
+    // The queue may hold a hundred messages of 1 MB each. SQLite blocks the event loop, so other work runs between two messages.
     await tx.flush();
     await nextTurn();
   }
 }
 
 export function createClose({ log, catalogue, sessionView }: CloseDeps) {
-  /** Unless another message is to have its turn first. */
+  /** Returns the other message if another message has its turn first. */
   async function closeQueued(
     tx: SessionTransaction,
     { reply, head }: { reply: MessageRow; head: string | null },
@@ -188,7 +188,7 @@ export function createClose({ log, catalogue, sessionView }: CloseDeps) {
       return { kind: 'closed', reply: await closeReply(tx, reply, closing) };
     });
 
-  /** The open reply is interrupted, queued ones fail. */
+  /** Interrupts the open reply and fails queued messages. */
   async function endActive(tx: SessionTransaction, { reason, isBare }: EndReason): Promise<void> {
     const open =
       tx.session.open_reply_id === null ? undefined : await tx.messages.get(tx.session.open_reply_id);
@@ -219,13 +219,13 @@ export function createClose({ log, catalogue, sessionView }: CloseDeps) {
         return close(ref, { status: 'failed', error, isBare });
       }),
     endSession,
-    /** Ends the session if it is still idle at its deadline. @returns its row after that, if it exists. */
+    /** Ends the session if it is still idle at its deadline. @returns the row afterwards, if it exists. */
     expire: (sessionId: string, nowMs: number) =>
       log.write(sessionId, async (tx) => {
         const { status, expires_at, open_reply_id } = tx.session;
         const due =
           status === 'active' && expires_at !== null && expires_at <= nowMs && open_reply_id === null;
-        // The workflow hears of this end from the activity that asks.
+        // The workflow learns of this end from the activity's result, so no signal is needed.
         if (due && (await tx.messages.countQueued(sessionId)) === 0)
           await endActive(tx, { reason: 'expired' });
         return tx.session;

@@ -1,4 +1,4 @@
-// Ends a model step that has gone well: with the reply, or with the calls of tools that its next step waits for.
+// Ends a successful model step: with the reply, or with the tool calls that the next step waits for.
 import type { ErrorDetail } from '../contracts/errors.ts';
 import { parseJson, stringifyJson } from '../contracts/json.ts';
 import type { Catalogue } from '../models/catalogue.ts';
@@ -26,8 +26,8 @@ import { uselessCalls } from './useless-calls.ts';
 type ShownBlock = Record<string, unknown>;
 
 /**
- * Content blocks as the API shows them: text, reasoning and calls. The step keeps the model's own. The n-th `tool_use` belongs
- * to the n-th call, whatever ids the provider gave them.
+ * Content blocks as the API shows them: text, thinking and calls. The step row keeps the model's own blocks. The n-th
+ * `tool_use` belongs to the n-th call, whatever ids the provider sent.
  */
 function shownBlocks(blocks: ModelBlock[], calls: ToolCallRow[]): ShownBlock[] {
   const rows = calls.values();
@@ -51,7 +51,7 @@ const stepRow = (writer: StepWriter, answer: ModelReply, now: number): StepRow =
   completed_at: now,
 });
 
-/** The reply with one more complete step. */
+/** The reply extended by one complete step. */
 function grown(reply: MessageRow, answer: ModelReply, calls: ToolCallRow[]) {
   const text = textOf(answer.blocks);
   const separator = reply.text !== '' && text !== '' ? STEP_SEPARATOR : '';
@@ -63,16 +63,16 @@ function grown(reply: MessageRow, answer: ModelReply, calls: ToolCallRow[]) {
 
 const isCall = ({ type }: ModelBlock): boolean => type === 'tool_use';
 
-/** The answer without calls that will never run: a request must not hold a call that has no result. */
+/** Drops calls that will never run. A request must not contain a call without a result. */
 const withoutCalls = (answer: ModelReply): ModelReply => ({
   ...answer,
   blocks: answer.blocks.filter((block) => !isCall(block)),
 });
 
 export interface CompletedStep {
-  /** Of a reply that goes on, the calls that its next step waits for. */
+  /** If the reply continues: the calls that its next step waits for. */
   open: ToolCallRow[];
-  /** Whether the model has called tools: then a further step follows. */
+  /** True if the model called tools, so a further step follows. */
   goesOn: boolean;
   reply: MessageRow;
   session: SessionRow;
@@ -83,7 +83,7 @@ export const createCompleteStep = ({ log, catalogue }: { log: SessionLog; catalo
     const patch = {
       status: 'completed',
       stop_reason: answer.stopReason,
-      // Until here `model` is the model to ask: a gateway may answer under a name that it refuses in requests, or under none.
+      // Until here `model` is the name to request. A gateway may answer under a name that it refuses in requests, or under none.
       model: answer.model === '' ? reply.model : answer.model,
       completed_at: tx.now,
     } as const;
@@ -95,17 +95,17 @@ export const createCompleteStep = ({ log, catalogue }: { log: SessionLog; catalo
     return finished;
   }
 
-  /** The step is not kept. Its text is, as of any reply that fails. */
+  /** Fails the reply. The step row isn't stored, but its text is kept, as for any failed reply. */
   async function fail(tx: SessionTransaction, reply: MessageRow, error: ErrorDetail): Promise<CompletedStep> {
-    // Closing reads the text of the log.
+    // Closing reads the text from the session log.
     await tx.flush();
     const failed = await closeReply(tx, reply, { status: 'failed', error });
     return { open: [], goesOn: false, reply: failed, session: tx.session };
   }
 
   /**
-   * The last text, the step, its calls of tools and the ledger in one transaction; with the end of the reply, when the
-   * model has called nothing, or when its stop reason lets no call run. @returns undefined for a refused writer.
+   * Stores the last text, the step, its tool calls and the ledger line in one transaction. Also ends the reply if the
+   * model called no tool, or if the stop reason allows no call. @returns undefined for a refused writer.
    */
   return function completeStep(
     writer: StepWriter,
@@ -113,7 +113,7 @@ export const createCompleteStep = ({ log, catalogue }: { log: SessionLog; catalo
     given: ModelReply,
     prepared: PreparedCall[] = [],
   ): Promise<CompletedStep | undefined> {
-    // A call that looks whole may lack what was to come beside it.
+    // After a cut, a call that looks complete may lack other calls of the same step.
     const mayCall = kindOfStop(given.stopReason) === 'other';
     const answer = mayCall ? given : withoutCalls(given);
     return fenced(log, writer, async (tx, open) => {
@@ -133,7 +133,7 @@ export const createCompleteStep = ({ log, catalogue }: { log: SessionLog; catalo
         const finished = await finish(tx, reply, answer);
         return { open: [], goesOn: false, reply: finished, session: tx.session };
       }
-      // Nobody writes while the calls are answered, be it for weeks: no attempt may be missed.
+      // No attempt writes while the calls wait for results, even for weeks, so no lease may expire.
       tx.patch(NO_LEASE);
       const announced = await announceCalls(tx, reply, calls);
       return { open: calls.filter(isOpen), goesOn: true, reply: announced, session: tx.session };

@@ -1,12 +1,12 @@
-// The turn that a session is at, and the ways in which a new message or a client ends it from outside of its workflow.
+// The current turn of a session, and how a new message or a client ends the turn without the workflow.
 import type { Catalogue } from '../models/catalogue.ts';
 import { type SessionTransaction, stepHasStreamed } from '../stores/log.ts';
 import type { MessageRow } from '../stores/schema.ts';
 import { closeReply, closeUnbegun } from './close.ts';
 
 /**
- * The reply that the session is at: the open one, else the one of the first message that waits, whose turn may begin at
- * any moment. So it does not depend on how fast a worker is which turn an interrupt means.
+ * The current reply: the open reply, or else the reply of the first queued message, whose turn may begin at any moment.
+ * An interrupt therefore means the same turn however fast a worker is.
  */
 export async function currentReplyId(tx: SessionTransaction): Promise<string | null> {
   if (tx.session.open_reply_id !== null) return tx.session.open_reply_id;
@@ -14,8 +14,8 @@ export async function currentReplyId(tx: SessionTransaction): Promise<string | n
 }
 
 /**
- * Ends the turn that the session is at, inside the caller's transaction. The workflow is told afterwards: until it hears,
- * the fence keeps whoever still works on the reply from writing. @returns the closed reply, undefined when none was due.
+ * Ends the current turn inside the caller's transaction. Until the workflow receives the signal, the fence stops other
+ * writers of the reply. @returns the closed reply, or undefined if there was no current turn.
  */
 export async function interruptCurrent(
   tx: SessionTransaction,
@@ -32,8 +32,8 @@ export async function interruptCurrent(
 }
 
 /**
- * Ends a reply that a waiting message steers, in place of its next step. Every further step asks here before it begins;
- * a step whose text readers have already is under way, and the next edge is at its end.
+ * Ends a reply that a queued message steers, in place of the next step. Every step after the first checks before it
+ * begins. A step whose text readers already have continues, and the next check follows its end.
  */
 export async function closeSteered(
   tx: SessionTransaction,

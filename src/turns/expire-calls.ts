@@ -1,4 +1,4 @@
-// Calls of tools whose time is over: the model is told, or the reply fails, as was agreed on with the tool.
+// Expired tool calls: the model receives a timeout result, or the reply fails, depending on the tool's `on_timeout`.
 import { messageError } from '../contracts/errors.ts';
 import type { SessionLog, SessionTransaction } from '../stores/log.ts';
 import type { MessageRow, SessionRow, ToolCallRow } from '../stores/schema.ts';
@@ -8,7 +8,7 @@ import { announceCalls, settleCall } from './tool-calls.ts';
 export interface ExpiredCalls {
   session: SessionRow;
   reply: MessageRow;
-  /** Calls that still have time. */
+  /** Calls that haven't expired. */
   open: ToolCallRow[];
 }
 
@@ -42,12 +42,15 @@ async function expire(
 
 export const createExpireCalls =
   ({ log }: { log: SessionLog }) =>
-  /** @param nowMs The workflow's clock, so that its timer and the rows can't disagree. @returns undefined when all is gone. */
+  /**
+   * @param nowMs The workflow's clock, so its timer and the rows can't disagree. @returns undefined if the reply no
+   * longer exists.
+   */
   (ref: ReplyRef, nowMs: number): Promise<ExpiredCalls | undefined> =>
     storably((isBare) =>
       log.write(ref.sessionId, async (tx) => {
         const reply = await tx.messages.get(ref.replyId);
-        // One that has ended has no open calls.
+        // An ended reply has no open calls.
         return reply && expire(tx, reply, nowMs, isBare);
       }),
     );

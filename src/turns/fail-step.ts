@@ -1,4 +1,4 @@
-// Ends a try of a model step that has failed, and the reply when no further try can help.
+// Ends a failed attempt of a model step, and the reply when no further attempt can help.
 import { type MessageErrorCode, messageError } from '../contracts/errors.ts';
 import type { Catalogue } from '../models/catalogue.ts';
 import type { ModelUsage } from '../models/port.ts';
@@ -8,20 +8,20 @@ import { charge, openCallOf } from './charge.ts';
 import { closeReply, storably } from './close.ts';
 import { fenced, type StepWriter } from './step-writer.ts';
 
-/** A provider that failed this often in one step has failed the turn. */
+/** Failures of one step, after which the turn fails. */
 export const MODEL_ERRORS_MAX = 6;
 
-/** Each try after a failure of ours buys another answer, and what the store refused once it mostly refuses again. */
+/** Every retry after an internal failure pays for another reply, and the store usually refuses the same content again. */
 const INTERNAL_ERRORS_MAX = 3;
 
-/** How many tries of this kind may fail. */
+/** The allowed number of failed attempts for an error code. */
 export const errorsMax = (code: MessageErrorCode): number =>
   code === 'internal_error' ? INTERNAL_ERRORS_MAX : MODEL_ERRORS_MAX;
 
-/** Why a try has failed: a `ModelCallError`, or a failure of the server itself. */
+/** Why an attempt failed: a `ModelCallError`, or a failure of the server itself. */
 export interface FailedTry {
   code: MessageErrorCode;
-  /** For the session's user. */
+  /** Shown to the session's user. */
   message: string;
   retryable: boolean;
   usage: ModelUsage;
@@ -31,7 +31,7 @@ export type StepFailure =
   | { final: false; failures: number }
   | { final: true; reply: MessageRow; session: SessionRow };
 
-/** In place of a message that the store refuses. */
+/** Used when the store refuses the message. */
 const PLAIN_MESSAGE = 'This step of the reply failed, and its reason could not be stored';
 
 async function isLastTry(tx: SessionTransaction, { replyId, step }: StepWriter, failed: FailedTry) {
@@ -44,8 +44,8 @@ async function isLastTry(tx: SessionTransaction, { replyId, step }: StepWriter, 
 
 export const createFailStep = ({ log, catalogue }: { log: SessionLog; catalogue: Catalogue }) =>
   /**
-   * Records a failed try; the reply fails with it when no further try can help.
-   * @returns `final` with the closed reply, or how often the step has failed; undefined for a refused writer.
+   * Records a failed attempt. The reply fails too when no further attempt can help.
+   * @returns `final` with the closed reply, or the number of failures of the step. Undefined for a refused writer.
    */
   function failStep(writer: StepWriter, failed: FailedTry): Promise<StepFailure | undefined> {
     const write = (isBare: boolean) =>

@@ -1,5 +1,5 @@
-// The protocol of a turn in the store, called by services and by activities: every function is one transaction,
-// but for `endSession`, which joins its caller's.
+// The protocol of a turn in the store, used by services and activities. Each function is one transaction, except
+// `endSession`, which joins the caller's transaction.
 import type { ModelUsage } from '../models/port.ts';
 import { createAppendText } from './append-text.ts';
 import { createBegin } from './begin.ts';
@@ -22,7 +22,7 @@ export function createTurns(deps: CloseDeps) {
     complete: createCompleteStep(deps),
     failStep: createFailStep(deps),
     recordLateCall: createRecordLateCall(deps),
-    /** @param told what the call has cost so far, if its provider has said anything. @returns whether it holds the fence. */
+    /** @param told The call's cost so far, if the provider has reported any. @returns true if the writer holds the fence. */
     renewLease: (writer: StepWriter, told?: ModelUsage): Promise<boolean> =>
       deps.log.renewLease(writer, told && JSON.stringify(openCallOf(deps.catalogue, writer, told))),
     ...createClose(deps),

@@ -1,4 +1,5 @@
-// The bill of a model call whose attempt may not write any more, or could not: no content, so the fence lets it pass.
+// Records the cost of a model call whose attempt lost the fence or failed to write. The fence doesn't apply because no
+// content is written.
 import { isTerminal } from '../contracts/messages.ts';
 import type { Catalogue } from '../models/catalogue.ts';
 import type { ModelUsage } from '../models/port.ts';
@@ -9,11 +10,11 @@ import type { StepWriter } from './step-writer.ts';
 
 export interface LateCall {
   usage: ModelUsage;
-  /** Whether the workflow has cancelled the attempt: its reply is being closed, if it is not yet. */
+  /** True if the workflow cancelled the attempt. Its reply is closed, or about to be. */
   isCancelled: boolean;
 }
 
-/** @returns what the ledger did not have yet. */
+/** @returns the usage that the ledger didn't have yet. */
 async function chargeLate(
   tx: SessionTransaction,
   call: ReturnType<typeof openCallOf>,
@@ -33,9 +34,9 @@ const outcomeOf = (reply: MessageRow | undefined, isCancelled: boolean) =>
 
 export const createRecordLateCall = ({ log, catalogue }: { log: SessionLog; catalogue: Catalogue }) =>
   /**
-   * Charges for a call that was interrupted, superseded or cut off by the stop of its worker, or adds what its provider
-   * has told since it was charged for. The tokens are the session's in any case, and the reply's while it is open; a
-   * reply that has ended never changes, so what is told after its end shows in the session's usage and the ledger only.
+   * Charges for a call that was interrupted, superseded or cut off by a worker stop. For a charged call, adds the usage
+   * reported since. The session always gets the tokens, and the reply gets them while open. An ended reply never
+   * changes, so later usage appears only in the session and the ledger.
    */
   async function recordLateCall(writer: StepWriter, { usage, isCancelled }: LateCall): Promise<void> {
     await log.write(writer.sessionId, async (tx) => {

@@ -1,10 +1,11 @@
-// What a turn's model calls go by: the session's settings as they were when it began. A change of them in a turn is for the next.
+// The settings of a turn's model calls: the session's settings from the turn's start. A change during a turn applies to
+// the next turn.
 import type { SessionPatch, SessionRow } from '../stores/schema.ts';
 
 type Settings = Pick<SessionRow, 'system_prompt' | 'tools' | 'turn_options'>;
 type Held = Settings & { reply_id: string };
 
-/** Of the turn under way; null while they are the session's own. */
+/** The settings kept for the current turn. Null while they equal the session's own. */
 function held({ turn_settings, open_reply_id }: SessionRow): Held | null {
   const kept: Held | null = turn_settings === null ? null : JSON.parse(turn_settings);
   return kept?.reply_id === open_reply_id ? kept : null;
@@ -12,14 +13,14 @@ function held({ turn_settings, open_reply_id }: SessionRow): Held | null {
 
 const stored = (kept: Held): SessionPatch => ({ turn_settings: JSON.stringify(kept) });
 
-/** Before a session's settings are changed: keeps what the turn under way has begun with. */
+/** Before a settings change: keeps the settings that the current turn began with. */
 export function holdSettings(session: SessionRow): SessionPatch {
   const { open_reply_id: reply_id, system_prompt, tools, turn_options } = session;
   if (reply_id === null || held(session)) return {};
   return stored({ reply_id, system_prompt, tools, turn_options });
 }
 
-/** The session as the turn of its open reply sees it. */
+/** The session with the settings of its open turn. */
 export function asItsTurnSees(session: SessionRow): SessionRow {
   const kept = held(session);
   if (!kept) return session;
@@ -27,7 +28,7 @@ export function asItsTurnSees(session: SessionRow): SessionRow {
   return { ...session, system_prompt, tools, turn_options };
 }
 
-/** Tools that are added and removed one by one are so from the next model call on, also in this turn. */
+/** Adding or removing a single tool also affects the current turn, from the next model call. */
 export function changeHeldTools(session: SessionRow, change: (tools: string) => string): SessionPatch {
   const kept = held(session);
   return kept ? stored({ ...kept, tools: change(kept.tools) }) : {};

@@ -1,4 +1,4 @@
-// What the store knows of a session, for a workflow run that starts without carried state.
+// The store's view of a session, for a workflow run that starts without carried state.
 import type {
   MessageSignal,
   PendingCall,
@@ -9,23 +9,23 @@ import type {
 import type { SessionLog, SessionTransaction } from '../stores/log.ts';
 import type { MessageRow, SessionRow, ToolCallRow } from '../stores/schema.ts';
 
-/** UTF-16 units of a text that Temporal's UI gets to show. */
+/** Maximum UTF-16 units of a text shown in Temporal's UI. */
 const PREVIEW_LENGTH = 80;
 
-/** Room for white space, of which the preview keeps less. */
+/** Extra length because the preview collapses white space. */
 const PREVIEWED_LENGTH = PREVIEW_LENGTH * 2;
 
 /** The beginning of a text on one line. */
 export function preview(text: string): string {
   const line = text.slice(0, PREVIEWED_LENGTH).replace(/\s+/g, ' ').trim();
   const shown = line.length > PREVIEW_LENGTH ? `${line.slice(0, PREVIEW_LENGTH - 1)}…` : line;
-  // Either cut may have gone through a pair of surrogates.
+  // Either cut may have split a surrogate pair.
   return shown.toWellFormed();
 }
 
 type Previewed = Pick<MessageRow, 'id' | 'reply_id' | 'position' | 'text'>;
 
-/** What a workflow knows of a message. */
+/** The workflow's view of a message. */
 export const pending = (user: Previewed, showPreviews: boolean): PendingMessage => ({
   messageId: user.id,
   replyId: user.reply_id ?? '',
@@ -53,7 +53,7 @@ export const pendingCall = ({ id, name, type, created_at, expires_at }: ToolCall
   ...(type === 'builtin' ? { isBuiltIn: true } : {}),
 });
 
-/** Where the turn of an open reply stands: at a step that is being written, or after one whose calls want results. */
+/** The position of an open reply's turn: at a step being written, or after a step whose calls wait for results. */
 async function running(
   tx: SessionTransaction,
   user: MessageRow,

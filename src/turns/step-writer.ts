@@ -1,16 +1,16 @@
-// The right to write one model step, and the fence that each of its writes is held against.
+// The right to write one model step. Every write of the step is checked against the fence.
 import type { SessionLog, SessionTransaction } from '../stores/log.ts';
 import type { MessageRow } from '../stores/schema.ts';
 
-/** The right to write one step of one reply, as `begin` gave it. */
+/** The right to write one step of one reply, as granted by `begin`. */
 export interface StepWriter {
   sessionId: string;
   replyId: string;
   step: number;
   fence: number;
-  /** Names the line of the ledger that this attempt's model call gets: one, whoever writes it, and however often. */
+  /** The id of the ledger line for this attempt's model call. Repeated writes keep one line, whichever process writes. */
   callId: string;
-  /** The name the provider was asked for. */
+  /** The model name sent to the provider. */
   model: string;
 }
 

@@ -1,4 +1,4 @@
-// Calls of tools in the store: made with the step that is complete, settled once, announced as long as the client's are missing.
+// Tool calls in the store: created with a complete step, settled once, announced while the client's results are missing.
 import { stringifyJson } from '../contracts/json.ts';
 import type { OnTimeout, ToolCallStatus } from '../contracts/tools.ts';
 import { newId } from '../ids.ts';
@@ -8,15 +8,15 @@ import { requiresActionView } from '../views/requires-action.ts';
 import { toolCallView } from '../views/tool-calls.ts';
 import type { StepWriter } from './step-writer.ts';
 
-/** A call as the model made it, checked against the tools that it was offered. */
+/** A call as the model made it, checked against the offered tools. */
 export interface PreparedCall {
-  /** The provider's own name for the call. */
+  /** The provider's own id for the call. */
   providerId: string;
   name: string;
   type: ToolCallRow['type'];
   /** With defaults applied. */
   parameters: Record<string, unknown>;
-  /** Why it can't be run: it is answered with that at once, and never executed. */
+  /** Why the call can't run. The call gets this text as its result immediately and is never executed. */
   refusal: string | null;
   timeoutSeconds: number | null;
   onTimeout: OnTimeout;
@@ -52,7 +52,7 @@ export async function settleCall(
 
 const REFUSED = { status: 'failed', isError: true } as const;
 
-/** A refused call has its result in the transaction that makes it. A call that runs takes longer. */
+/** A refused call gets its result in the transaction that creates the call. A call that runs takes longer. */
 export const wasRefused = ({ status, created_at, completed_at }: Omit<ToolCallRow, 'result'>): boolean =>
   status === REFUSED.status && completed_at === created_at;
 
@@ -72,7 +72,7 @@ const newRow = (
   name: call.name,
   type: call.type,
   parameters: stringifyJson(call.parameters),
-  // Readers act on what awaits a result: what is refused must not look so, not even while it is announced.
+  // Clients act on calls with status `awaiting_result`. A refused call must never show that status, even in its announcement.
   status: call.type === 'custom' && call.refusal === null ? 'awaiting_result' : 'running',
   result: null,
   is_error: 0,
@@ -82,7 +82,7 @@ const newRow = (
   completed_at: null,
 });
 
-/** Writes the calls of a step that is complete. What can't be run has its result at once. */
+/** Writes the calls of a complete step. A refused call gets its result at once. */
 export async function makeCalls(
   tx: SessionTransaction,
   writer: StepWriter,
@@ -102,8 +102,8 @@ export async function makeCalls(
 }
 
 /**
- * Sets the reply to what its calls want now, and says what is still missing from the client.
- * @param made The calls of the step that has just been completed.
+ * Sets the reply's status from its open calls, and announces the results still missing from the client.
+ * @param made The calls of the step that was just completed.
  */
 export async function announceCalls(
   tx: SessionTransaction,
@@ -123,7 +123,7 @@ export async function announceCalls(
   return row;
 }
 
-/** The turn is over: what was still asked for is not wanted any more. The model is told so, should it go on from here. */
+/** Cancels the open calls of an ended turn. The model reads the reason if the conversation continues from here. */
 export async function cancelOpenCalls(tx: SessionTransaction, replyId: string, why: string): Promise<void> {
   for (const call of await tx.messages.openToolCalls(replyId))
     await settleCall(tx, call, { status: 'cancelled', result: why, isError: true });

@@ -1,13 +1,14 @@
-// Turns that were ended before they began, in the store alone: a workflow whose word of the message was lost never hears of them.
+// Turns that were interrupted in the store before their first step. A workflow that lost the message's signal never
+// learns of such a turn.
 import { type SessionTransaction, stepHasStarted } from '../stores/log.ts';
 
 const FIRST_STEP = 1;
-/** More can't have waited at once. */
+/** The queue can't hold more messages at once. */
 const UNHEARD_MAX = 100;
 
 /**
- * Whether nothing lies between the two but turns that never began. Then it is one place in the conversation: a workflow that
- * asks for the earlier one has not been set back, it only has not heard.
+ * True if only turns interrupted before their first step lie between `earlier` and `later`. A workflow at `earlier`
+ * then wasn't reset, but missed signals.
  */
 async function isSamePlace(
   tx: SessionTransaction,
@@ -24,7 +25,7 @@ async function isSamePlace(
   return at === earlier;
 }
 
-/** Where a turn goes on that a workflow wants to begin, or has begun, behind `asked`: there, or at `actual`. */
+/** The head for a turn that the workflow places after `asked`: `actual` if both are the same place, else `asked`. */
 export const placeOf = async (
   tx: SessionTransaction,
   actual: string | null,

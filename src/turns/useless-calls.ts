@@ -1,5 +1,5 @@
-// When a turn ends because its model only makes calls that can't run. Each such step is paid, and a model or gateway that did
-// not learn from several refusals learns from no further one.
+// Ends a turn whose model only makes calls that can't run. Each such step costs money, and a model that ignored several
+// refusals will ignore the next.
 import { type ErrorDetail, messageError } from '../contracts/errors.ts';
 import { parseJson } from '../contracts/json.ts';
 import type { ModelBlock } from '../models/port.ts';
@@ -7,7 +7,7 @@ import type { SessionTransaction } from '../stores/log.ts';
 import type { MessageRow } from '../stores/schema.ts';
 import { type PreparedCall, wasRefused } from './tool-calls.ts';
 
-/** Steps of a turn whose calls had unreadable input and were answered with that. */
+/** Steps of a turn with unreadable tool input that only return an error result. */
 const UNREADABLE_STEPS_MAX = 3;
 
 const TOO_OFTEN_UNREADABLE = messageError(
@@ -15,7 +15,7 @@ const TOO_OFTEN_UNREADABLE = messageError(
   `The model sent unreadable input to tools more than ${UNREADABLE_STEPS_MAX} times in this turn`,
 );
 
-/** Steps in a row in which every call was refused: its tool is unknown, or its input does not fit. */
+/** Consecutive steps in which every call was refused: its tool is unknown, or its input does not fit. */
 const REFUSED_STEPS_MAX = 5;
 
 const TOO_OFTEN_REFUSED = messageError(
@@ -37,7 +37,7 @@ async function isTooOftenUnreadable(
   return before.length >= UNREADABLE_STEPS_MAX;
 }
 
-/** Reads the rows of earlier calls, so that a restart counts as the run before did. */
+/** Reads the rows of earlier calls, so the count survives a restart. */
 async function isTooOftenRefused(
   tx: SessionTransaction,
   reply: MessageRow,
@@ -50,7 +50,7 @@ async function isTooOftenRefused(
   return 1 + last - ran >= REFUSED_STEPS_MAX;
 }
 
-/** @returns the error that ends the reply in place of its present step, undefined when the turn may go on. */
+/** @returns the error that ends the reply in place of the current step. Undefined if the turn may continue. */
 export async function uselessCalls(
   tx: SessionTransaction,
   reply: MessageRow,
