@@ -1,12 +1,12 @@
-// What an API key looks like: a mark that scanners look for, 30 random characters and their checksum; or a key of the
-// operator's own.
+// The format of API keys: a prefix known to secret scanners, 30 random characters and their checksum. Operators may
+// also bring keys of their own.
 import { crc32 } from 'node:zlib';
 import { randomText } from '../ids.ts';
 
 const KEY_MARK = 'oclaw_live_';
 const SECRET_LENGTH = 30;
 const CHECKSUM_LENGTH = 6;
-/** Of keys that operators bring; shorter ones could be guessed. */
+/** For keys that operators bring. Shorter keys could be guessed. */
 const FOREIGN_KEY_LENGTH_MIN = 16;
 const KEY_LENGTH_MAX = 256;
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789';
@@ -26,7 +26,7 @@ export function newKey(): string {
   return KEY_MARK + secret + checksum(secret);
 }
 
-/** Whether a key could exist at all; only then the store is asked. */
+/** True if a key could exist. The store is queried only then. */
 export function isWellFormed(key: string): boolean {
   if (!key.startsWith(KEY_MARK)) return key.length >= FOREIGN_KEY_LENGTH_MIN && key.length <= KEY_LENGTH_MAX;
   const body = key.slice(KEY_MARK.length);
@@ -34,6 +34,6 @@ export function isWellFormed(key: string): boolean {
   return body.length === SECRET_LENGTH + CHECKSUM_LENGTH && body.slice(SECRET_LENGTH) === checksum(secret);
 }
 
-/** What lists show of a key: enough to tell it from others. */
+/** The part of a key that lists show, enough to tell keys apart. */
 export const prefixOf = (key: string): string =>
   key.startsWith(KEY_MARK) ? key.slice(0, KEY_MARK.length + 4) : key.slice(0, 4);

@@ -1,4 +1,4 @@
-// API keys: shown once, stored as keyed hashes, revoked at once.
+// API keys: shown once, stored as keyed hashes, revoked immediately.
 import { createHmac } from 'node:crypto';
 import type { ApiKey, CreatedApiKey, Level } from '../contracts/api-keys.ts';
 import { deleted, toTimestamp, toTimestampOrNull } from '../contracts/common.ts';
@@ -11,16 +11,16 @@ import type { Once, Resource } from './idempotency.ts';
 import type { ApiKeysService, Caller } from './ports.ts';
 import { byCreation, creationOf, sliceOf } from './slices.ts';
 
-/** How exact `last_used_at` is: one write a minute a key, however busy it is. */
+/** Precision of `last_used_at`: at most one write per minute and key, however busy the key is. */
 const TOUCH_INTERVAL_MS = 60_000;
 
 export interface ApiKeysDeps {
   access: AccessStore;
-  /** The pepper: without it the stored hashes are of no use to a thief. */
+  /** The pepper. Without the pepper, stolen hashes are useless. */
   secretKey: string;
   once: Once;
   now: () => number;
-  /** Called now and then when a key works, which proves the secret key right. */
+  /** Called occasionally when a key is accepted, because an accepted key proves the secret key right. */
   onProven?: () => Promise<void>;
 }
 
@@ -67,7 +67,7 @@ export function createApiKeys({ access, secretKey, once, now, onProven }: ApiKey
     if (!row || row.revoked_at !== null) throw new ApiError('invalid_api_key', 'This API key is not valid');
     if (row.expires_at !== null && row.expires_at <= now())
       throw new ApiError('expired_api_key', 'This API key has expired');
-    // A store that takes no writes, as on a full disk, still answers reads: this is no reason to refuse them.
+    // A read-only store, as on a full disk, still serves reads. A failed write here is no reason to refuse them.
     if (now() - (row.last_used_at ?? 0) > TOUCH_INTERVAL_MS)
       await Promise.all([access.touch(row.id, now()), onProven?.()]).catch(() => undefined);
     return { accountId: row.account_id, keyId: row.id, level: row.level };
@@ -108,7 +108,7 @@ export function createApiKeys({ access, secretKey, once, now, onProven }: ApiKey
 
   return {
     ...service,
-    /** For the operator: a key for the account of that name; either is made when it is new. */
+    /** For the operator: a key for the account of that name. Creates the account and the key if they don't exist. */
     async createForAccount(accountName: string, level: Level, key = newKey()): Promise<string> {
       const accountId = await access.ensureAccount(accountName, now());
       await access.ensureKey(newRow(accountId, level, level, key));

@@ -1,4 +1,4 @@
-// Client tokens: signed, stored nowhere, dead with the key that they came from.
+// Client tokens: signed, not stored, and invalid once their API key is revoked or expired.
 import { createHash, createHmac } from 'node:crypto';
 import { errors, jwtVerify, SignJWT } from 'jose';
 import type { Kysely } from 'kysely';
@@ -16,20 +16,20 @@ import { visibleSession } from './session-access.ts';
 
 const ALGORITHM = 'HS256';
 const AUDIENCE = 'openclaw';
-/** RFC 8725: a token of another kind, signed with the same secret, is none of ours. */
+/** RFC 8725: rejects tokens of another kind that were signed with the same secret. */
 const TYPE = 'openclaw-client+jwt';
 
-/** Three parts in base64url; an API key has no dots. */
+/** Three base64url parts. An API key has no dots. */
 const TOKEN_SHAPE = /^eyJ[\w-]+\.[\w-]+\.[\w-]*$/;
 export const looksLikeClientToken = (presented: string): boolean => TOKEN_SHAPE.test(presented);
 
 const TOKEN_ID_LENGTH = 16;
 
-/** Of every token, also those that have no id in them. */
+/** Works for every token, including tokens without an id claim. */
 const idOf = (token: string): string => createHash('sha256').update(token).digest('base64url').slice(0, 22);
 
 const Claims = z.object({
-  /** The id of the key that made it. */
+  /** The id of the key that made the token. */
   sub: z.string(),
   sessions: z.array(z.string()),
   scopes: z.array(z.enum(CLIENT_SCOPES)),
@@ -44,7 +44,7 @@ interface ClientTokensDeps {
   now: () => number;
 }
 
-/** Nothing of a token is stored, so a repeated request can show only its end, in seconds. */
+/** Tokens aren't stored, so a replay can only return the expiry, in seconds. */
 interface Minted {
   expiresAt: number;
 }
@@ -54,9 +54,9 @@ const expired = (what: string) => new ApiError('expired_api_key', `${what} has e
 
 export function createClientTokens(deps: ClientTokensDeps): ClientTokensService {
   const { access, sessions, db, once, now } = deps;
-  // A key of its own: what signs tokens neither hashes API keys nor signs cursors.
+  // A separate key: the signing key must not also hash API keys or sign cursors.
   const secret = createHmac('sha256', deps.secretKey).update('openclaw client tokens 1').digest();
-  /** Names the secret without telling it, so that a token of another installation is known as such. */
+  /** Identifies the secret without revealing it, so tokens of another installation are recognized. */
   const kid = createHmac('sha256', secret).update('kid').digest('hex').slice(0, 16);
 
   async function claimsOf(token: string): Promise<z.infer<typeof Claims>> {
@@ -95,12 +95,12 @@ export function createClientTokens(deps: ClientTokensDeps): ClientTokensService 
         idempotency,
         async (keep) => {
           for (const sessionId of session_ids) await visibleSession(sessions, caller, sessionId);
-          // The claims count whole seconds; the answer says the second that they say.
+          // The claims count whole seconds, so the response uses the same second.
           const issuedAt = Math.floor(now() / 1_000);
           const expiresAt = issuedAt + expires_in_seconds;
           const token = await new SignJWT({ sessions: session_ids, scopes })
             .setProtectedHeader({ alg: ALGORITHM, typ: TYPE, kid })
-            // Two tokens made in one second would else be the same text, and share what each may use.
+            // Otherwise two tokens made in the same second would be identical and share one allowance.
             .setJti(randomText(TOKEN_ID_LENGTH))
             .setSubject(caller.keyId)
             .setAudience(AUDIENCE)

@@ -1,4 +1,4 @@
-// A session's log, in pages and followed.
+// A session's log: read in pages, or followed.
 import { ApiError } from '../contracts/errors.ts';
 import type { SessionEvent } from '../contracts/events.ts';
 import type { EventFeed, FollowQuery } from '../events/event-feed.ts';
@@ -14,7 +14,7 @@ export interface EventsDeps {
 }
 
 export function createEvents({ log, sessions, feed }: EventsDeps): EventsService {
-  /** Filters here, not in the store: each look would go again through all that the filter leaves out. */
+  /** Filters here because a filter in the store would scan the skipped events again at each read. */
   async function* matching(
     { types, messageId }: EventFilter,
     query: FollowQuery,
@@ -41,7 +41,7 @@ export function createEvents({ log, sessions, feed }: EventsDeps): EventsService
   };
 }
 
-/** Such a reader has read another log; from here it would wait for ever, or miss what comes before its cursor. */
+/** The client's cursor belongs to another log. Following would wait forever, or skip events before the cursor. */
 const aheadOf = (tailSeq: number, param: string) =>
   new ApiError(
     'invalid_request',

@@ -1,7 +1,8 @@
-// Results as the version before stores them: a text whose form depends on the route. Processes of both versions may run side by
-// side, and a key lives for a day, so each version replays the keys of the other. A later version removes this file and the column.
+// Results in the previous version's format: a text whose form depends on the route. Processes of both versions may run
+// together, and a key lives for a day, so each version replays the other's keys. A later version removes this file and
+// the column.
 
-/** A form, both ways. Each `write` gets only results of its own route. */
+/** One format, with its reader and writer. Each `write` receives only results of its own route. */
 interface Form {
   route: RegExp;
   read(text: string): unknown;

@@ -1,4 +1,4 @@
-// Whether this process can serve: each part with its own state, within a second.
+// Readiness of this process: the state of each part, within a second.
 import { type Kysely, sql } from 'kysely';
 import type { Check, Readiness } from '../contracts/health.ts';
 import type { Tables } from '../stores/schema.ts';
@@ -11,13 +11,13 @@ export interface PartHealth {
 export interface HealthDeps {
   db: Kysely<Tables>;
   temporal: { check(): Promise<PartHealth> };
-  /** Whether anybody works on sessions: this process, or another one. */
+  /** Reports whether any worker serves sessions, in this process or another. */
   workers: () => Promise<PartHealth>;
 }
 
 const checkOf = ({ ok, error }: PartHealth): Check => ({ status: ok ? 'ok' : 'failed', error });
 
-/** The probe answers within a second, also when a part doesn't. */
+/** The probe responds within a second, even when a part doesn't. */
 const STORE_TIMEOUT_MS = 900;
 
 function late(): Promise<never> {

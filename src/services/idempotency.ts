@@ -1,4 +1,5 @@
-// Does a write once, however often it is asked for under one `Idempotency-Key`. Every service's writes go through here:
+// Runs a write once per `Idempotency-Key`, however often the request is repeated. All services write through this
+// function:
 //
 //     once(
 //       caller,
@@ -7,8 +8,8 @@
 //       ({ id }) => show(caller, id),
 //     )
 //
-// `keep` comes first in the transaction of the write and stores what a repeated request needs, so that key and effect are
-// there together or not at all: what is refused (4xx) or could not be stored (503) leaves the key free.
+// `keep` comes first in the write's transaction and stores the data that a replay needs. Key and effect commit together
+// or not at all. A refused (4xx) or failed (503) write leaves the key free.
 import type { Kysely, Transaction } from 'kysely';
 import { ApiError } from '../contracts/errors.ts';
 import { claimIdempotency, findIdempotency } from '../stores/idempotency.ts';
@@ -17,12 +18,13 @@ import { readFormer, writeFormer } from './former-results.ts';
 import type { Caller, Idempotency, Written } from './ports.ts';
 
 /**
- * Takes the key and stores the result with it. Without a type the path says it all, and nothing is stored.
- * @throws when another request has taken the key since: this one's transaction is undone.
+ * Claims the key and stores the result with the key. Without a result type the path is sufficient, and nothing is
+ * stored.
+ * @throws when another request has claimed the key in the meantime. This transaction is rolled back.
  */
 export type Keep<Result = void> = (rows: Transaction<Tables>, result: Result) => Promise<void>;
 
-/** The result of a call that makes something. */
+/** The result of a call that creates a resource. */
 export interface Resource {
   id: string;
 }
@@ -38,8 +40,8 @@ export interface OnceDeps {
 
 export function createOnce({ db, now }: OnceDeps) {
   /**
-   * @param write Runs for the first request; also for any that has no key.
-   * @param again Shows, for a repeated request, what the first one has made, as it is now.
+   * @param write Runs for the first request, and for every request without a key.
+   * @param again Shows the first request's result in its current state, for a repeated request.
    * @throws 422 when the key was used for another body.
    */
   return async function once<T, Result = void>(
@@ -67,7 +69,7 @@ export function createOnce({ db, now }: OnceDeps) {
     try {
       return { value: await write(keep), replayed: false };
     } catch (error) {
-      // An equal request at the same moment may have won, and what it did may be the very reason why this one failed.
+      // A concurrent equal request may have won, and its effect may be the reason why this request failed.
       const meanwhile = await replay();
       if (meanwhile) return meanwhile;
       throw error;

@@ -1,4 +1,4 @@
-// The model catalogue, as the API lists it.
+// The model catalogue, as listed by the API.
 import type { ModelEntry } from '../contracts/models.ts';
 import type { Catalogue } from '../models/catalogue.ts';
 import type { CatalogueEntry } from '../models/catalogue-entry.ts';

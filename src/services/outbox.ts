@@ -1,12 +1,12 @@
-// Sends to workflows what committed transactions have told them. Nobody waits for that: the reconciler sends what got lost.
+// Sends the signals of committed transactions to workflows. Fire and forget: the reconciler resends lost signals.
 import type { Logger } from 'pino';
 import type { Committed } from '../stores/log.ts';
 import type { LostTell, OutboxStore, Tell } from '../stores/outbox.ts';
 import { type Engine, engineSession } from './engine.ts';
 
-/** Acknowledgements of so long are one statement. Far below the 5 s after which the reconciler sends a row again. */
+/** Acknowledgements within this time share one statement. Far below the 5 s after which the reconciler resends a row. */
 const ACKNOWLEDGED_TOGETHER_MS = 1_000;
-/** A turn commits three times. The deliveries of a quick turn are signalled, and sent, together. */
+/** A turn commits three times. The deliveries of a quick turn are signalled and sent together. */
 const DUE_TOGETHER_MS = 50;
 
 type Heard = LostTell['session'];
@@ -14,7 +14,7 @@ type Heard = LostTell['session'];
 export interface OutboxDeps {
   engine: Pick<Engine, 'start' | 'signal' | 'endpoint'>;
   rows: OutboxStore;
-  /** Asks the session's resident sender for another pass. @returns false when none takes it. */
+  /** Asks the session's resident sender for another pass. @returns false when no sender accepts. */
   notifySender: (sessionId: string) => boolean;
   log: Logger;
 }
@@ -49,7 +49,7 @@ function createAcknowledgements({ rows, log }: Pick<OutboxDeps, 'rows' | 'log'>)
   let removed: Promise<void> = Promise.resolve();
   const batch = createBatch<number, null>(ACKNOWLEDGED_TOGETHER_MS, (ids) => {
     removed = rows.remove([...ids.keys()]).catch((error: unknown) =>
-      // The reconciler sends these signals again, which does no harm.
+      // The reconciler sends these signals again. The duplicates are harmless.
       log.warn({ err: error }, 'Sent signals could not be removed from the outbox'),
     );
   });
@@ -79,31 +79,31 @@ export function createOutbox({ engine, rows, notifySender, log }: OutboxDeps) {
       engine.signal('deliver', engineSession(session), {}).catch(logLost(session.id, 'deliver'));
   });
 
-  /** The rows of deliveries are an outbox of their own: lost, the reconciler finds what is due. */
+  /** Delivery rows are their own outbox: the reconciler finds due deliveries whose signal was lost. */
   function dispatchDeliveries({ session, events, isDue }: Committed): void {
     if (!isDue || notifySender(session.id)) return;
-    // The signal `end` says itself that its run has still to send: later, that run would be over.
+    // The `end` signal already carries `isDue`. After the end, a `deliver` signal would find the run closed.
     if (events.some(({ type }) => type === 'session.ended')) due.remove(session.id);
     else due.add(session.id, session);
   }
 
   return {
     send,
-    /** After each commit. */
+    /** Runs after each commit. */
     dispatch(change: Committed): void {
       for (const tell of change.tells)
         send(change.session, tell).catch(logLost(change.sessionId, tell.signal));
       dispatchDeliveries(change);
     },
-    /** After deliveries were left to a webhook's endpoint. Lost, the reconciler finds what is due. */
+    /** Runs after deliveries were handed over to an endpoint. If this signal is lost, the reconciler finds the due deliveries. */
     notifyEndpoint(webhookId: string): void {
       engine
         .endpoint(webhookId)
         .catch((error: unknown) => log.warn({ err: error, webhookId }, 'An endpoint could not be signalled'));
     },
-    /** Sends what waits for others of its kind; before the connection to Temporal is closed. */
+    /** Sends the collected `deliver` signals. Call before closing the connection to Temporal. */
     flushDue: due.flush,
-    /** Removes the rows of what was sent; before the store is closed. */
+    /** Removes the rows of sent signals. Call before closing the store. */
     flush: acknowledgements.flush,
   };
 }

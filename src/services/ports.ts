@@ -1,4 +1,5 @@
-// What the HTTP facade may ask of the services. Rules live behind it; no Express, no SQL in these shapes.
+// The services' interface for the HTTP facade. The rules live behind this interface, and its shapes contain no Express
+// and no SQL.
 import type { ApiKey, CreateApiKey, CreatedApiKey, Level } from '../contracts/api-keys.ts';
 import type { ClientScope, ClientToken, CreateClientToken } from '../contracts/client-tokens.ts';
 import type { Deleted } from '../contracts/common.ts';
@@ -37,25 +38,25 @@ import type {
   WebhookWithSecret,
 } from '../contracts/webhooks.ts';
 
-/** Who is calling: what a valid key or client token says. */
+/** The caller as identified by a valid key or client token. */
 export interface Caller {
   accountId: string;
-  /** Of a client token: the key that made it. */
+  /** For a client token: the key that made the token. */
   keyId: string;
   level: Level;
-  /** Absent for a key, which may do whatever its level may. */
+  /** Absent for a key, which may do everything that its level allows. */
   grant?: ClientGrant;
 }
 
-/** All that a client token may do. */
+/** The complete rights of a client token. */
 export interface ClientGrant {
-  /** Names the token without telling it. */
+  /** Identifies the token without revealing it. */
   tokenId: string;
   sessionIds: ReadonlySet<string>;
   scopes: ReadonlySet<ClientScope>;
 }
 
-/** An `Idempotency-Key` with what it is bound to. */
+/** An `Idempotency-Key` and the request it belongs to. */
 export interface Idempotency {
   key: string;
   /** Method and concrete path. */
@@ -64,13 +65,13 @@ export interface Idempotency {
   fingerprint: string;
 }
 
-/** What a write has come to, and whether an earlier request with the same key did it. */
+/** The result of a write, and whether an earlier request with the same key made the write. */
 export interface Written<T> {
   value: T;
   replayed: boolean;
 }
 
-/** Where a page starts: the sort values of the last row of the page before. Opaque to the facade. */
+/** The start of a page: the sort values of the previous page's last row. Opaque to the facade. */
 export type Position = (string | number)[];
 
 export interface Slice<T> {
@@ -89,7 +90,7 @@ export interface SessionFilter extends SessionTraits, SessionRange {
   metadata: Record<string, string>;
 }
 
-/** Every write takes the request's key last; null when it has none. */
+/** The last argument of every write: the request's key, or null if the request has none. */
 type Key = Idempotency | null;
 
 export interface SessionsService {
@@ -104,7 +105,7 @@ export interface SessionsService {
   state(caller: Caller, sessionId: string): Promise<SessionState>;
 }
 
-/** A message that is stored and will be answered; everything after this point is reading. */
+/** A message that is stored and will get a reply. Everything after this point is reading. */
 export interface AcceptedMessage {
   sessionId: string;
   userMessageId: string;
@@ -121,16 +122,16 @@ export interface MessagesService {
     idempotency: Key,
   ): Promise<Written<AcceptedMessage>>;
   /**
-   * Waits until the reply is over or needs the caller, at most the configured time.
-   * `settled` false: still going on, the answer is a 202.
+   * Waits until the reply is over or needs the caller, at most the configured time. `settled` is false while the reply
+   * continues, and the response is a 202.
    */
   waitForReply(
     accepted: AcceptedMessage,
     signal: AbortSignal,
   ): Promise<{ message: Message; settled: boolean }>;
-  /** The accepted message's reply with what is missing, when it is queued behind a turn that waits for the client. */
+  /** The accepted message's reply with the missing results, if it is queued behind a turn that waits for the client. */
   behindWaitingTurn(accepted: AcceptedMessage): Promise<Message | undefined>;
-  /** The reply's events in order, ending after the final one. Ends early when `signal` aborts. */
+  /** The reply's events in order, ending after the final event. Ends early when `signal` aborts. */
   followReply(accepted: AcceptedMessage, signal: AbortSignal): AsyncIterable<SessionEvent>;
   list(caller: Caller, sessionId: string, page: PageRequest): Promise<Slice<Message>>;
   get(caller: Caller, sessionId: string, messageId: string): Promise<Message>;
@@ -138,7 +139,7 @@ export interface MessagesService {
 
 export interface ToolsService {
   list(caller: Caller, sessionId: string, page: PageRequest): Promise<Slice<Tool>>;
-  /** Adds the tool, or replaces the one of that name. */
+  /** Adds the tool, or replaces the tool of the same name. */
   add(
     caller: Caller,
     sessionId: string,
@@ -154,11 +155,11 @@ export interface ToolCallFilter {
   name?: string;
 }
 
-/** What has become of submitted results, and the reply that they belong to, for those who go on following it. */
+/** The outcome of submitted results, and their reply for clients that continue to follow it. */
 export interface SubmittedResults {
   tool_call: ShownToolCall;
   tool_calls: ShownToolCall[];
-  /** Calls of the reply that still want a result. */
+  /** Calls of the reply that still need a result. */
   pending: string[];
   message: ShownMessage;
   truncated?: true;
@@ -181,7 +182,7 @@ export interface EventFilter {
   messageId: string | null;
 }
 
-/** Events between two seqs, neither of which is among them. */
+/** Events between two seqs, both exclusive. */
 export interface LogPage {
   order: 'asc' | 'desc';
   after: number;
@@ -196,10 +197,10 @@ export interface EventsService {
     query: LogPage & EventFilter,
   ): Promise<{ data: SessionEvent[]; hasMore: boolean }>;
   /**
-   * The log after a seq, or from its end on when `after` is null, and what is appended from then on. `events` ends
-   * without an error when `signal` aborts, and when the session is deleted.
-   * @returns with the seq of the last event of now.
-   * @throws ApiError `invalid_request` when `after` is more than that; it names what the client has sent it as.
+   * The log after a seq, or new events only when `after` is null, followed by later events. `events` ends without an
+   * error when `signal` aborts, and when the session is deleted.
+   * @returns with the seq of the last event at the time of the call.
+   * @throws ApiError `invalid_request` when `after` is greater than that seq. The error names the client's parameter.
    */
   follow(
     caller: Caller,
@@ -210,23 +211,23 @@ export interface EventsService {
 }
 
 export interface ClientTokensService {
-  /** @throws ApiError `invalid_api_key`, `expired_api_key`: of the token, or of the key that made it. */
+  /** @throws ApiError `invalid_api_key`, `expired_api_key`: for the token, or for the key that made the token. */
   authenticate(token: string): Promise<Caller>;
-  /** The token is shown once: a replay has null in its place. */
+  /** The token is shown once. A replay returns null instead. */
   create(caller: Caller, body: CreateClientToken, idempotency: Key): Promise<Written<ClientToken>>;
 }
 
 export interface ApiKeysService {
   /** @throws ApiError `invalid_api_key`, `expired_api_key` */
   authenticate(presentedKey: string): Promise<Caller>;
-  /** The key itself is shown once: a replay has null in its place. */
+  /** The key itself is shown once. A replay returns null instead. */
   create(caller: Caller, body: CreateApiKey, idempotency: Key): Promise<Written<CreatedApiKey>>;
   list(caller: Caller, page: PageRequest): Promise<Slice<ApiKey>>;
   revoke(caller: Caller, keyId: string, idempotency: Key): Promise<Written<Deleted>>;
 }
 
 export interface WebhooksService {
-  /** The secret is shown once: a replay has null in its place. */
+  /** The secret is shown once. A replay returns null instead. */
   create(caller: Caller, body: CreateWebhook, idempotency: Key): Promise<Written<WebhookWithSecret>>;
   list(caller: Caller, page: PageRequest): Promise<Slice<Webhook>>;
   get(caller: Caller, webhookId: string): Promise<Webhook>;
@@ -253,9 +254,9 @@ export interface DeliveriesService {
     page: PageRequest,
   ): Promise<Slice<Delivery>>;
   get(caller: Caller, deliveryId: string): Promise<Delivery>;
-  /** One try of an event that never was, awaited. */
+  /** Sends a test event once and waits for the outcome. */
   test(caller: Caller, webhookId: string, body: TestWebhook, idempotency: Key): Promise<Written<Delivery>>;
-  /** From the beginning of its schedule. */
+  /** Restarts the delivery's retry schedule. */
   redeliver(caller: Caller, deliveryId: string, idempotency: Key): Promise<Written<Delivery>>;
   replay(
     caller: Caller,
@@ -267,7 +268,7 @@ export interface DeliveriesService {
 
 export interface Services {
   /**
-   * Of an API key or a client token.
+   * Accepts an API key or a client token.
    * @throws ApiError `invalid_api_key`, `expired_api_key`
    */
   authenticate(presented: string): Promise<Caller>;

@@ -1,4 +1,4 @@
-// A caller's session: seen by its own account alone, changed in one transaction, gone once it was deleted.
+// Access to a caller's session: visible to its own account only, changed in one transaction, not found after deletion.
 import { notFound } from '../contracts/errors.ts';
 import type { SessionLog, SessionTransaction } from '../stores/log.ts';
 import type { SessionRow } from '../stores/schema.ts';
@@ -7,7 +7,7 @@ import { storably } from '../turns/close.ts';
 import type { Engine } from './engine.ts';
 import type { Caller } from './ports.ts';
 
-/** @throws 404 for another account's session too, so that nobody learns that it exists. */
+/** @throws 404 for another account's session too, so that its existence stays hidden. */
 export async function visibleSession(
   sessions: SessionsStore,
   caller: Caller,
@@ -18,7 +18,7 @@ export async function visibleSession(
   return session;
 }
 
-/** Runs `work` with the session locked. @throws 404 when it was deleted since the caller has seen it. */
+/** Runs `work` with the session locked. @throws 404 when the session was deleted after the caller's read. */
 export async function writeSession<T>(
   log: SessionLog,
   sessionId: string,
@@ -35,13 +35,13 @@ export async function writeSession<T>(
 export interface ChangeDeps {
   sessions: SessionsStore;
   log: SessionLog;
-  /** Without its signals: what a workflow must hear is told in the transaction. */
+  /** Without `signal`: signals are written to the outbox in the transaction. */
   engine: Pick<Engine, 'requireAvailable'>;
 }
 
 /**
- * Runs a change of the caller's session that its workflow has to hear of. When the store refuses it, the change runs once more
- * with `isBare`: a change that closes the open reply then leaves out the text of its incomplete step.
+ * Runs a change of the caller's session that its workflow must learn of. If the store refuses the change, it runs again
+ * with `isBare`. A change that closes the open reply then omits the text of its incomplete step.
  */
 export async function changeSession<T>(
   { sessions, log, engine }: ChangeDeps,

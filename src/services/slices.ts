@@ -1,17 +1,20 @@
-// Pages of lists. A list reads one row more than it shows: that row tells whether another page follows.
+// Pages of lists. A list reads one extra row, which tells whether another page follows.
 import { ApiError } from '../contracts/errors.ts';
 import { stringifyJson } from '../contracts/json.ts';
 import { countFitting } from '../stores/page-bytes.ts';
 import type { PageRequest, Position, Slice } from './ports.ts';
 
-/** Rows of which the first `limit` are shown. @param positionOf A row's sort values, where the next page starts. */
+/** Shows the first `limit` rows. @param positionOf A row's sort values, where the next page starts. */
 export function sliceOf<Row>(rows: Row[], limit: number, positionOf: (row: Row) => Position): Slice<Row> {
   const data = rows.slice(0, limit);
   const last = data.at(-1);
   return { data, next: rows.length > limit && last ? positionOf(last) : null };
 }
 
-/** As `sliceOf`, for rows that are short enough to be read before their answer is measured: as many as fit into a page. */
+/**
+ * Like `sliceOf`, for rows short enough to be read before their response is measured. Returns as many rows as fit into
+ * a page.
+ */
 export function fittingSlice<Row, View>(
   rows: Row[],
   limit: number,
@@ -29,9 +32,9 @@ export function fittingSlice<Row, View>(
 }
 
 /**
- * What a store needs for a page of a list that is sorted by time of creation, then by id.
- * @param ties How many values decide between rows of one time, before their ids do.
- * @throws ApiError for a cursor of a release that sorted the list by others.
+ * The store arguments for a page of a list sorted by creation time, then by id.
+ * @param ties The number of values that order rows of the same time before their ids do.
+ * @throws ApiError for a cursor of a release that sorted the list differently.
  */
 export function byCreation({ order, after, limit }: PageRequest, ties = 0) {
   if (after && after.length !== ties + 2)

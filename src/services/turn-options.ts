@@ -1,16 +1,16 @@
-// What sessions and messages may set for their turns, checked against the catalogue of models.
+// The turn options of sessions and messages, checked against the model catalogue.
 import { ApiError } from '../contracts/errors.ts';
 import { MAX_TOKENS_DEFAULT } from '../contracts/messages.ts';
 import { type Catalogue, refusesThinking } from '../models/catalogue.ts';
 import type { TurnOptions } from '../views/sessions.ts';
 
-/** The options that are set, of whatever else holds them; null means that none is. */
+/** Picks the set options from any object that holds them. Null counts as not set. */
 export function turnOptionsOf({ max_tokens, temperature, thinking }: TurnOptions): TurnOptions {
   const given = Object.entries({ max_tokens, temperature, thinking }).filter(([, value]) => value != null);
   return Object.fromEntries(given);
 }
 
-/** @throws ApiError with the names that are known. */
+/** @throws ApiError listing the known names. */
 export function checkModel(catalogue: Catalogue, model: string): void {
   if (catalogue.find(model)) return;
   const known = catalogue.names().join(', ');
@@ -23,7 +23,7 @@ const refuse = (param: string, message: string): never => {
   throw new ApiError('invalid_request', message, { param });
 };
 
-/** The settings of one request: the provider judges `thinking.type` together with the model. */
+/** The settings of one request. The provider validates `thinking.type` together with the model. */
 type Given = TurnOptions & { model?: string };
 
 /** @throws ApiError naming `model` and `thinking.type`. */
@@ -43,15 +43,15 @@ function checkThinkingType(
 }
 
 /**
- * Refuses pairs of settings that the provider refuses in every request. A model that takes no temperature is no exception: the
- * session may change its model.
- * @param options What holds for a turn: a message's own settings over those of its session.
- * @param given The settings of this request. One of them is named in `param`.
+ * Refuses combinations that the provider refuses in every request. A model without temperature support is checked too,
+ * because the session may change its model.
+ * @param options The effective options of a turn: a message's own settings over its session's settings.
+ * @param given The settings of this request. The error's `param` names one of them.
  * @throws ApiError naming both fields.
  */
 export function checkThinking(catalogue: Catalogue, model: string, options: TurnOptions, given: Given): void {
   const { thinking, temperature } = options;
-  // Another setting may still change in a session that an earlier version has stored.
+  // Other settings can still change in a session stored by an earlier version.
   if (given.thinking != null || given.model !== undefined)
     checkThinkingType(catalogue, model, options, given);
   const entry = catalogue.find(model);
@@ -71,7 +71,7 @@ export function checkThinking(catalogue: Catalogue, model: string, options: Turn
     );
 }
 
-/** @throws ApiError when the model can't write that much. */
+/** @throws ApiError when the limit exceeds the model's maximum output. */
 export function checkMaxTokens(
   catalogue: Catalogue,
   model: string,

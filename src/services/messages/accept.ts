@@ -1,4 +1,4 @@
-// Takes a message in, once: a repeated request finds what its first try has made.
+// Accepts a message once. A repeated request finds the message of the first.
 import { notFound } from '../../contracts/errors.ts';
 import type { CreateMessage } from '../../contracts/messages.ts';
 import { newId } from '../../ids.ts';
@@ -30,7 +30,7 @@ export function createAccept(deps: AcceptCallDeps) {
     return { sessionId, userMessageId: id, replyId: accepted.replyId, afterSeq: accepted.seq };
   }
 
-  /** Its reader gets every event of the reply, from the first on. */
+  /** A replay reads every event of the reply from the start. */
   async function again(caller: Caller, sessionId: string, userMessageId: string): Promise<AcceptedMessage> {
     await visibleSession(sessions, caller, sessionId);
     const user = await reader.get(userMessageId);

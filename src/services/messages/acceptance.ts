@@ -1,4 +1,4 @@
-// The acceptance of a message: everything that is decided about it is decided here, from rows, in one transaction.
+// Accepts a message: every decision about the message is made here, from rows, in one transaction.
 import { ApiError } from '../../contracts/errors.ts';
 import type { OnBusy } from '../../contracts/messages.ts';
 import type { Catalogue } from '../../models/catalogue.ts';
@@ -11,10 +11,10 @@ import { messageView } from '../../views/messages.ts';
 import { checkMaxTokens, checkThinking, turnOptionsOf } from '../turn-options.ts';
 import { type NamedReplies, type NewTurn, newRows } from './new-rows.ts';
 
-/** Messages that may wait in one session; a client that sends more is told to slow down. */
+/** Queued messages per session. Further messages are refused with a retry delay. */
 export const QUEUE_MAX = 100;
 
-/** The sweep asks after a new message once it has had this long to begin. */
+/** How long a new message may take to begin before the reconciler checks the session. */
 const CHECK_AFTER_MS = 30_000;
 
 export interface Accepted {
@@ -33,9 +33,9 @@ export interface AcceptDeps {
 const NONE: NamedReplies = { interrupts_reply_id: null, steers_reply_id: null };
 
 /**
- * What the message does to the turn that the session is at. An interrupt ends it here and now, so that nothing can lose
- * the wish or apply it to a later turn. Messages that wait already keep their place: each was accepted with the promise
- * of an answer, and to take it back is its sender's matter. So a second interrupt ends the turn of the next in the queue.
+ * Applies `on_busy` to the current turn. An interrupt ends the turn in this transaction, so the interrupt can't get
+ * lost or hit a later turn. Queued messages keep their place, because each was accepted with the promise of a reply. A
+ * second interrupt therefore ends the turn of the next queued message.
  */
 async function meetCurrentTurn(
   tx: SessionTransaction,
@@ -67,13 +67,13 @@ function patchSession(tx: SessionTransaction): void {
   tx.patch({
     next_position: tx.session.next_position + 1,
     message_count: tx.session.message_count + 1,
-    // The sweep has no reason to doubt a message that is on its way.
+    // The reconciler leaves new messages time to begin.
     check_at: tx.now + CHECK_AFTER_MS,
     expires_at: idle ? idleDeadline(tx.session.expires_after_seconds, tx.now) : null,
   });
 }
 
-/** Stores the message and the reply that will answer it. @throws ApiError from the state of the session. */
+/** Stores the message and its queued reply. @throws ApiError depending on the session's state. */
 export async function acceptMessage(
   tx: SessionTransaction,
   turn: NewTurn,
@@ -87,7 +87,7 @@ export async function acceptMessage(
   const options = { ...JSON.parse(tx.session.turn_options), ...own };
   if (Object.keys(own).length > 0) checkThinking(catalogue, tx.session.model, options, own);
   const named = await meetCurrentTurn(tx, turn.on_busy ?? tx.session.on_busy, deps);
-  // Refused, it has interrupted nothing: the transaction is undone.
+  // A refusal rolls back the transaction, including an interrupt.
   await checkQueue(tx);
   const { user, reply } = newRows(tx, turn, named);
   await tx.messages.insert(user, reply);

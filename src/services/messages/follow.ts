@@ -1,4 +1,4 @@
-// Follows a reply, for clients that read it while it is written.
+// Follows a reply for clients that read the reply while it is written.
 import { FINAL_EVENTS, type SessionEvent } from '../../contracts/events.ts';
 import { isTerminal } from '../../contracts/messages.ts';
 import type { EventFeed } from '../../events/event-feed.ts';

@@ -1,4 +1,4 @@
-// Messages: accepted once, answered by one reply, read at any time.
+// Messages: accepted once, completed by one reply, readable at any time.
 import type { Kysely } from 'kysely';
 import type { Tables } from '../../stores/schema.ts';
 import type { MessagesService } from '../ports.ts';

@@ -1,4 +1,4 @@
-// The rows of an accepted message: the user's words, and the reply that will answer them.
+// The rows of an accepted message: the user message and its reply.
 import { stringifyJson } from '../../contracts/json.ts';
 import type { CreateMessage, InputBlock, MessageContent } from '../../contracts/messages.ts';
 import { newId } from '../../ids.ts';
@@ -6,7 +6,7 @@ import type { SessionTransaction } from '../../stores/log.ts';
 import { type MessageRow, NO_USAGE } from '../../stores/schema.ts';
 import { turnOptionsOf } from '../turn-options.ts';
 
-/** A message, under the id that its caller has chosen, with what its turn sets for itself. */
+/** A message with the id chosen by the caller, and its own turn options. */
 export type NewTurn = Pick<
   CreateMessage,
   'content' | 'on_busy' | 'max_tokens' | 'temperature' | 'thinking'
@@ -23,7 +23,7 @@ const textOf = (blocks: InputBlock[]): string =>
     .map((block) => block.text)
     .join('\n\n');
 
-/** Neither has a place in the tree before its turn begins. */
+/** Both rows join the tree when their turn begins. */
 const queued = ({ session, now }: SessionTransaction) => ({
   session_id: session.id,
   account_id: session.account_id,
@@ -42,7 +42,7 @@ const queued = ({ session, now }: SessionTransaction) => ({
   ...NO_USAGE,
 });
 
-/** The replies that a message names for its `on_busy`. */
+/** The replies that a message refers to through `on_busy`. */
 export type NamedReplies = Pick<MessageRow, 'interrupts_reply_id' | 'steers_reply_id'>;
 
 export function newRows(

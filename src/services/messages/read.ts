@@ -1,4 +1,4 @@
-// Shows messages: one, or a page of the conversation.
+// Reads messages: a single message, or a page of the conversation.
 import { notFound } from '../../contracts/errors.ts';
 import type { Message } from '../../contracts/messages.ts';
 import type { MessageOutline } from '../../stores/message-outlines.ts';
@@ -11,7 +11,7 @@ import type { MessageReader } from './reader.ts';
 
 type Place = [position: number, side: 0 | 1];
 
-/** Turns in the order of acceptance, the question before its answer. */
+/** Turns in order of acceptance, the user message before its reply. */
 const placeOf = (row: MessageOutline): Place => [row.position ?? 0, row.role === 'user' ? 0 : 1];
 
 const compare = (a: Place, b: Place): number => a[0] - b[0] || a[1] - b[1];

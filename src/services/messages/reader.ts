@@ -1,4 +1,4 @@
-// Reads of messages that sessions and messages share.
+// Message reads shared by sessions and messages.
 import type { Kysely } from 'kysely';
 import type { Message } from '../../contracts/messages.ts';
 import { settledSeq, streamedText } from '../../stores/log.ts';
@@ -14,7 +14,7 @@ export function createMessageReader(db: Kysely<Tables>) {
   const rows = createMessageRows(db);
   const outlines = createMessageOutlines(db);
 
-  /** Calls whose results the client owes to the turn that its session is at: nothing behind it can begin before. */
+  /** Calls of the current turn that wait for the client's results. Later turns can't begin before these results. */
   async function blockingCalls(sessionId: string): Promise<string[]> {
     const open = await db
       .selectFrom('tool_calls')
@@ -36,16 +36,19 @@ export function createMessageReader(db: Kysely<Tables>) {
     return partialView(row, await streamedText(db, row.id), calls);
   }
 
-  /** The live branch, oldest first, then the user messages that never joined it. At most `limit` of the branch. */
+  /**
+   * The live branch, oldest first, then the user messages that never joined the branch. At most `limit` messages of the
+   * branch.
+   */
   async function conversation(sessionId: string, limit?: number): Promise<MessageOutline[]> {
-    // In this order: one that joins the branch between the two reads is seen twice, and not overlooked.
+    // The order matters: a message that joins the branch between the two reads is found twice instead of missed.
     const waiting = await outlines.unattached(sessionId);
     const branch = await outlines.branch(await rows.head(sessionId), limit);
     const joined = new Set(branch.map(({ id }) => id));
     return [...branch.reverse(), ...waiting.filter(({ id }) => !joined.has(id))];
   }
 
-  /** How long they are in an answer, in their order. */
+  /** The messages' sizes in a response, in order. */
   async function sizesOf(messages: readonly MessageOutline[]): Promise<number[]> {
     const ofCalls = await outlines.bytesOfCalls(messages.map(({ id }) => id));
     return messages.map(({ id, bytes }) => {
@@ -54,7 +57,7 @@ export function createMessageReader(db: Kysely<Tables>) {
     });
   }
 
-  /** The whole of them, in their order; without those that were deleted meanwhile. */
+  /** The complete messages in order, without messages deleted in the meantime. */
   async function viewAll(messages: readonly MessageOutline[]): Promise<Message[]> {
     const found = new Map((await rows.getAll(messages.map(({ id }) => id))).map((row) => [row.id, row]));
     return Promise.all(messages.flatMap(({ id }) => found.get(id) ?? []).map(view));

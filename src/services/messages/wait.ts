@@ -1,4 +1,4 @@
-// Waits for a reply, for clients that want the answer in the response.
+// Waits for a reply, for clients that want the reply in the response.
 import { notFound } from '../../contracts/errors.ts';
 import { type EventType, FINAL_EVENTS } from '../../contracts/events.ts';
 import { isTerminal, type Message } from '../../contracts/messages.ts';
@@ -19,10 +19,13 @@ export interface WaitDeps {
   syncWaitMs: number;
 }
 
-/** Of the session or of the turn before: it has ended, or it waits for the client's own results. */
+/** Events of the session or of the turn before: the session has ended, or a turn waits for the client's results. */
 const OTHERS: readonly EventType[] = ['session.ended', 'message.requires_action'];
 
-/** Whoever waits for the end has no use for what comes before it, nor for other messages' ends; a deletion names none. */
+/**
+ * Ignores events that can't end the wait, such as the end of another message. A deletion lists no events and always
+ * wakes the wait.
+ */
 const mayEnd =
   (replyId: string) =>
   ({ events }: Change): boolean =>
@@ -34,7 +37,7 @@ interface Wait {
   settled: boolean;
 }
 
-/** The reply, when it is queued behind a turn that waits for the client's own results: with these. */
+/** The reply with the missing results, if it is queued behind a turn that waits for the client. */
 async function behindWaitingTurn(reader: MessageReader, row: MessageRow): Promise<Message | undefined> {
   if (row.status !== 'queued') return undefined;
   const message = await reader.view(row);
@@ -49,7 +52,7 @@ export const createBehindWaitingTurn =
   };
 
 export function createWait({ reader, channel, syncWaitMs }: WaitDeps) {
-  /** What there is to answer with now: the end, or a turn that needs the caller; undefined while waiting may help. */
+  /** The response available now: the ended reply, or a turn that needs the caller. Undefined while waiting may help. */
   async function answerTo(row: MessageRow): Promise<Wait | undefined> {
     if (isTerminal(row.status) || row.status === 'requires_action')
       return { message: await reader.view(row), settled: true };
@@ -64,8 +67,9 @@ export function createWait({ reader, channel, syncWaitMs }: WaitDeps) {
   }
 
   /**
-   * Waits until the reply is over or needs the caller, at most the configured time; not at all behind a turn that waits
-   * for the client's own results. A store that is away meanwhile is waited for. @throws 404 when its session is deleted meanwhile.
+   * Waits until the reply is over or needs the caller, at most the configured time. Returns immediately behind a turn
+   * that waits for the client's results. A store outage during the wait is tolerated. @throws 404 when the session is
+   * deleted during the wait.
    */
   return async function waitForReply({ sessionId, replyId }: ReplyRef, signal: AbortSignal): Promise<Wait> {
     const bell = createBell(signal);

@@ -1,4 +1,4 @@
-// Makes a session, with its first message if it has one, and starts its workflow.
+// Creates a session, with its first message if given, and starts its workflow.
 import { ApiError } from '../../contracts/errors.ts';
 import type { CreateSession, Session } from '../../contracts/sessions.ts';
 import { newId } from '../../ids.ts';
@@ -55,7 +55,7 @@ export function createCreate(deps: CreateDeps) {
     return show(caller, await store(caller, checked, keep));
   }
 
-  /** A key makes one session: when that was deleted since, its retry is told so and makes no other. */
+  /** A key creates one session. If the session was deleted since, a retry gets an error and creates no other session. */
   const again = (caller: Caller, id: string): Promise<Session> =>
     show(caller, id).catch((error: unknown) => {
       if (!(error instanceof ApiError) || error.code !== 'not_found') throw error;

@@ -1,4 +1,4 @@
-// Ends sessions: completed, archived, or deleted with all that they hold.
+// Ends sessions: completed, archived, or deleted with all contents.
 import type { Logger } from 'pino';
 import { type Deleted, deleted } from '../../contracts/common.ts';
 import type { Session } from '../../contracts/sessions.ts';
@@ -32,7 +32,7 @@ interface Ending {
 export function createEnds(deps: EndDeps) {
   const { log, turns, sessionView, show, once, channel, logger } = deps;
 
-  /** A session that had ended before can still go to the archive. */
+  /** An ended session can still be archived. */
   async function endOnce(tx: SessionTransaction, { reason, isBare }: Ending): Promise<void> {
     if (tx.session.status === 'active') return turns.endSession(tx, { reason, isBare });
     if (reason === 'archived' && tx.session.status === 'completed') {
@@ -59,22 +59,22 @@ export function createEnds(deps: EndDeps) {
         () => show(caller, id),
       );
 
-  /** Two transactions; should the second fail or get lost, the sweep runs it. */
+  /** Two transactions. If the second fails or gets lost, the reconciler runs it. */
   async function remove(caller: Caller, id: string, keep: Keep): Promise<Deleted> {
     await changeSession(deps, caller, id, async (tx, isBare) => {
       await keep(tx.rows);
       if (tx.session.status === 'active') await turns.endSession(tx, { reason: 'deleted', isBare });
       else {
         tx.patch({ updated_at: tx.now });
-        // That it has ended was told; that it is gone was not.
+        // Clients know that the session has ended, but not that it is deleted.
         tx.append('session.ended', null, { session: sessionView(tx.session), reason: 'deleted' });
         tx.patch({ ended_reason: 'deleted' });
         await tellEnd(tx, 'deleted');
       }
     });
-    // Whoever still follows the session, in other processes too, reads its last events before they are gone.
+    // Followers, in other processes too, read the last events before the events are removed.
     await channel.told();
-    // The session is gone already: to answer that it could not be deleted would be wrong.
+    // The session counts as deleted already, so an error response would be wrong.
     await purge(log, id).catch((error: unknown) =>
       logger.warn({ err: error, sessionId: id }, 'What a deleted session held is left to the sweep'),
     );

@@ -1,4 +1,4 @@
-// The fields that a client sets, and the columns that hold them: POST and PATCH both go by this table.
+// The fields that a client sets and the columns that hold them. POST and PATCH share this table.
 import { METADATA_KEYS_MAX } from '../../contracts/common.ts';
 import { ApiError } from '../../contracts/errors.ts';
 import { stringifyJson } from '../../contracts/json.ts';
@@ -9,22 +9,25 @@ import type { TurnOptions } from '../../views/sessions.ts';
 import type { ToolDefinition } from '../tools/definitions.ts';
 import { turnOptionsOf } from '../turn-options.ts';
 
-/** Every field of both bodies but the first message. Of a new session, PATCH can change more than POST can set. */
+/**
+ * Every field of both bodies except the first message. Shared fields have PATCH's type, because PATCH can change more
+ * than POST can set.
+ */
 type BodyFields = UpdateSession & Omit<CreateSession, keyof UpdateSession | 'message'>;
 
-/** What a request sets, with its tools checked. */
+/** The fields of a request, with checked tools. */
 export type SessionFields = Omit<BodyFields, 'tools'> & { tools?: ToolDefinition[] | undefined };
 
 interface Field<Value> {
-  /** @param session As it was, or the empty row of a new one. */
+  /** @param session The row before the change, or the empty row of a new session. */
   columns(value: Value, session: SessionRow, now: number): SessionPatch;
-  /** A turn in progress goes on with the former value. */
+  /** A turn in progress continues with the former value. */
   isHeld?: true;
 }
 
 type Fields = { [Name in keyof SessionFields]-?: Field<Exclude<SessionFields[Name], undefined>> };
 
-/** Null deletes a key, anything else sets it. */
+/** Null deletes a key, any other value sets the key. */
 function mergeMetadata(
   current: Record<string, string>,
   patch: Record<string, string | null>,
@@ -60,7 +63,7 @@ const FIELDS = {
     }),
   },
   on_busy: { columns: (on_busy) => ({ on_busy }) },
-  // A session that is answering gets its deadline when it is idle again.
+  // A session with a turn in progress gets its deadline when it is idle again.
   expires_after_seconds: {
     columns: (seconds, { open_reply_id, status }, now) => ({
       expires_after_seconds: seconds,
@@ -74,14 +77,14 @@ const FIELDS = {
 
 const NAMES = Object.keys(FIELDS) as (keyof Fields)[];
 
-/** The names of the fields that a request sets; null is a value. */
+/** The names of the fields that a request sets. Null counts as a value. */
 export const givenNames = (fields: SessionFields): (keyof Fields)[] =>
   NAMES.filter((name) => fields[name] !== undefined);
 
 export const changesTurn = (fields: SessionFields): boolean =>
   givenNames(fields).some((name) => (FIELDS as Fields)[name].isHeld);
 
-/** The columns that these fields set. @throws ApiError for metadata that grows too large. */
+/** The columns that these fields set. @throws ApiError when the merged metadata is too large. */
 export function columnsOf(fields: SessionFields, session: SessionRow, now: number): SessionPatch {
   let patch: SessionPatch = {};
   for (const name of givenNames(fields)) {

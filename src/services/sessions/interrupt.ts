@@ -1,4 +1,5 @@
-// Stops what a session is answering, or the first message that waits for an answer: in the store, whatever its workers do.
+// Interrupts the current turn, or the turn of the first queued message. The store performs the interrupt, independently
+// of the workers.
 import { ApiError, notFound } from '../../contracts/errors.ts';
 import type { Interrupted } from '../../contracts/sessions.ts';
 import type { Catalogue } from '../../models/catalogue.ts';
@@ -14,7 +15,7 @@ export interface InterruptDeps extends ChangeDeps {
   once: Once;
 }
 
-/** The reply that was stopped. Null if there was nothing to stop: a repeated request stops nothing either. */
+/** The interrupted reply. Null if there was none, and a repeated request interrupts nothing either. */
 interface Stopped {
   id: string | null;
 }
@@ -34,7 +35,7 @@ export function createInterrupt(deps: InterruptDeps) {
     return { interrupted: true, message: await reader.view(reply) };
   }
 
-  /** The reply that the first try has stopped, whatever the session does by now. */
+  /** The reply that the first request interrupted, whatever the session does by now. */
   async function again(caller: Caller, sessionId: string, { id }: Stopped): Promise<Interrupted> {
     await visibleSession(sessions, caller, sessionId);
     if (id === null) return { interrupted: true, message: null };

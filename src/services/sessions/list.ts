@@ -1,4 +1,4 @@
-// Lists sessions by filters that may match few of many: in pieces, so that other calls are answered between two of them.
+// Lists sessions by filters that may match few of many sessions. Works in pieces, so that other calls are served in between.
 import type { SessionSummary } from '../../contracts/sessions.ts';
 import { createCatchUpQueue } from '../../events/catch-up-queue.ts';
 import { countFitting } from '../../stores/page-bytes.ts';
@@ -8,17 +8,17 @@ import type { SessionView } from '../../views/sessions.ts';
 import type { Caller, PageRequest, Position, SessionFilter, Slice } from '../ports.ts';
 import { byCreation, creationOf, sliceOf } from '../slices.ts';
 
-/** How much a list looks at. */
+/** Bounds of the rows that a list reads. */
 export interface ListBounds {
-  /** Rows and pairs of metadata of one piece: a few ms in SQLite, which keeps the event loop meanwhile. */
+  /** Rows and metadata pairs per piece. A piece takes a few ms in SQLite, which blocks the event loop. */
   lookupsPerPiece: number;
-  /** Pieces of one page. A page that has used them up says where the list goes on. */
+  /** Pieces per page. A page that reaches the bound returns the position to continue from. */
   piecesMax: number;
 }
 
 const BOUNDS: ListBounds = { lookupsPerPiece: 2_000, piecesMax: 100 };
 
-/** Entries of one index are counted in the time of one lookup. */
+/** This many entries of an index are counted in the time of one lookup. */
 const COUNTED_PER_LOOKUP = 4;
 
 export interface ListDeps {
@@ -26,10 +26,10 @@ export interface ListDeps {
   sessionView: SessionView;
 }
 
-/** What the pieces of a page have found. */
+/** The results of a page's pieces. */
 interface Found {
   matching: { id: string; created_at: number; bytes: number }[];
-  /** The last session that was looked at, when others follow it. */
+  /** The last session read, when more sessions follow. */
   stoppedAt: Position | null;
 }
 
@@ -46,7 +46,7 @@ export function createList({ sessions, sessionView }: ListDeps, bounds = BOUNDS)
     return rarestFirst;
   }
 
-  /** The next piece. @returns where the piece after it starts; null when there is none. */
+  /** Reads the next piece. @returns the start of the following piece, or null when there is none. */
   async function lookOn(query: SessionQuery, matching: Found['matching']): Promise<Position | null> {
     const looked = await sessions.look(query);
     matching.push(...looked.filter(isMatch));
@@ -62,7 +62,7 @@ export function createList({ sessions, sessionView }: ListDeps, bounds = BOUNDS)
     const { limit: wanted, ...start } = byCreation(page);
     const query = { ...others, accountId, pairs, ...start };
     const matching: Found['matching'] = [];
-    // Most lists are short or match at once: their first piece is no longer than the page.
+    // Most lists are short or match immediately, so the first piece is no longer than the page.
     let stoppedAt = await lookOn({ ...query, limit: Math.min(wanted, rowsPerPiece) }, matching);
     for (let piece = 1; piece < bounds.piecesMax; piece += 1) {
       if (stoppedAt === null || matching.length >= wanted) break;

@@ -1,4 +1,4 @@
-// The row of a new session: what the client has set, and the beginning of everything else.
+// The row of a new session: the client's fields, and initial values for the other columns.
 import { newId } from '../../ids.ts';
 import { EMPTY_CONTENTS, NO_LEASE, NO_USAGE, type SessionRow } from '../../stores/schema.ts';
 import { columnsOf, type SessionFields } from './fields.ts';

@@ -4,10 +4,10 @@ import type { SessionLog, SessionTransaction } from '../../stores/log.ts';
 import { EMPTY_CONTENTS } from '../../stores/schema.ts';
 import { newRemoval, type Removal, removeContents } from '../../stores/session-contents.ts';
 
-/** @returns whether all is gone. */
+/** @returns true when all contents are removed. */
 async function removePiece(tx: SessionTransaction, removal: Removal): Promise<boolean> {
   if (!(await removeContents(tx.rows, { sessionId: tx.session.id, now: tx.now, removal }))) {
-    // The sweep takes a deletion that stands still for one that was cut short.
+    // Shows progress: the reconciler treats an unchanged deletion as cut short.
     tx.patch({ updated_at: tx.now });
     return false;
   }
@@ -20,8 +20,8 @@ async function removePiece(tx: SessionTransaction, removal: Removal): Promise<bo
 }
 
 /**
- * Removes what an ended session holds; its row stays, so that late writers and signals meet it as gone. A long session takes
- * many transactions, and others have their turn between them.
+ * Removes the contents of an ended session. Its row stays, so late writers and signals find a deleted session. A long
+ * session takes many transactions, and other work runs in between.
  */
 export async function purge(log: SessionLog, sessionId: string): Promise<void> {
   const removal = newRemoval();

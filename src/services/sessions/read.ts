@@ -1,4 +1,4 @@
-// Shows sessions: one with its latest messages, its state, or a page of the list.
+// Reads sessions: a session with its latest messages, its state, or a page of the list.
 import { shortMessage } from '../../contracts/event-body.ts';
 import { stringifyJson } from '../../contracts/json.ts';
 import type { Session, SessionState } from '../../contracts/sessions.ts';
@@ -13,7 +13,7 @@ import { visibleSession } from '../session-access.ts';
 import { createList } from './list.ts';
 import { createStateReader } from './state.ts';
 
-/** Messages that a session shows of itself; the list of messages has them all. */
+/** Messages shown with a session. The list of messages has all of them. */
 const MESSAGES_SHOWN = 100;
 
 export interface ReadDeps {
@@ -29,7 +29,7 @@ export type ShowSession = (caller: Caller, sessionId: string) => Promise<Session
 export function createReads({ sessions, reader, sessionView, engine }: ReadDeps) {
   const readState = createStateReader({ engine, reader, sessions });
 
-  /** Sizes are read before messages, so that a message that is left out costs nothing. */
+  /** Sizes are read before messages, so that an omitted message costs nothing. */
   async function view(row: SessionRow, state?: SessionState): Promise<Session> {
     const shown = { ...sessionView(row), system_prompt: row.system_prompt, ...(state && { state }) };
     const newestFirst = (await reader.conversation(row.id, MESSAGES_SHOWN)).slice(-MESSAGES_SHOWN).reverse();

@@ -1,4 +1,4 @@
-// "Why has my agent not answered?": the workflow's own answer, or what the rows say when no workflow answers.
+// Explains why a session hasn't replied: the workflow's own state, or the rows' view when no workflow answers.
 import { toTimestamp, toTimestampOrNull } from '../../contracts/common.ts';
 import type { SessionState } from '../../contracts/sessions.ts';
 import { toolCallsUrl } from '../../contracts/tools.ts';
@@ -11,17 +11,17 @@ import type { MessageReader } from '../messages/reader.ts';
 import type { Caller } from '../ports.ts';
 import { visibleSession } from '../session-access.ts';
 
-/** A session shows its state beside its messages. */
+/** Half a page, because a session shows its state beside its messages. */
 const WAITING_BYTES_MAX = PAGE_BYTES_MAX / 2;
 
 type StateFacts = Omit<SessionState, 'temporal_url'>;
 
-/** What the store says. */
+/** The store's view of the session. */
 interface Rows {
   session: SessionRow;
   queued: Pick<MessageRow, 'id' | 'created_at'>[];
   waiting: ToolCallRow[];
-  /** When the turn that the session is at began; without one, when the last one ended, or the session itself began. */
+  /** When the current turn began. Without a current turn: when the last turn ended, or the session began. */
   turnAt: number;
 }
 
@@ -39,15 +39,15 @@ function waitingView({ session, waiting }: Rows): Pick<SessionState, 'waiting_fo
   };
 }
 
-/** When the session came into its phase. */
+/** When the session entered its phase. */
 function sinceOf({ session, queued, waiting, turnAt }: Rows): string {
   if (waiting.length > 0) return toTimestamp(Math.min(...waiting.map((call) => call.created_at)));
-  // What was accepted while no turn ran waits since then for its own.
+  // A message accepted while no turn ran has waited for its turn since then.
   const acceptedAt = session.open_reply_id === null ? (queued[0]?.created_at ?? 0) : 0;
   return toTimestamp(session.ended_at ?? Math.max(turnAt, acceptedAt));
 }
 
-/** The workflow's own words, unless it has not heard yet of what the store has accepted: that is seen at once. */
+/** The workflow's own state. If the workflow lags behind the store, the accepted rows are shown immediately. */
 function fromWorkflow({ answer, activity }: EngineState, rows: Rows): StateFacts {
   const { queued } = rows;
   const phase = phaseOf(rows);
@@ -73,7 +73,7 @@ const PHASE_WORDS: Record<EngineState['answer']['phase'], string> = {
 };
 
 const fromRows = (rows: Rows): StateFacts => ({
-  // An ended session has no workflow any more; that is how it should be, not a fault of the engine.
+  // An ended session has no workflow. This is the normal state, not a fault of the engine.
   engine: rows.session.status === 'active' ? 'unavailable' : 'available',
   phase: phaseOf(rows),
   reason: rows.session.ended_reason,
@@ -84,7 +84,7 @@ const fromRows = (rows: Rows): StateFacts => ({
   activity: null,
 });
 
-/** When the first of the calls runs out of time, or the session of its idleness. */
+/** When the first call expires, or when the idle session expires. */
 function wakesAt(rows: Rows): string | null {
   const expiries = rows.waiting.flatMap(({ expires_at }) => expires_at ?? []);
   if (expiries.length > 0) return toTimestamp(Math.min(...expiries));
@@ -105,19 +105,19 @@ export function createStateReader({ engine, reader, sessions }: StateDeps) {
 
   async function turnTime({ head, open_reply_id, created_at }: SessionRow): Promise<number> {
     const reply = await rowOf(head);
-    // A user message is completed by the beginning of its turn.
+    // A user message completes when its turn begins.
     const row = open_reply_id === null ? reply : await rowOf(reply?.parent_id);
     return row?.completed_at ?? created_at;
   }
 
   async function askWorkflow(session: SessionRow): Promise<EngineState | undefined> {
-    // Of one that has ended nobody waits for an answer.
+    // An ended session's workflow is not queried.
     return session.status === 'active' ? engine.state(session.id, engineSession(session)) : undefined;
   }
 
   return async function readState(caller: Caller, id: string): Promise<SessionState> {
     const found = await askWorkflow(await visibleSession(sessions, caller, id));
-    // In this order: a message that begins between two of these is seen twice, and not overlooked.
+    // The order matters: a message whose turn begins between two reads is found twice instead of missed.
     const queued = await reader.queued(id);
     const session = await visibleSession(sessions, caller, id);
     const rows = { session, queued, waiting: await waitingCalls(session), turnAt: await turnTime(session) };

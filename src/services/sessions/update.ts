@@ -16,7 +16,7 @@ import { checkMaxTokens, checkModel, checkThinking } from '../turn-options.ts';
 import { changesTurn, columnsOf, givenNames, type SessionFields } from './fields.ts';
 import type { ShowSession } from './read.ts';
 
-/** Only what this request sets is checked: a catalogue that has shrunk must not refuse new metadata. */
+/** Checks only the fields of this request. A reduced catalogue must not refuse new metadata. */
 function checkOptions(session: SessionRow, fields: SessionFields, catalogue: Catalogue): void {
   const { model, max_tokens, temperature, thinking } = fields;
   const options: TurnOptions = JSON.parse(session.turn_options);

@@ -1,4 +1,4 @@
-// What a killed process had taken and left without a lease: a turn that it had not opened, a workflow task.
+// Work that a killed process had taken without a lease: an unopened turn, or a workflow task.
 import type { SessionRow } from '../../stores/schema.ts';
 import type { Engine } from '../engine.ts';
 import type { Look, SweepRows } from './look.ts';
@@ -11,7 +11,7 @@ export interface DeadWorkDeps {
   isOnlyWorker: boolean;
 }
 
-/** Only a process that works alone knows at its start that every other worker is gone. */
+/** Only a process that works alone knows at startup that every other worker is gone. */
 export const deadWork = ({ rows, engine, worker, isOnlyWorker }: DeadWorkDeps): Look<SessionRow> => ({
   find: async (everything) => (everything && isOnlyWorker ? rows.owing() : []),
   help: (session) => engine.takeOver(session.id, worker),

@@ -1,4 +1,4 @@
-// Deletions that were cut short between their two transactions are finished.
+// Finishes deletions that were cut short between their two transactions.
 import type { SessionLog } from '../../stores/log.ts';
 import type { SessionRow } from '../../stores/schema.ts';
 import { purge } from '../sessions/purge.ts';

@@ -1,4 +1,4 @@
-// Looks every few seconds for what was accepted and may have been lost on the way to a workflow, and helps.
+// The reconciler: every few seconds finds accepted work that got lost on its way to a workflow, and repairs it.
 import { purgeIdempotency } from '../../stores/idempotency.ts';
 import { createMessageRows } from '../../stores/message-rows.ts';
 import type { Store } from '../../stores/store.ts';
@@ -15,10 +15,10 @@ import { type UnerasedDeps, unerased } from './unerased.ts';
 import { type UnopenedTurnsDeps, unopenedTurns } from './unopened-turns.ts';
 
 const INTERVAL_MS = 5_000;
-/** Beside other workers, one of which may have died just now with somebody waiting for its answer. */
+/** Used beside other workers, because a worker may have just died with a client waiting for its reply. */
 const URGENT_INTERVAL_MS = 500;
 
-/** Sessions that are helped at the same time: each waits for Temporal, and after a kill many have to be. */
+/** Sessions repaired in parallel. Each repair waits for Temporal, and a kill affects many sessions. */
 const HELPED_AT_ONCE_MAX = 10;
 
 type LookDeps = LostAttemptsDeps &
@@ -41,7 +41,7 @@ export function createSweep(deps: SweepDeps) {
   const shared = { ...deps, rows: createSweepStore(store), messages: createMessageRows(store.db) };
   let stopped = false;
 
-  /** One row that can't be helped keeps no other from being looked at; with Temporal away none of them can be. */
+  /** Repairs each row. A failed repair doesn't stop the others, but this check ends when Temporal is unavailable. */
   const helpEach =
     <Row>({ find, help }: Look<Row>) =>
     async (everything: boolean): Promise<void> => {
@@ -61,7 +61,8 @@ export function createSweep(deps: SweepDeps) {
   type Pass = ((everything: boolean) => Promise<void>)[];
   const urgentLooks: Pass = [helpEach(lostAttempts(shared)), helpEach(unopenedTurns(shared))];
   const looks: Pass = [
-    // Before lost attempts are ended by name: the next ones would be ours, and a task that waits behind them would wait on.
+    // Must run before lost attempts are ended. Their next attempts would be this worker's, and a task behind them would
+    // keep waiting.
     helpEach(deadWork(shared)),
     ...urgentLooks,
     helpEach(lostSignals(shared)),
@@ -72,7 +73,7 @@ export function createSweep(deps: SweepDeps) {
     helpEach(stuckDeliveries(shared)),
     () => purgeIdempotency(store.db, now()),
   ];
-  /** Thousands of sessions may be deleted at once. Erasing them takes many calls of Temporal, and nobody waits for it. */
+  /** Thousands of sessions may be deleted at once. Erasing them takes many Temporal calls, and no client waits for the result. */
   const slowLooks: Pass = [helpEach(unerased(shared))];
 
   async function take(which: Pass, everything: boolean): Promise<void> {
@@ -84,13 +85,13 @@ export function createSweep(deps: SweepDeps) {
     }
   }
 
-  /** One pass over everything. `everything` also asks after sessions that were looked at lately. */
+  /** One pass over all checks. `everything` includes sessions that were checked recently. */
   const run = (everything = false): Promise<void> => take([...looks, ...slowLooks], everything);
 
   const beatMs = isOnlyWorker ? intervalMs : Math.min(intervalMs, URGENT_INTERVAL_MS);
   const beatsPerRun = Math.round(intervalMs / beatMs);
   const loops = [
-    // The first pass asks after every session that owes an answer: Temporal may have lost them all.
+    // The first pass checks every session with a pending reply, because Temporal may have lost them all.
     createLoop(beatMs, (beat) =>
       beat % beatsPerRun === 0 ? take(looks, beat === 0) : take(urgentLooks, false),
     ),
@@ -109,7 +110,7 @@ export function createSweep(deps: SweepDeps) {
   };
 }
 
-/** @param act Takes how often it was called before. It is called again so long after it has ended. */
+/** @param act Receives the number of earlier calls. The next call starts `pauseMs` after the previous call has ended. */
 function createLoop(pauseMs: number, act: (beat: number) => Promise<void>) {
   let timer: NodeJS.Timeout | undefined;
   let isStopped = false;

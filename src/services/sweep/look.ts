@@ -1,28 +1,28 @@
-// One thing that the sweep looks for: where something may have got lost, and what helps.
+// One check of the reconciler: finds a kind of lost work, and repairs it.
 import type { createSweepStore } from '../../stores/sweep.ts';
 
 export type SweepRows = ReturnType<typeof createSweepStore>;
 
 export interface Look<Row> {
-  /** A bounded number of rows. @param everything Also those that were looked at lately. */
+  /** A bounded number of rows. @param everything Includes rows that were checked recently. */
   find(everything: boolean): Promise<Row[]>;
   help(row: Row): Promise<void>;
 }
 
-/** A word on its way, or the second half of a deletion, needs milliseconds; what is older than this was lost. */
+/** A signal in flight, or the second half of a deletion, needs milliseconds. Anything older counts as lost. */
 export const LOST_AFTER_MS = 5_000;
 
-/** What is renewed each 2 s and was not for so long has lost its worker: three renewals are missing. */
+/** Leases are renewed every 2 s. After this time three renewals are missing, so the worker is lost. */
 export const WORKER_LOST_AFTER_MS = 6_000;
 
 /**
- * Everything said before now is lost, when the only process that could have said it has just begun.
- * @returns the time before which it was accepted.
+ * If the only sending process has just started, everything sent earlier is lost.
+ * @returns the time before which the work was accepted.
  */
 export const lostBefore = (
   everything: boolean,
   { now, isOnlyWorker }: { now: () => number; isOnlyWorker: boolean },
 ) => (everything && isOnlyWorker ? now() : now() - LOST_AFTER_MS);
 
-/** A session is asked after at most this often: each question costs Temporal a call. */
+/** Minimum interval between checks of a session, because each check costs a Temporal call. */
 export const CHECK_EVERY_MS = 30_000;

@@ -1,4 +1,4 @@
-// Attempts whose worker died are ended by name: Temporal alone would notice by its heartbeat time-out only.
+// Ends attempts whose worker died. Temporal alone would notice only by heartbeat timeout.
 import type { Logger } from 'pino';
 import type { SessionRow } from '../../stores/schema.ts';
 import type { Engine, LostAttempt } from '../engine.ts';
@@ -6,8 +6,8 @@ import { type Look, type SweepRows, WORKER_LOST_AFTER_MS } from './look.ts';
 import { createPresence } from './presence.ts';
 
 /**
- * An attempt is ended by the activity's name, so one that was begun meanwhile would be ended too: by a second worker that has seen
- * the same lost lease. So they take turns, and a turn is longer than a question to Temporal and its answer.
+ * An attempt is ended by activity id, so a second worker that saw the same lost lease would end the next attempt too.
+ * Workers therefore claim the lease. A claim lasts longer than a round trip to Temporal.
  */
 const CLAIM_MS = 1_000;
 
@@ -18,7 +18,7 @@ export interface LostAttemptsDeps {
   now: () => number;
   /** This process's worker. */
   worker: string;
-  /** Whether every other worker is known to be gone: this process alone owns the data directory. */
+  /** True if every other worker is known to be gone, because this process alone owns the data directory. */
   isOnlyWorker: boolean;
 }
 
@@ -38,7 +38,7 @@ export function lostAttempts(deps: LostAttemptsDeps): Look<SessionRow> {
   const { rows, engine, logger, now, worker, isOnlyWorker } = deps;
   const leasesCount = createPresence(now);
 
-  /** Old leases, once the store has been there for long enough that who lives has renewed. */
+  /** Expired leases, once the store has been available long enough for living workers to renew. */
   async function lostBesideOthers(): Promise<SessionRow[]> {
     const found = await rows.lostLeases(worker, now() - WORKER_LOST_AFTER_MS);
     return leasesCount() ? found : [];
@@ -52,7 +52,7 @@ export function lostAttempts(deps: LostAttemptsDeps): Look<SessionRow> {
       const lost = attemptOf(session);
       if (!lost || !(isOnlyWorker || (await claim(session)))) return;
       if (await engine.failAttempt(lost)) logger.info(lost, 'A lost attempt was ended');
-      // The next one may have been given to another worker that is stopped or dying, and was never opened.
+      // Another worker that is stopped or dying may have received the next attempt without opening it.
       else await engine.endSilentAttempts(session.id, WORKER_LOST_AFTER_MS);
     },
   };

@@ -1,4 +1,4 @@
-// Signals that were told in a transaction and never acknowledged are sent again. A duplicate is harmless: rows decide what it means.
+// Resends signals that were committed but never acknowledged. A duplicate is harmless because the rows are authoritative.
 import type { LostTell, OutboxStore } from '../../stores/outbox.ts';
 import type { Outbox } from '../outbox.ts';
 import type { Look } from './look.ts';
@@ -11,14 +11,14 @@ export interface LostSignalsDeps {
 }
 
 export function lostSignals({ outboxRows, outbox, now, isOnlyWorker }: LostSignalsDeps): Look<LostTell> {
-  /** Its turn has begun: the signal would cost a replay and change nothing, unless it interrupts as well. */
+  /** True if the message's turn has begun. The signal would cost a replay and change nothing, unless it also interrupts. */
   async function isObsolete({ tell }: LostTell): Promise<boolean> {
     if (tell.signal !== 'message' || tell.argument.interrupts !== undefined) return false;
     return !(await outboxRows.isQueued(tell.argument.messageId));
   }
 
   return {
-    /** When the only process that could send them has just begun, all of them are lost. */
+    /** If the only sending process has just started, all unacknowledged signals are lost. */
     find: (everything) =>
       outboxRows.claimLost(everything && isOnlyWorker ? Number.MAX_SAFE_INTEGER : now(), now()),
     async help(lost) {

@@ -1,9 +1,9 @@
-// Sessions that should have ended by themselves: their workflow is woken, and asks the store.
+// Wakes the workflows of overdue idle sessions. The workflow then asks the store.
 import type { SessionRow } from '../../stores/schema.ts';
 import { type Engine, engineSession } from '../engine.ts';
 import { CHECK_EVERY_MS, type Look, type SweepRows } from './look.ts';
 
-/** The workflow's own timer ends an idle session; this long after it the sweep wakes the workflow. */
+/** The workflow's own timer ends an idle session. The reconciler wakes the workflow this long after the deadline. */
 const OVERDUE_AFTER_MS = 60_000;
 
 const wake = (engine: Engine, session: SessionRow): Promise<void> =>
@@ -26,7 +26,7 @@ export const missedExpiries = ({ rows, engine, now }: MissedExpiriesDeps): Look<
   help: (session) => wake(engine, session),
 });
 
-/** Calls of tools as well: a run that was lost has lost their timers. Any word starts it again from the store. */
+/** The same for expired tool calls, because a lost run has lost their timers. Any signal restarts the run from the store. */
 export const missedCallExpiries = ({ rows, engine, now }: MissedExpiriesDeps): Look<SessionRow> => ({
   find() {
     const at = now();

@@ -1,4 +1,4 @@
-// Sessions that owe an answer: a run that Temporal has lost is started again, one that does not know its work is told.
+// Sessions with a pending reply: restarts a run that Temporal lost, and signals a workflow that doesn't know its message.
 import type { Logger } from 'pino';
 import type { MessageRows } from '../../stores/message-rows.ts';
 import type { MessageRow, SessionRow } from '../../stores/schema.ts';
@@ -20,13 +20,16 @@ export function owedAnswers(deps: OwedAnswersDeps): Look<SessionRow> {
   const { rows, messages, engine, logger, showPreviews, now } = deps;
   const endUnreplayable = createEndUnreplayable(deps);
 
-  /** The message that the workflow should be busy with: the one being answered, else the first that waits. */
+  /** The message that the workflow should serve: the message of the open reply, or else the first queued message. */
   async function owed(session: SessionRow): Promise<MessageRow | undefined> {
     if (session.open_reply_id !== null) return messages.userOf(session.open_reply_id);
     return messages.firstQueued(session.id);
   }
 
-  /** Whether the workflow knows of the message. One that runs and can't answer now is believed to, unless it never will. */
+  /**
+   * True if the workflow knows the message. A running workflow that can't answer now counts as true, unless its history
+   * can't be replayed.
+   */
   async function isKnown(session: SessionRow, messageId: string): Promise<boolean> {
     const found = await engine.state(session.id);
     if (!found) return !(await endUnreplayable(session.id)) && engine.isRunning(session.id);

@@ -1,17 +1,20 @@
-// Since when the store has been there: while it is away nobody can renew a lease, and an old one proves nothing.
+// Tracks how long the store has been available. During an outage no worker can renew a lease, so an old lease proves nothing.
 import { WORKER_LOST_AFTER_MS } from './look.ts';
 
 /** The interval of renewals (activities/model.ts). */
 const RENEWAL_MS = 2_000;
-/** An absence up to this long lets no lease get old whose worker lives: one renewal before it, and a second to renew after it. */
+/**
+ * The longest outage after which a living worker's lease can't look lost. It leaves room for one renewal before and one
+ * second after.
+ */
 const SILENCE_MS_MAX = WORKER_LOST_AFTER_MS - RENEWAL_MS - 1_000;
-/** In this time after an absence every worker that lives has renewed, also a busy one that missed its first beat. */
+/** Within this time after an outage every living worker has renewed, even a busy worker that missed a beat. */
 const SETTLED_MS = 2 * RENEWAL_MS;
 
-/** @returns to be called when the store has answered: whether it has done so for long enough that leases can be believed. */
+/** @returns a function to call whenever the store has answered. It returns true once leases can be trusted. */
 export function createPresence(now: () => number): () => boolean {
-  // Whoever begins has waited for the store, and knows of nobody; after a crash of everything each second counts. So the
-  // others are given one interval only.
+  // A new process has waited for the store and knows no other worker. After a full crash every second counts, so the
+  // others get only one interval.
   let since = now() - RENEWAL_MS;
   let answeredAt = now();
   return () => {

@@ -1,4 +1,4 @@
-// Webhooks that are due and that nobody sends: whoever is to send them is told again.
+// Deliveries that are due and have no sender: signals their workflow again.
 import type { Kysely } from 'kysely';
 import type { Logger } from 'pino';
 import type { DeliveryQueue } from '../../stores/delivery-queue.ts';
@@ -9,7 +9,7 @@ import { createEndUnreplayable } from './unreplayable.ts';
 
 export interface StuckDeliveriesDeps {
   deliveries: Pick<DeliveryQueue, 'stuck' | 'releaseOthers'>;
-  /** This process, in the leases of what it sends. */
+  /** Identifies this process in the leases of its deliveries. */
   sender: string;
   db: Kysely<Tables>;
   engine: Engine;
@@ -22,7 +22,7 @@ type Stuck = { sessionId: string } | { webhookId: string };
 
 const idOf = (stuck: Stuck): string => ('sessionId' in stuck ? stuck.sessionId : stuck.webhookId);
 
-/** A backlog that is being sent is due for long: its sender is told at most this often. */
+/** A backlog in progress stays due for long, so its sender is signalled at most this often. */
 function createToldLately(now: () => number) {
   const until = new Map<string, number>();
   return (id: string): boolean => {

@@ -1,4 +1,4 @@
-// Erases what a deletion leaves outside of the tables: old pages in the write-ahead log, and the runs that Temporal keeps.
+// Erases the remains of a deletion outside the tables: old pages in the write-ahead log, and Temporal's runs.
 import type { Kysely } from 'kysely';
 import type { Logger } from 'pino';
 import { hasPendingDeliveries, lastDeliveryAt } from '../../stores/delivery-queue.ts';
@@ -25,7 +25,7 @@ export interface UnerasedDeps {
   now: () => number;
 }
 
-/** The wait doubles with each check, because it is as long as the time since the deletion. */
+/** The wait doubles with each check, because it equals the time since the deletion. */
 const nextCheckAt = (deletedAt: number, at: number): number =>
   at + Math.min(Math.max(at - deletedAt, RETRY_MS_MIN), RETRY_MS_MAX);
 
@@ -33,7 +33,7 @@ export function unerased({ rows, store, db, engine, logger, now }: UnerasedDeps)
   let logTruncatedAt = 0;
   let isRefused = false;
 
-  /** The log's pages hold what later transactions deleted, until a checkpoint empties the log. */
+  /** The log's pages keep deleted data until a checkpoint empties the log. */
   function truncateLog(since: number): boolean {
     if (logTruncatedAt > since) return true;
     const at = now();
@@ -51,9 +51,9 @@ export function unerased({ rows, store, db, engine, logger, now }: UnerasedDeps)
     );
   }
 
-  /** @returns whether Temporal holds nothing of the session, and no late signal can change that. */
+  /** @returns true if Temporal holds nothing of the session, and no late signal can change this. */
   async function eraseRuns({ id }: SessionRow, age: number): Promise<boolean> {
-    // The run still has webhooks to send.
+    // The run still has deliveries to send.
     if (await hasPendingDeliveries(db, id)) return false;
     const erasure = await engine.erase(id, { evenOpen: age > OPEN_MS_MAX });
     if (erasure === 'refused') logRefusal();
@@ -69,7 +69,7 @@ export function unerased({ rows, store, db, engine, logger, now }: UnerasedDeps)
       const at = now();
       const deletedAt = session.deleted_at ?? at;
       const isLast = at - deletedAt > GIVE_UP_AFTER_MS;
-      // First the date of the next check, so that a failure is not repeated in each pass.
+      // The next check is scheduled first, so that a failure isn't repeated in each pass.
       await rows.postponeErasure(session.id, nextCheckAt(deletedAt, at), isLast ? at : null);
       // A pending delivery holds the last copy of the metadata, and its removal leaves an old page in the log.
       const deliveredAt = await lastDeliveryAt(db, session.id);

@@ -1,9 +1,9 @@
-// Turns that a worker had taken and died before it opened them: they have no lease, Temporal alone knows of the attempt.
+// Turns whose worker died before opening them. No lease exists, so only Temporal knows of the attempt.
 import type { SessionRow } from '../../stores/schema.ts';
 import type { Engine } from '../engine.ts';
 import { type Look, type SweepRows, WORKER_LOST_AFTER_MS } from './look.ts';
 
-/** A little later than the attempt was begun, so that its silence is long enough when it is asked after. */
+/** Slightly longer than the silence that counts as lost, because the attempt begins after the message. */
 const UNOPENED_AFTER_MS = WORKER_LOST_AFTER_MS + 400;
 
 export interface UnopenedTurnsDeps {
@@ -13,8 +13,8 @@ export interface UnopenedTurnsDeps {
 }
 
 /**
- * Each message is asked after once, when it comes of age: on a busy system many wait for a worker, and each question costs
- * Temporal a call. What is missed by that, Temporal's own heartbeat time-out finds.
+ * Checks each message once, when it reaches this age. On a busy system many messages wait for a worker, and each check
+ * costs a Temporal call. Temporal's heartbeat timeout finds the rest.
  */
 export function unopenedTurns({ rows, engine, now }: UnopenedTurnsDeps): Look<SessionRow> {
   let askedBefore = now() - 2 * UNOPENED_AFTER_MS;

@@ -1,4 +1,4 @@
-// A run that can't be replayed stands for ever, while whatever it owes is told to it again and again.
+// A run that can't be replayed is stuck forever, while the reconciler keeps sending signals to the run.
 import type { Logger } from 'pino';
 import type { Engine } from '../engine.ts';
 
@@ -7,7 +7,7 @@ export interface EndUnreplayableDeps {
   logger: Logger;
 }
 
-/** @returns what ends such a run, and says so: somebody should look at its history. */
+/** @returns a function that ends such a run and logs an error, because an operator should inspect its history. */
 export const createEndUnreplayable =
   ({ engine, logger }: EndUnreplayableDeps) =>
   async (sessionId: string): Promise<boolean> => {

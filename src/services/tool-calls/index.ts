@@ -1,4 +1,4 @@
-// Calls of tools: listed for a session or for the account, and answered by the client.
+// Tool calls: listed for a session or for the account, and given results by the client.
 import type { Kysely } from 'kysely';
 import { countFitting } from '../../stores/page-bytes.ts';
 import type { Tables } from '../../stores/schema.ts';
@@ -13,7 +13,7 @@ export interface ToolCallsDeps extends SubmitDeps {
   db: Kysely<Tables>;
 }
 
-/** Those of one answer are as old as each other. */
+/** The calls of one reply step have the same creation time. */
 const positionOf = ({ created_at, step, position, id }: ToolCallOutline): Position => [
   ...[created_at, step, position],
   id,

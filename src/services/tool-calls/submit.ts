@@ -1,4 +1,4 @@
-// Takes the results of a client's own tools: each call has one, whoever submits it first and however often.
+// Accepts the results of a client's own tools. Each call has one result, however often it is submitted.
 import { canonicalJson } from '../../contracts/canonical-json.ts';
 import { ApiError, notFound } from '../../contracts/errors.ts';
 import { parseJson } from '../../contracts/json.ts';
@@ -24,13 +24,13 @@ const pathOf = (body: SubmitToolResults, index: number): string =>
 const closed = (call: ToolCallRow, why: string): ApiError =>
   new ApiError('tool_call_closed', `The call ${call.id} ${why}; its result can't change`);
 
-/** Equal results have equal numbers, however these are written. */
+/** Compares canonical JSON, so that equal numbers in different notations are equal. */
 const isSame = (call: ToolCallRow, { result, is_error = false }: ToolResult): boolean =>
   call.status === 'completed' &&
   (call.is_error === 1) === is_error &&
   canonicalJson(call.result === null ? null : parseJson(call.result)) === canonicalJson(result);
 
-/** A result that came before is the answer to its repetition; everything else that is late is refused. */
+/** Accepts a repetition of the stored result. Any other late result is refused. */
 function refuseClosed(call: ToolCallRow, result: ToolResult): void {
   if (call.type !== 'custom') throw closed(call, 'is run by the server');
   if (call.status === 'awaiting_result' || isSame(call, result)) return;
@@ -43,14 +43,14 @@ async function find(tx: SessionTransaction, id: string, path: string): Promise<T
   throw new ApiError('not_found', `No such tool call: '${id}'`, { param: path });
 }
 
-/** The calls whose results a request has brought, in its order. */
+/** The calls of a request's results, in its order. */
 interface Kept {
   ids: string[];
 }
 
 interface Submitted {
   calls: ToolCallRow[];
-  /** Those that have their result by this request. */
+  /** The calls that got their result from this request. */
   settled: ToolCallRow[];
   seq: number;
 }
@@ -88,7 +88,10 @@ async function announce(tx: SessionTransaction, settled: ToolCallRow[]): Promise
 export function createSubmit(deps: SubmitDeps) {
   const { reader, once } = deps;
 
-  /** @param submittedSeq Of the request that has brought the results; looked up when that is another one. */
+  /**
+   * @param submittedSeq The seq of the request that submitted the results. Read from the log when another request
+   * submitted them.
+   */
   async function show(calls: ToolCallRow[], submittedSeq?: number): Promise<SubmittedResults> {
     const [first] = calls;
     const reply: MessageRow | undefined = first && (await reader.get(first.message_id));
@@ -101,7 +104,7 @@ export function createSubmit(deps: SubmitDeps) {
         sessionId: reply.session_id,
         userMessageId: reply.parent_id ?? '',
         replyId: reply.id,
-        // Who repeats a request reads the same rest of the turn as the first time.
+        // A repeated request reads the same rest of the turn as the first.
         afterSeq: submittedSeq ?? (await reader.settledSeq(reply.id, calls)),
       },
     };

@@ -1,4 +1,4 @@
-// What a session may define as a tool beyond what the shapes of its fields say: a schema that can be checked in linear time.
+// Checks of a session's tools beyond the shapes of their fields: the schema must be checkable in linear time.
 import { ApiError } from '../../contracts/errors.ts';
 import { isCustomTool, TOOLS_BYTES_MAX, type ToolEntry } from '../../contracts/tools.ts';
 import type { SchemaChecker } from '../../tools/json-schema/checker.ts';
@@ -15,7 +15,7 @@ const PATH_CHARS_MAX = 200;
 const pathOf = (path: readonly (string | number)[]): string =>
   `parameters${path.map((part) => (typeof part === 'number' ? `[${part}]` : `.${part}`)).join('')}`;
 
-/** The first pattern that is not checked and the number of all, for the session's warnings. */
+/** The first unchecked pattern and the number of all, for the session's warnings. */
 const uncheckedOf = ([first, ...others]: UncheckedPattern[]): Pick<ToolDefinition, 'unchecked_patterns'> =>
   first === undefined
     ? {}
@@ -37,7 +37,7 @@ const sizesOf = ({ work, parameters_json }: ToolDefinition): Sizes => ({
   bytes: Buffer.byteLength(parameters_json ?? ''),
 });
 
-/** What the tools of one session may have together, however they come. */
+/** The total that the tools of one session may use, however they are added. */
 export function createToolBudget() {
   let workLeft = WORK_MAX;
   let bytesLeft = TOOLS_BYTES_MAX;
@@ -48,7 +48,7 @@ export function createToolBudget() {
       workLeft -= work;
       bytesLeft -= bytes;
     },
-    /** @throws ApiError when less than nothing is left. @param prefix Where the last tool stands. */
+    /** @throws ApiError when the budget is exceeded. @param prefix The path of the last tool. */
     check(prefix: string): void {
       const param = `${prefix}parameters`;
       const refuse = (limit: string): never => {
@@ -75,7 +75,7 @@ function checkedTool(entry: ToolEntry, checker: SchemaChecker, prefix: string): 
   return { ...others, parameters_json: text, work, ...uncheckedOf(unchecked) };
 }
 
-/** A large schema takes tens of milliseconds twice: to be compiled, and to be translated. */
+/** A large schema takes tens of milliseconds twice: once to compile, once to translate. */
 async function prepared(entry: ToolEntry, checker: SchemaChecker): Promise<void> {
   await checker.pace();
   if (!isCustomTool(entry)) return;

@@ -1,4 +1,4 @@
-// The tools of a session: listed, added, replaced and removed; the model's next call is shown what they are then.
+// The tools of a session: listed, added, replaced and removed. A change applies from the next model call.
 import { deleted } from '../../contracts/common.ts';
 import { ApiError, notFound } from '../../contracts/errors.ts';
 import { stringifyJson } from '../../contracts/json.ts';
@@ -35,14 +35,14 @@ function requireActive(tx: SessionTransaction): void {
 const named = (tools: readonly StoredTool[], name: string): StoredTool | undefined =>
   tools.find((tool) => tool.name === name);
 
-/** The tools with this one: in the place of the one of its name, or at the end. */
+/** Replaces the tool of the same name in place, or appends the tool. */
 const withTool = (tools: StoredTool[], tool: StoredTool): StoredTool[] =>
   named(tools, tool.name) ? tools.map((each) => (each.name === tool.name ? tool : each)) : [...tools, tool];
 
 const without = (tools: StoredTool[], name: string): StoredTool[] =>
   tools.filter((tool) => tool.name !== name);
 
-/** @returns the tool that it replaces, if there is one. */
+/** @returns the replaced tool, if any. */
 function placeFor(tools: StoredTool[], { name }: CreateTool): StoredTool | undefined {
   const before = named(tools, name);
   if (before || tools.length < TOOLS_MAX) return before;
@@ -51,7 +51,7 @@ function placeFor(tools: StoredTool[], { name }: CreateTool): StoredTool | undef
   });
 }
 
-/** @throws ApiError when these are more than a session may have. */
+/** @throws ApiError when the tools exceed a session's budget. */
 function withinBudget(tools: StoredTool[]): StoredTool[] {
   const budget = createToolBudget();
   for (const tool of tools) budget.spend(tool);
@@ -60,8 +60,8 @@ function withinBudget(tools: StoredTool[]): StoredTool[] {
 }
 
 /**
- * A position is the name of the last tool shown and how many were added before it: where it stood, should it be removed
- * before the next page.
+ * A position is the name of the last tool shown, and the number of tools added before it. The number locates the
+ * position if the tool is removed before the next page.
  */
 function restAfter(tools: StoredTool[], { order, after }: PageRequest): StoredTool[] {
   const ordered = order === 'asc' ? tools : tools.toReversed();
@@ -131,7 +131,7 @@ export function createTools(deps: ToolsDeps): ToolsService {
     );
   }
 
-  /** Calls that are open already stay open: what answers them was asked before. */
+  /** Open calls stay open, because the model made them before the removal. */
   const remove = (caller: Caller, sessionId: string, name: string, key: Idempotency | null) =>
     once(
       caller,

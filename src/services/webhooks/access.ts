@@ -1,4 +1,4 @@
-// A caller's webhook: seen by its own account alone.
+// Access to a caller's webhook: visible to its own account only.
 import { notFound } from '../../contracts/errors.ts';
 import type { WebhookRow } from '../../stores/schema.ts';
 import type { WebhooksStore } from '../../stores/webhooks.ts';
@@ -6,7 +6,7 @@ import type { Caller } from '../ports.ts';
 
 export const ownedBy = ({ accountId }: Caller, id: string) => ({ accountId, id });
 
-/** @throws 404 for another account's webhook too, so that nobody learns that it exists. */
+/** @throws 404 for another account's webhook too, so that its existence stays hidden. */
 export async function visibleWebhook(
   webhooks: WebhooksStore,
   caller: Caller,

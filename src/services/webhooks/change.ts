@@ -1,4 +1,4 @@
-// Makes and changes webhooks.
+// Creates and changes webhooks.
 import { ApiError, notFound } from '../../contracts/errors.ts';
 import { timeMs } from '../../contracts/time.ts';
 import type {
@@ -21,7 +21,7 @@ import { visibleSession } from '../session-access.ts';
 import { ownedBy, visibleWebhook } from './access.ts';
 import { checkUrl, type UrlDeps } from './url.ts';
 
-/** Each transaction that appends events to a session goes through all of its account's. */
+/** Each transaction that appends events reads all webhooks of the session's account. */
 const WEBHOOKS_PER_ACCOUNT_MAX = 100;
 
 export interface ChangeWebhookDeps extends UrlDeps {
@@ -37,7 +37,7 @@ const tooMany = () =>
     `An account can have ${WEBHOOKS_PER_ACCOUNT_MAX} webhooks: delete one that is no longer needed`,
   );
 
-/** What the row keeps of a filter: null when it lets everything through. */
+/** The filter as stored in the row. Null if the filter matches everything. */
 function storedFilter(filter: WebhookFilter | null | undefined): string | null {
   const { session_id = null, metadata = null } = filter ?? {};
   const filters = session_id !== null || Object.keys(metadata ?? {}).length > 0;
@@ -84,7 +84,7 @@ function activationOf({ activate_at }: RotateSecret, now: number): number {
   });
 }
 
-/** Failures of the past count for nothing once it is enabled again, or somewhere else. */
+/** Resets the failure counts when the webhook is enabled again or its URL changes. */
 const FORGIVEN: WebhookPatch = { failing_since: null, open_until: null, failures_in_row: 0 };
 
 function patchOf(row: WebhookRow, body: UpdateWebhook, url: string | undefined, now: number): WebhookPatch {
@@ -136,7 +136,7 @@ export function createWebhookChanges({ webhooks, sessions, secrets, checkTarget,
     },
 
     async change(caller: Caller, id: string, body: UpdateWebhook, keep: Keep): Promise<Webhook> {
-      // What is wrong with the body comes before whether there is such a webhook, as in every call.
+      // Errors in the body come before a 404, as in every call.
       const url = body.url === undefined ? undefined : await checkUrl(body.url, { checkTarget });
       await visibleWebhook(webhooks, caller, id);
       await checkFilter(caller, body.filter);
@@ -149,7 +149,7 @@ export function createWebhookChanges({ webhooks, sessions, secrets, checkTarget,
       const activateAt = activationOf(body, now());
       const change = (row: WebhookRow, at: number): WebhookPatch => ({
         updated_at: at,
-        // One that was announced before and is in force by now is the old one from here on.
+        // A previously announced secret that is in force by now becomes the current secret.
         ...(row.next_secret !== null && (row.next_secret_at ?? 0) <= at && { secret: row.next_secret }),
         next_secret: nextSecret,
         next_secret_at: activateAt,

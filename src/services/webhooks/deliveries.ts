@@ -1,4 +1,4 @@
-// Deliveries: what was sent to a webhook, what is still to be sent, and how its tries went.
+// Deliveries: sent and pending events of a webhook, with their attempts.
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Kysely } from 'kysely';
 import { ApiError, notFound } from '../../contracts/errors.ts';
@@ -16,10 +16,10 @@ import { byCreation, fittingSlice } from '../slices.ts';
 import { ownedBy, visibleWebhook } from './access.ts';
 import { TEST_MS_MAX, testDelivery } from './test-event.ts';
 
-/** Of one replay, so that its transactions stay short. */
+/** Deliveries per replay, so that its transactions stay short. */
 const REPLAYED_MAX = 10_000;
 
-/** How often a repeated trial looks for what the first one has come to, which another process may be sending. */
+/** Poll interval of a repeated test request, while another process may be sending the test. */
 const LOOK_EVERY_MS = 200;
 
 export interface DeliveriesDeps {
@@ -31,7 +31,7 @@ export interface DeliveriesDeps {
   now: () => number;
 }
 
-/** Those of one commit are as old as each other. */
+/** Deliveries of one commit have the same creation time. */
 const positionOf = ({ created_at, seq, id }: DeliveryRow): Position => [created_at, seq ?? 0, id];
 const TIES = 1;
 
@@ -59,14 +59,14 @@ const tooMany = () =>
     { param: 'to' },
   );
 
-/** As asked; else the first event that the webhook has asked for. */
+/** The requested type, or else the first event type of the webhook. */
 function testedType({ events }: WebhookRow, { type }: TestWebhook): WebhookEventType {
   if (type != null) return type;
   const names: string[] = JSON.parse(events);
   return WEBHOOK_EVENTS.find((name) => name === names[0]) ?? 'message.completed';
 }
 
-/** A trial that another request is sending, once it is tried; still pending when its sender has died. */
+/** Waits until another request has sent the test. The delivery is still pending if its sender died. */
 async function untilTried(show: () => Promise<Delivery>): Promise<Delivery> {
   for (let waitedMs = 0; ; waitedMs += LOOK_EVERY_MS) {
     const delivery = await show();
@@ -111,7 +111,7 @@ export function createDeliveries(deps: DeliveriesDeps): DeliveriesService {
     if (webhook.status === 'disabled') throw disabled();
     const count = await webhooks.replay(webhook, { ...range, max: REPLAYED_MAX, now: now() });
     if (count === null) throw tooMany();
-    // Should the key get lost with this process, its retry sends again: at least once, with the same ids.
+    // If this process dies before the key is stored, a retry sends again: at least once, with the same ids.
     await db.transaction().execute((rows) => keep(rows, { count }));
     if (count > 0) outbox.notifyEndpoint(webhookId);
     return { count };

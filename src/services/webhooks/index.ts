@@ -1,4 +1,4 @@
-// Webhooks of an account. Their secret is shown once, in the answer that sets it.
+// Webhooks of an account. A secret is shown once, in the response that sets it.
 import { type Deleted, deleted } from '../../contracts/common.ts';
 import { notFound } from '../../contracts/errors.ts';
 import type { Webhook, WebhookWithSecret } from '../../contracts/webhooks.ts';

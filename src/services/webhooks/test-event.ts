@@ -1,4 +1,4 @@
-// What a webhook is sent for a trial: an event as a session would have it, of a session that there is not.
+// A test event for a webhook: shaped like a real event, for a session that doesn't exist.
 import { toTimestamp, type Usage } from '../../contracts/common.ts';
 import { eventBody } from '../../contracts/event-body.ts';
 import type { EventData, WebhookEventType } from '../../contracts/events.ts';
@@ -103,7 +103,7 @@ const SAMPLES: { [T in WebhookEventType]: (at: string) => EventData<T> } = {
   'error.occurred': () => ({ error: ERROR }),
 };
 
-/** Its body says `"test": true`, so that a receiver can leave it. */
+/** The body contains `"test": true`, so that receivers can skip the event. */
 function bodyOf(type: WebhookEventType, eventId: string, now: number): string {
   const at = toTimestamp(now);
   const body = eventBody({
@@ -118,10 +118,10 @@ function bodyOf(type: WebhookEventType, eventId: string, now: number): string {
   return JSON.stringify({ ...body, test: true });
 }
 
-/** Its sender waits for the answer for half of this; whoever has not recorded one by then is dead. */
+/** Twice the time that the sender waits for a response. A sender without a recorded outcome by then is dead. */
 export const TEST_MS_MAX = 30_000;
 
-/** A delivery that its maker sends at once; should he die meanwhile, its endpoint's own sender does. */
+/** A delivery that its creator sends immediately. If the creator dies, the endpoint's own sender takes over. */
 export function testDelivery(webhook: WebhookRow, type: WebhookEventType, now: number): DeliveryRow {
   const eventId = newId('evt');
   return {
