@@ -1,35 +1,38 @@
-// Senders that stay with their session for a moment: what this process commits for it meanwhile is sent at once, and its
-// workflow is not told of it, which would cost a signal, an activity and two workflow tasks each time.
+// Resident senders: they stay with a session for a moment and send this process's new events immediately. Otherwise
+// each commit would cost a signal, an activity and two workflow tasks.
 
-/** A conversation that goes on has something new within this. */
+/** An active conversation produces new events within this time. */
 const STAY_MS = 1_000;
-/** Sessions attended at once; beyond them a sender leaves when it is done, for each that stays has a worker's place. */
+/** Residents at once. Beyond this number a sender returns when it is done, because each resident occupies a worker slot. */
 const ATTENDED_MAX = 100;
-/** Rounds of one session at once: while one waits for a receiver that does not answer, what is new for others is sent. */
+/** Passes of one session at once. While one pass waits for a slow endpoint, another sends new events to other endpoints. */
 const ROUNDS_MAX = 4;
 
 export type Attendance = ReturnType<typeof createAttendance>;
 
 export interface Attended {
-  /** Sends what is due. */
+  /** Sends the due deliveries. */
   round: () => Promise<void>;
-  /** Nothing more is begun then. */
+  /** True when no further pass may begin. */
   isOver: () => boolean;
-  /** Aborts when it is over at once. */
+  /** Aborts when the sender must stop immediately. */
   signal: AbortSignal;
 }
 
 export interface Stay {
-  /** It ended with a ring that came too late: whoever rang tells the workflow, and what is due is another sender's. */
+  /**
+   * The last notification came too late and was refused. The notifier signals the workflow, and another sender takes
+   * the due deliveries.
+   */
   isRefused: boolean;
 }
 
-/** @param stayMs After the last round; with 0 nobody stays. */
+/** @param stayMs Idle time after the last pass. With 0 no sender stays resident. */
 export function createAttendance(stayMs = STAY_MS) {
-  /** Of each session that a sender is with: asks it for another round, which it may refuse. */
+  /** Asks the session's resident sender for another pass. The sender may decline. */
   const bells = new Map<string, () => boolean>();
 
-  /** Resolves when a moment has passed without a ring, and every round is over. @throws what the first failed round has. */
+  /** Resolves after a moment without notifications, when every pass has ended. @throws the error of the first failed pass. */
   function attend(sessionId: string, { round, isOver, signal }: Attended): Promise<Stay> {
     return new Promise((resolve, reject) => {
       let rounds = 0;
@@ -40,7 +43,10 @@ export function createAttendance(stayMs = STAY_MS) {
 
       const isOpen = () => bells.get(sessionId) === ring;
 
-      /** From here on the session's workflow is told again: in the same turn of the loop, so that no ring gets lost. */
+      /**
+       * From here on commits signal the workflow again. Leaving completes within one turn of the event loop, so no
+       * notification gets lost.
+       */
       function leave(): void {
         clearTimeout(timer);
         if (isOpen()) bells.delete(sessionId);
@@ -81,12 +87,12 @@ export function createAttendance(stayMs = STAY_MS) {
   }
 
   return {
-    /** @returns whether a sender of this process is with the session, and looks for what is due. */
+    /** @returns true if a resident sender of this process accepts and checks for due deliveries. */
     ring: (sessionId: string): boolean => bells.get(sessionId)?.() ?? false,
 
     /**
-     * A round, and others for as long as there is something new.
-     * @param takesOver Also from a sender that is with the session already, such as one whose run is over.
+     * Runs a pass, and further passes as long as new events arrive.
+     * @param takesOver Also replaces a resident sender, such as a sender of a closed run.
      */
     async during(sessionId: string, attended: Attended, takesOver = false): Promise<Stay> {
       const isFree = takesOver || !bells.has(sessionId);

@@ -1,11 +1,11 @@
-// What an endpoint is sent that it could not be sent at once: page by page, a few at a time, and nothing while it is left alone.
+// Sends an endpoint's backlog page by page, a few deliveries at a time. Sends nothing while the endpoint is paused.
 import type { DeliveryQueue } from '../stores/delivery-queue.ts';
 import type { Sender } from './send.ts';
 
-/** Sends of one endpoint's backlog under way at once: enough to catch up, few enough not to press it down again. */
+/** Deliveries in flight per endpoint: enough to catch up, few enough not to overload a recovering endpoint. */
 const IN_FLIGHT_MAX = 4;
 const PAGE = 100;
-/** An activity that sends longer than this begins no other delivery; the workflow goes on with the next one. */
+/** After this time an activity starts no further delivery. The workflow continues with the next activity. */
 const TURN_MS = 60_000;
 
 export interface EndpointDeliveriesDeps {
@@ -17,7 +17,10 @@ export interface EndpointDeliveriesDeps {
 export type EndpointDeliveries = ReturnType<typeof createEndpointDeliveries>;
 
 export function createEndpointDeliveries({ queue, send, now }: EndpointDeliveriesDeps) {
-  /** @returns until when the endpoint is to be left alone; `isProbe` when that is over, and one try is to find out. */
+  /**
+   * @returns when the pause ends. With `isProbe`, a single attempt tests the endpoint after the pause. Undefined for a
+   * deleted or disabled endpoint.
+   */
   async function stateOf(webhookId: string) {
     const webhook = await queue.webhook(webhookId);
     if (!webhook || webhook.status === 'disabled') return undefined;
@@ -25,7 +28,7 @@ export function createEndpointDeliveries({ queue, send, now }: EndpointDeliverie
     return { openUntil, isProbe: openUntil > 0 };
   }
 
-  /** Sends one. @returns whether the endpoint is to be left alone now. */
+  /** Sends one delivery. @returns true if the endpoint must be paused now. */
   async function isTooMuch(webhookId: string, id: string): Promise<boolean> {
     const sent = await send(id);
     if (sent.kind === 'delivered' || sent.kind === 'elsewhere') return false;
@@ -33,7 +36,7 @@ export function createEndpointDeliveries({ queue, send, now }: EndpointDeliverie
     return !state || state.openUntil > now();
   }
 
-  /** Sends these, some at a time, until the endpoint is to be left alone. */
+  /** Sends the deliveries, a few at a time, until the endpoint must be paused. */
   async function sendAll(webhookId: string, ids: string[], isOver: () => boolean): Promise<void> {
     const rest = ids.values();
     let isStopped = false;
@@ -46,7 +49,7 @@ export function createEndpointDeliveries({ queue, send, now }: EndpointDeliverie
     await Promise.all(Array.from({ length: IN_FLIGHT_MAX }, sendOn));
   }
 
-  /** Sends what is due. @returns when to look again; null when nothing is left. */
+  /** Sends the due deliveries. @returns the time of the next check, or null when the backlog is empty. */
   return async function deliverEndpoint(webhookId: string, signal: AbortSignal): Promise<number | null> {
     const until = now() + TURN_MS;
     const isOver = () => signal.aborted || now() >= until;

@@ -1,11 +1,11 @@
-// When a delivery is tried again, and when an endpoint is left alone or given up: pure decisions, no clock of their own.
+// When a delivery is retried, and when an endpoint is paused or disabled. Pure decisions without a clock of their own.
 
 const SECOND_MS = 1_000;
 const MINUTE_MS = 60 * SECOND_MS;
 const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
 
-/** Between one try and the next, as Standard Webhooks suggests: ten tries within 75.6 hours. */
+/** Delays between attempts, as suggested by Standard Webhooks: ten attempts within 75.6 hours. */
 const WAITS_MS = [
   5 * SECOND_MS,
   5 * MINUTE_MS,
@@ -13,34 +13,34 @@ const WAITS_MS = [
   ...[2, 5, 10, 14, 20, 24].map((hours) => hours * HOUR_MS),
 ];
 export const TRIES_MAX = WAITS_MS.length + 1;
-/** So much of a wait more or less: what failed together is not tried again together. */
+/** Each delay varies by this fraction, so that deliveries that failed together aren't retried together. */
 const JITTER = 0.2;
-/** A receiver may ask for a pause of at most this. */
+/** The longest pause that a receiver can request. */
 const RETRY_AFTER_MAX_MS = DAY_MS;
 
-/** Tries that the session makes, while its reader may still be waiting; the rest is the endpoint's. */
+/** Attempts made by the session, while its client may still be waiting. The endpoint makes the later attempts. */
 export const QUICK_TRIES = 2;
 
-/** Failures in a row after which an endpoint is left alone for a while. */
+/** Consecutive failures after which an endpoint is paused. */
 const BREAKER_FAILURES = 5;
 const PAUSE_MS = 30 * SECOND_MS;
-/** Short beside the schedule: a receiver that is back is found within this. */
+/** Short compared with the schedule: a recovered receiver is found within this time. */
 const PAUSE_MAX_MS = 5 * MINUTE_MS;
 
-/** An endpoint that has answered nothing but failures for so long is switched off. */
+/** An endpoint is disabled after failing this long without a success. */
 const GIVEN_UP_AFTER_MS = 5 * DAY_MS;
 
-/** How a try has ended. */
+/** The outcome of an attempt. */
 export type Ending =
   | { kind: 'delivered' }
-  /** 410: the receiver wants nothing any more. */
+  /** 410: the receiver wants no further events. */
   | { kind: 'gone' }
-  /** @property retryAfterMs The pause that a busy receiver has asked for. */
+  /** @property retryAfterMs The pause requested by a busy receiver. */
   | { kind: 'failed'; retryAfterMs: number | null };
 
 const BUSY = [429, 503];
 
-/** @returns the pause that a `Retry-After` asks for: whole seconds or a date; null when it says nothing of use. */
+/** @returns the pause requested by `Retry-After`, in whole seconds or as a date. Null for an unusable value. */
 export function retryAfterOf(header: string | string[] | undefined, nowMs: number): number | null {
   const text = (Array.isArray(header) ? header[0] : header)?.trim() ?? '';
   if (/^\d+$/.test(text)) return Number(text) * SECOND_MS;
@@ -58,8 +58,8 @@ export function endingOf(
 }
 
 /**
- * @param tries Made so far. @param random In [0, 1).
- * @returns when the next try is due; null when there is none any more.
+ * @param tries Attempts made so far. @param random In [0, 1).
+ * @returns when the next attempt is due, or null after the last attempt.
  */
 export function nextTryAt(
   { tries, retryAfterMs }: { tries: number; retryAfterMs: number | null },
@@ -69,24 +69,24 @@ export function nextTryAt(
   const wait = tries < TRIES_MAX ? WAITS_MS[tries - 1] : undefined;
   if (wait === undefined) return null;
   const jittered = wait * (1 + JITTER * (2 * random - 1));
-  // Never before the pause is over, however the dice fall.
+  // Jitter never shortens the requested pause.
   return nowMs + Math.round(Math.max(jittered, Math.min(retryAfterMs ?? 0, RETRY_AFTER_MAX_MS)));
 }
 
-/** What is remembered of an endpoint between two successes. */
+/** An endpoint's failures since its last success. */
 export interface Trouble {
   failures: number;
   failingSince: number | null;
-  /** The endpoint is left alone until then. */
+  /** The endpoint is paused until then. */
   openUntil: number | null;
 }
 
 export const NO_TROUBLE: Trouble = { failures: 0, failingSince: null, openUntil: null };
 
-/** After one more failure. The pause doubles with each probe that fails. */
+/** The state after one more failure. The pause doubles with each failed probe. */
 export function afterFailure(before: Trouble, nowMs: number): Trouble {
   const { failures, failingSince, openUntil } = before;
-  // It was on its way when the pause began: one receiver that restarts under load is no row of probes.
+  // The attempt was in flight when the pause began. A receiver that restarts under load must not count as several failed probes.
   if (openUntil !== null && openUntil > nowMs) return before;
   const inRow = failures + 1;
   const doublings = Math.max(inRow - BREAKER_FAILURES, 0);

@@ -1,4 +1,4 @@
-// Sends one delivery, once: claims its row, signs and posts the stored bytes, records what came of it.
+// Sends one delivery once: claims its row, signs and posts the stored bytes, records the outcome.
 import type { Logger } from 'pino';
 import type { PostAnswer, Poster } from '../egress/post.ts';
 import { randomText } from '../ids.ts';
@@ -14,24 +14,24 @@ import { afterFailure, type Ending, endingOf, isGivenUp, nextTryAt, QUICK_TRIES 
 import type { SecretBox } from './secrets.ts';
 import { type Secrets, signatureHeaders } from './signing.ts';
 
-/** Longer than any try takes: past it the sender is dead, and another one may send. */
+/** Longer than any attempt. After this time the sender is dead, and another sender may take over. */
 const LEASE_MS = 20_000;
 const USER_AGENT = 'OpenClaw-Webhooks';
 
-/** What became of a delivery: `elsewhere` when it is not to be sent, or another sender has it. */
+/** The outcome of a delivery. `elsewhere` means that it must not be sent, or that another sender has it. */
 export type Sent =
   | { kind: 'delivered' | 'failed' | 'cancelled' | 'elsewhere' }
-  /** To be tried again, by whom and when. */
+  /** To be retried at this time by this owner. */
   | { kind: 'retry'; owner: 'session' | 'endpoint'; nextAttemptAt: number };
 
-/** Of no session: somebody waits for what comes of it, and it is sent once. */
+/** A test belongs to no session. A client waits for the outcome, so a test is sent only once. */
 const isTest = ({ session_id }: DeliveryRow): boolean => session_id === null;
 
 export interface SenderDeps {
   queue: DeliveryQueue;
   poster: Pick<Poster, 'post'>;
   secrets: Pick<SecretBox, 'open'>;
-  /** Names this process in the leases; never the same in two of them. */
+  /** Names this process in leases. Must be unique per process. */
   sender: string;
   logger: Logger;
   now: () => number;
@@ -41,7 +41,7 @@ export interface SenderDeps {
 
 export type Sender = ReturnType<typeof createSender>;
 
-/** The announced secret takes the other's place at its time. */
+/** An announced secret replaces the current secret at its activation time. */
 function secretsOf(row: WebhookRow, { open }: Pick<SecretBox, 'open'>, now: number): Secrets {
   const next = row.next_secret === null ? null : open(row.id, row.next_secret);
   if (next !== null && (row.next_secret_at ?? 0) <= now) return { current: next, next: null };
@@ -56,9 +56,9 @@ interface Tried {
 const WHY_GONE = 'The endpoint has answered 410: it wants nothing any more';
 const whyGivenUp = (since: number): string => `Every try since ${new Date(since).toISOString()} has failed`;
 
-/** What becomes of an endpoint that has failed once more; its row has this failure counted. */
+/** The endpoint's state after one more failure. The row already counts this failure. */
 function judged(webhook: WebhookRow, { kind }: Ending, now: number): WebhookPatch {
-  // Without this failure: it is counted by the rule, too.
+  // Subtracts this failure, because `afterFailure` counts it too.
   const before = {
     failures: webhook.failures_in_row - 1,
     failingSince: webhook.failing_since,
@@ -99,7 +99,7 @@ export function createSender(deps: SenderDeps) {
     return { attempt: attempt(statusCode, error), ending };
   }
 
-  /** What the row says after a failure. */
+  /** The row's state after a failure. */
   function failed(row: DeliveryRow, ending: Ending): { sent: Sent; patch: DeliveryPatch } {
     const tries = row.attempt_count + 1;
     const retryAfterMs = ending.kind === 'failed' ? ending.retryAfterMs : null;
@@ -110,7 +110,7 @@ export function createSender(deps: SenderDeps) {
         sent: { kind: 'failed' },
         patch: { status: 'failed', next_attempt_at: null, completed_at: now() },
       };
-    // A pause is nothing to sit through for a session.
+    // A session doesn't wait through a requested pause.
     const owner = tries >= QUICK_TRIES || retryAfterMs !== null ? 'endpoint' : row.owner;
     return { sent: { kind: 'retry', owner, nextAttemptAt: next }, patch: { owner, next_attempt_at: next } };
   }
@@ -134,8 +134,8 @@ export function createSender(deps: SenderDeps) {
   }
 
   /**
-   * One try of a delivery. At least once: a sender that dies after the receiver's answer has told nobody of it, and the
-   * next one sends the same bytes again.
+   * Makes one attempt of a delivery. Delivery is at least once: if a sender dies after the receiver's response, the
+   * next sender repeats the same bytes.
    */
   return async function sendDelivery(id: string): Promise<Sent> {
     const lease = { by: `${sender}/${randomText(8)}`, untilMs: now() + LEASE_MS };

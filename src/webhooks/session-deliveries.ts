@@ -1,39 +1,39 @@
-// What a session sends of its own events: in `seq` order to each endpoint, one at a time, all endpoints beside each other.
+// Sends a session's own events: in `seq` order and one at a time per endpoint, with all endpoints in parallel.
 import type { DeliveryHead, DeliveryQueue } from '../stores/delivery-queue.ts';
 import type { Attendance } from './attendance.ts';
 import type { Sender } from './send.ts';
 
-/** An activity that sends longer than this begins no other delivery; what is left is asked for again at once. */
+/** After this time an activity starts no further delivery. The remaining deliveries are requested again immediately. */
 const TURN_MS = 60_000;
-/** A receiver that has not answered by then is slow, or dead. */
+/** A receiver without a response after this time is slow or dead. */
 const SLOW_MS = 1_000;
 /**
- * Tries of one endpoint that are as slow, in this process: no session begins another one beside them. An endpoint that has just
- * died holds each for 15 s, and must leave the others their senders.
+ * Slow attempts to one endpoint, per process. At this number no session starts another attempt. A dead endpoint holds
+ * each attempt for 15 s and must leave senders for other endpoints.
  */
 const SLOW_TRIES_MAX = 40;
-/** A session that has to wait for them asks again after this, as after a first failure. */
+/** A postponed session retries after this time, as after a first failure. */
 const CROWDED_MS = 5_000;
 
 export interface SessionDeliveriesDeps {
   queue: DeliveryQueue;
   send: Sender;
-  /** Tells the endpoint's own workflow that it has been left something. */
+  /** Signals the endpoint's own workflow that deliveries were handed over. */
   endpointDue: (webhookId: string) => Promise<void>;
   attendance: Pick<Attendance, 'during'>;
   now: () => number;
 }
 
 export interface Round {
-  /** An attempt or a run before this one has failed, died or ended, and nobody but this one waits for what it has left. */
+  /** An earlier attempt or run has failed, died or ended. Only this sender waits for its remaining deliveries. */
   isLeft: boolean;
   signal: AbortSignal;
 }
 
 export interface RoundResult {
-  /** When this session has something to send again; null when nobody need ask. */
+  /** When this session must send again. Null if no further pass is needed. */
   againAtMs: number | null;
-  /** For the people who read the Temporal UI. */
+  /** For readers of the Temporal UI. */
   why: string;
 }
 
@@ -41,7 +41,7 @@ const NOTHING: RoundResult = { againAtMs: null, why: '' };
 
 export type SessionDeliveries = ReturnType<typeof createSessionDeliveries>;
 
-/** What was never tried is due whatever the time: its writer's clock may be ahead of this sender's, or have been set back. */
+/** A delivery without attempts is due at any time, because the clocks of its writer and this sender may differ. */
 const dueAt = ({ attempt_count, next_attempt_at, lease_until }: DeliveryHead): number =>
   Math.max(attempt_count === 0 ? 0 : (next_attempt_at ?? 0), lease_until ?? 0);
 
@@ -49,7 +49,7 @@ interface Try {
   since: number;
 }
 
-/** What is under way to each endpoint. */
+/** The attempts in flight to each endpoint. */
 function createTries(now: () => number) {
   const tries = new Map<string, Set<Try>>();
   return {
@@ -82,13 +82,16 @@ export function createSessionDeliveries({
     await endpointDue(webhookId);
   }
 
-  /** Until a probe has found it back, also when its pause is over: the probe is the endpoint's own. */
+  /** True until a probe succeeds, even after the pause, because only the endpoint's own workflow sends probes. */
   async function isLeftAlone(webhookId: string): Promise<boolean> {
     const webhook = await queue.webhook(webhookId);
     return (webhook?.open_until ?? null) !== null;
   }
 
-  /** Sends to one endpoint until nothing is due, or something fails. @returns what has failed, if it is tried again here. */
+  /**
+   * Sends to one endpoint until no delivery is due or an attempt fails. @returns the failed endpoint, if this session
+   * retries.
+   */
   async function drain(
     sessionId: string,
     first: DeliveryHead,
@@ -109,7 +112,10 @@ export function createSessionDeliveries({
     return undefined;
   }
 
-  /** Sends to one endpoint, unless it is left alone or keeps too many waiting. @returns what is tried again here. */
+  /**
+   * Sends to one endpoint, unless the endpoint is paused or has too many slow attempts. @returns the endpoint, if this
+   * session retries.
+   */
   async function sendTo(
     sessionId: string,
     head: DeliveryHead,
@@ -130,7 +136,7 @@ export function createSessionDeliveries({
   const dueNow = async (sessionId: string): Promise<DeliveryHead[]> =>
     (await queue.heads(sessionId)).filter((head) => dueAt(head) <= now());
 
-  /** Sends until nothing is due. @param failed Takes the endpoints that have failed, and are tried again here. */
+  /** Sends until no delivery is due. @param failed Receives the failed endpoints that this session retries. */
   async function sendAll(sessionId: string, isOver: () => boolean, failed: Set<string>): Promise<void> {
     for (let due = await dueNow(sessionId); due.length > 0 && !isOver(); due = await dueNow(sessionId)) {
       const outcomes = await Promise.all(due.map((head) => sendTo(sessionId, head, isOver)));
@@ -138,9 +144,9 @@ export function createSessionDeliveries({
     }
   }
 
-  /** Sends all that is due, also what becomes so meanwhile. */
+  /** Sends all due deliveries, including those that become due in the meantime. */
   return async function deliverSession(sessionId: string, { isLeft, signal }: Round): Promise<RoundResult> {
-    // Not by the clock, which may be set back.
+    // Monotonic, because the system clock may be set back.
     const until = performance.now() + TURN_MS;
     const isOver = () => signal.aborted || performance.now() >= until;
     const failed = new Set<string>();

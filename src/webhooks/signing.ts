@@ -1,41 +1,41 @@
-// The signatures of a webhook's request: the guide's own header, and those of Standard Webhooks beside it.
+// The signature headers of a webhook request: the guide's own header, and those of Standard Webhooks.
 import { createHmac } from 'node:crypto';
 import { Webhook } from 'standardwebhooks';
 
-/** What an endpoint's requests are signed with. */
+/** The secrets that sign an endpoint's requests. */
 export interface Secrets {
   current: string;
-  /** Announced and not yet in force: receivers may know either. */
+  /** Announced but not yet in force. Receivers may know either secret. */
   next: string | null;
 }
 
 export interface Signed {
   eventId: string;
-  /** The bytes that are sent. */
+  /** The bytes to send. */
   body: string;
-  /** Of this try, in milliseconds; the event's own time is in the body. */
+  /** The time of this attempt, in milliseconds. The body holds the event's own time. */
   atMs: number;
 }
 
 const STANDARD_MARK = 'whsec_';
 
-/** Of `whsec_` and base64 the bytes that it stands for; of any other secret its own UTF-8. */
+/** Decodes a `whsec_` secret from base64. Any other secret is used as UTF-8. */
 function standardWebhook(secret: string): Webhook {
   if (secret.startsWith(STANDARD_MARK)) {
     try {
       return new Webhook(secret);
     } catch {
-      // Not base64 after all: then it is a secret like any other.
+      // Invalid base64: the secret is used as UTF-8 like any other.
     }
   }
   return new Webhook(Buffer.from(secret, 'utf8'), { format: 'raw' });
 }
 
-/** Lowercase hex of the body's HMAC and nothing else, as the guide's receivers compare it. */
+/** Lowercase hex of the body's HMAC only, as the guide's receivers compare it. */
 const plainSignature = (secret: string, body: string): string =>
   createHmac('sha256', secret).update(body, 'utf8').digest('hex');
 
-/** `x-openclaw-signature` can name one secret only: the old one, until the new one is in force. */
+/** `x-openclaw-signature` uses one secret: the old secret until the new secret is in force. */
 export function signatureHeaders(
   { eventId, body, atMs }: Signed,
   { current, next }: Secrets,
