@@ -2,7 +2,8 @@
 import type { Engine } from '../../src/services/engine.ts';
 import type { Idempotency, Written } from '../../src/services/ports.ts';
 import { IDEMPOTENCY_KEPT_MS } from '../../src/stores/idempotency.ts';
-import { openTestStore, postgresUrl, type TestStore } from '../support/store.ts';
+import { postgresUrl } from '../support/database.ts';
+import { openTestStore, type TestStore } from '../support/store.ts';
 
 let nowMs = Date.parse('2026-03-01T12:00:00Z');
 let store: TestStore;

@@ -4,7 +4,8 @@ import type { PageRequest } from '../../src/services/ports.ts';
 import { createList } from '../../src/services/sessions/list.ts';
 import { createSessionScan, type SessionQuery } from '../../src/stores/session-scan.ts';
 import { createSessionsStore } from '../../src/stores/sessions.ts';
-import { openTestStore, postgresUrl, type TestStore } from '../support/store.ts';
+import { postgresUrl } from '../support/database.ts';
+import { openTestStore, type TestStore } from '../support/store.ts';
 
 const SESSIONS = 300;
 

@@ -1,4 +1,4 @@
-// The rules and the store over a real SQLite file, without HTTP and without Temporal.
+// The rules and the store over a real database, without HTTP and without Temporal.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,7 +10,7 @@ import type { CreateWebhook, Delivery, WebhookWithSecret } from '../../src/contr
 import { LOOPBACK } from '../../src/egress/allow-list.ts';
 import { createEventFeed } from '../../src/events/event-feed.ts';
 import { createLiveChannel, type LiveChannel } from '../../src/events/live-channel.ts';
-import { newId, randomText } from '../../src/ids.ts';
+import { newId } from '../../src/ids.ts';
 import { createCatalogue } from '../../src/models/catalogue.ts';
 import { ModelCallError, type ModelReply } from '../../src/models/port.ts';
 import { createApiKeys } from '../../src/services/api-keys.ts';
@@ -41,9 +41,8 @@ import { createTurns } from '../../src/turns/index.ts';
 import type { StepWriter } from '../../src/turns/step-writer.ts';
 import { createSessionView } from '../../src/views/sessions.ts';
 import { createWebhookSending } from '../../src/wiring/webhooks.ts';
-import { databaseFileIn } from './files.ts';
+import { newDatabase } from './database.ts';
 import { localNames } from './names.ts';
-import { createDatabase } from './postgres.ts';
 
 export type TestStore = Awaited<ReturnType<typeof openTestStore>>;
 export type OpenStep = Extract<Begun, { kind: 'open' }>;
@@ -124,14 +123,6 @@ export const writerOf = (open: OpenStep): StepWriter => ({
   callId: newId('mcall'),
   model: open.reply.model ?? open.session.model,
 });
-
-/** Whether the suites run on PostgreSQL this time: the runner says so, and names the server. */
-export const postgresUrl = process.env.TEST_POSTGRES_URL ?? null;
-
-const newDatabase = async (directory: string): Promise<string> =>
-  postgresUrl === null
-    ? databaseFileIn(directory)
-    : createDatabase(postgresUrl, `test_${randomText(16).toLowerCase()}`);
 
 export async function openTestStore(options: TestStoreOptions = {}) {
   const { now = Date.now, account = 'test', showPreviews = true } = options;

@@ -1,4 +1,4 @@
-// The real system in this process: real SQLite, the run's real Temporal server, and the simulator as its model.
+// The real system in this process: a real database, the run's real Temporal server, and the simulator as its model.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,7 +13,7 @@ import { type Simulator, startSimulator } from '../../src/models/simulator.ts';
 import { createSystem, type System, type SystemOptions } from '../../src/wiring.ts';
 import type { RunBounds } from '../../workflows/protocol.ts';
 import { type ApiClient, createApiClient } from './api-client.ts';
-import { databaseFileIn } from './files.ts';
+import { newDatabase } from './database.ts';
 import { localNames } from './names.ts';
 import { readRunFile } from './run-file.ts';
 
@@ -42,13 +42,14 @@ export interface TestSystemOptions {
   now?: () => number;
   /** Instead of the simulator behind the real adapter. */
   model?: Model;
-  /** Instead of a new SQLite file. */
+  /** Instead of a new one of the kind that the run asks for. */
   database?: string;
 }
 
 export async function startTestSystem(options: TestSystemOptions = {}): Promise<TestSystem> {
   const run = readRunFile();
   const directory = mkdtempSync(join(tmpdir(), 'openclaw-system-'));
+  const database = options.database ?? (await newDatabase(directory));
   const simulator = await startSimulator({ echoOnly: true, tokenMs: 0 });
   const adapter = createAnthropicModel({ apiKey: 'test', baseUrl: simulator.url });
   const taskQueue = `test-${randomText(12)}`;
@@ -58,7 +59,7 @@ export async function startTestSystem(options: TestSystemOptions = {}): Promise<
 
   async function open(): Promise<void> {
     system = await createSystem({
-      database: options.database ?? databaseFileIn(directory),
+      database,
       redisUrl: null,
       temporal: {
         connection: { address: options.temporalAddress ?? run.address },

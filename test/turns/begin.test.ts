@@ -1,13 +1,7 @@
 // What `begin` decides from the rows (design 2a.3, 2a.4, 2a.13).
 import { sql } from 'kysely';
-import {
-  failureOf,
-  openTestStore,
-  postgresUrl,
-  replyOf,
-  type TestStore,
-  writerOf,
-} from '../support/store.ts';
+import { postgresUrl } from '../support/database.ts';
+import { failureOf, openTestStore, replyOf, type TestStore, writerOf } from '../support/store.ts';
 
 let store: TestStore;
 beforeAll(async () => {

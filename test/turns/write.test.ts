@@ -6,15 +6,8 @@ import { DELTA_LENGTH_MAX } from '../../src/contracts/events.ts';
 import { streamedText } from '../../src/stores/log.ts';
 import { pieces } from '../../src/turns/append-text.ts';
 import { MODEL_ERRORS_MAX } from '../../src/turns/fail-step.ts';
-import {
-  failureOf,
-  isGapFree,
-  openTestStore,
-  postgresUrl,
-  replyOf,
-  type TestStore,
-  writerOf,
-} from '../support/store.ts';
+import { postgresUrl } from '../support/database.ts';
+import { failureOf, isGapFree, openTestStore, replyOf, type TestStore, writerOf } from '../support/store.ts';
 
 let store: TestStore;
 beforeAll(async () => {
