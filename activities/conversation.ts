@@ -7,7 +7,7 @@ import {
   MAX_TOKENS_DEFAULT,
   THINKING_BUDGET_MIN,
 } from '../src/contracts/messages.ts';
-import { type Catalogue, refusesThinking } from '../src/models/catalogue.ts';
+import { adaptsThinking, type Catalogue, refusesThinking } from '../src/models/catalogue.ts';
 import type { CatalogueEntry } from '../src/models/catalogue-entry.ts';
 import type { ModelBlock, ModelMessage, ModelRequest, ModelTool } from '../src/models/port.ts';
 import type { MessageRows } from '../src/stores/message-rows.ts';
@@ -143,7 +143,7 @@ function createLeftOut() {
 }
 
 type Limits = Pick<ModelRequest, 'maxTokens' | 'temperature'> & {
-  thinking: TurnOptions['thinking'];
+  thinking: ReturnType<typeof acceptableThinking>;
 };
 
 /** The fields that the provider accepts for each type. */
@@ -152,8 +152,14 @@ const THINKING_FIELDS: Record<string, string[]> = {
   adaptive: ['type', 'display'],
 };
 
-function acceptableThinking(entry: CatalogueEntry | undefined, thinking: TurnOptions['thinking']) {
-  if (!thinking || refusesThinking(entry, thinking.type)) return null;
+/** `asked` is the name that the session gives. */
+function acceptableThinking(
+  asked: CatalogueEntry | undefined,
+  entry: CatalogueEntry | undefined,
+  thinking: TurnOptions['thinking'],
+) {
+  if (!thinking) return null;
+  if (refusesThinking(entry, thinking.type) && !adaptsThinking(asked, thinking.type)) return null;
   const fields = THINKING_FIELDS[thinking.type] ?? ['type'];
   return Object.fromEntries(Object.entries(thinking).filter(([name]) => fields.includes(name)));
 }
@@ -162,8 +168,7 @@ function acceptableThinking(entry: CatalogueEntry | undefined, thinking: TurnOpt
  * The nearest settings that the provider accepts. A changed session, another catalogue or older rows can combine
  * settings that no request validated together. `max_tokens` and the model take precedence over thinking.
  */
-function acceptable(entry: CatalogueEntry | undefined, { maxTokens, temperature, ...limits }: Limits) {
-  const thinking = acceptableThinking(entry, limits.thinking);
+function acceptable({ maxTokens, temperature, thinking }: Limits) {
   if (thinking === null || thinking.type === 'disabled') return { maxTokens, temperature, thinking };
   const isOn = { maxTokens, temperature: null, thinking };
   if (thinking.type !== 'enabled') return isOn;
@@ -189,6 +194,7 @@ export function createConversation({ messages, catalogue }: ConversationDeps) {
     const defaults: TurnOptions = JSON.parse(session.turn_options);
     const own: TurnOptions = JSON.parse(user.turn_options);
     const entry = catalogue.find(model);
+    const asked = catalogue.find(session.model);
     const limit = entry?.maxOutputTokens ?? MAX_TOKENS_DEFAULT;
     // A model that refuses temperature runs without it. The session's warnings mention this.
     const temperature =
@@ -197,10 +203,10 @@ export function createConversation({ messages, catalogue }: ConversationDeps) {
       model,
       system: session.system_prompt === '' ? null : session.system_prompt,
       tools,
-      ...acceptable(entry, {
+      ...acceptable({
         maxTokens: Math.min(own.max_tokens ?? defaults.max_tokens ?? MAX_TOKENS_DEFAULT, limit),
         temperature: temperature ?? null,
-        thinking: own.thinking ?? defaults.thinking,
+        thinking: acceptableThinking(asked, entry, own.thinking ?? defaults.thinking),
       }),
     };
   }

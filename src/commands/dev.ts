@@ -81,7 +81,7 @@ async function startAll(parts: Start): Promise<string> {
   await assertPortFree(config);
   await assertReachable(databaseOf(config));
   const { ports, uiMovedFrom, ...temporal } = await startTemporal(parts);
-  const { model, name: modelName } = await startModel(config, cleanup);
+  const { model, name: modelName } = await startModel(config, catalogue, cleanup);
   const system = await createSystem({
     database: databaseOf(config),
     redisUrl: config.redisUrl,

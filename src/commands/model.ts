@@ -1,26 +1,31 @@
 // Chooses the models and their server: Claude, the operator's own server, or the simulator.
 import { readFileSync } from 'node:fs';
 import { type Config, ConfigError } from '../config.ts';
+import { withAdaptiveThinking } from '../models/adaptive-thinking.ts';
 import { createAnthropicModel } from '../models/anthropic.ts';
 import { type Catalogue, createCatalogue } from '../models/catalogue.ts';
 import { startSimulator } from '../models/simulator.ts';
 import type { Cleanup } from './cleanup.ts';
 
 /** Claude if configured, otherwise the simulator, behind the same adapter. */
-export async function startModel(config: Config, cleanup: Cleanup) {
+export async function startModel(config: Config, catalogue: Catalogue, cleanup: Cleanup) {
   const { anthropicApiKey, anthropicBaseUrl } = config;
   if (anthropicApiKey !== null || anthropicBaseUrl !== null) {
     // The operator's own server may need no key, but the SDK requires a value.
     const apiKey = anthropicApiKey ?? 'none';
     const model = createAnthropicModel({ apiKey, baseUrl: anthropicBaseUrl });
     cleanup.add('the model connections', model.close);
-    return { model, name: anthropicBaseUrl === null ? 'Claude' : `Messages API at ${anthropicBaseUrl}` };
+    if (anthropicBaseUrl !== null) return { model, name: `Messages API at ${anthropicBaseUrl}` };
+    return { model: withAdaptiveThinking(model, catalogue), name: 'Claude' };
   }
   const simulator = await startSimulator();
   const model = createAnthropicModel({ apiKey: 'simulator', baseUrl: simulator.url });
   cleanup.add('the simulator', simulator.close);
   cleanup.add('the model connections', model.close);
-  return { model, name: 'built-in simulator (set ANTHROPIC_API_KEY for Claude)' };
+  return {
+    model: withAdaptiveThinking(model, catalogue),
+    name: 'built-in simulator (set ANTHROPIC_API_KEY for Claude)',
+  };
 }
 
 function readText(modelsFile: string): string {

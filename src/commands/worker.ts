@@ -12,7 +12,7 @@ async function start({ config, log, cleanup }: Start): Promise<string> {
   const { database, temporal, secretKey } = deploymentOf('worker', config);
   const catalogue = readCatalogue(config);
   await assertPortFree(config);
-  const { model, name: modelName } = await startModel(config, cleanup);
+  const { model, name: modelName } = await startModel(config, catalogue, cleanup);
   const system = await createWorkerSystem({
     database,
     redisUrl: config.redisUrl,

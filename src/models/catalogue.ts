@@ -30,6 +30,14 @@ export function createCatalogue(extra?: unknown): Catalogue {
 export const refusesThinking = (entry: CatalogueEntry | undefined, type: string): boolean =>
   entry?.refusesThinking.includes(type as ThinkingType) ?? false;
 
+/** True if the name stands for a newer model that refuses `enabled` and takes `adaptive`. Such a session keeps the setting. */
+export const adaptsThinking = (entry: CatalogueEntry | undefined, type: string): boolean =>
+  type === 'enabled' &&
+  entry !== undefined &&
+  entry.id !== entry.resolvesTo &&
+  refusesThinking(entry, 'enabled') &&
+  !refusesThinking(entry, 'adaptive');
+
 /** Prices have at most nine decimals, so each price is a whole number of nano-dollars. */
 const NANO = 1_000_000_000n;
 const TOKENS_PER_MTOK = 1_000_000n;

@@ -1,7 +1,7 @@
 // The turn options of sessions and messages, checked against the model catalogue.
 import { ApiError } from '../contracts/errors.ts';
 import { MAX_TOKENS_DEFAULT } from '../contracts/messages.ts';
-import { type Catalogue, refusesThinking } from '../models/catalogue.ts';
+import { adaptsThinking, type Catalogue, refusesThinking } from '../models/catalogue.ts';
 import type { TurnOptions } from '../views/sessions.ts';
 
 /** Picks the set options from any object that holds them. Null counts as not set. */
@@ -34,7 +34,7 @@ function checkThinkingType(
   given: Given,
 ): void {
   const entry = catalogue.find(model);
-  if (!thinking || !refusesThinking(entry, thinking.type)) return;
+  if (!thinking || !refusesThinking(entry, thinking.type) || adaptsThinking(entry, thinking.type)) return;
   const other = refusesThinking(entry, 'adaptive') ? 'enabled' : 'adaptive';
   refuse(
     given.thinking == null ? 'model' : 'thinking.type',

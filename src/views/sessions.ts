@@ -1,7 +1,7 @@
 // Session rows as the API shows them, with warnings about their settings.
 import { toTimestamp, toTimestampOrNull } from '../contracts/common.ts';
 import type { SessionSummary } from '../contracts/sessions.ts';
-import { type Catalogue, refusesThinking } from '../models/catalogue.ts';
+import { adaptsThinking, type Catalogue, refusesThinking } from '../models/catalogue.ts';
 import type { SessionRow } from '../stores/schema.ts';
 import type { Unchecked } from '../tools/json-schema/patterns.ts';
 import type { ToolRegistry } from '../tools/registry.ts';
@@ -62,6 +62,11 @@ export function createSessionView({ catalogue, tools }: SessionViewDeps) {
 
   function optionWarnings(model: string, { temperature, thinking }: TurnOptions): string[] {
     const entry = catalogue.find(model);
+    if (thinking && adaptsThinking(entry, thinking.type))
+      return [
+        ...optionWarnings(model, { temperature }),
+        `Anthropic's '${entry?.resolvesTo}' takes no 'thinking' of type 'enabled': it gets 'adaptive' in its place.`,
+      ];
     const refused = [
       ...(temperature != null && entry?.acceptsTemperature === false ? ["'temperature'"] : []),
       ...(thinking && refusesThinking(entry, thinking.type) ? [`'thinking' of type '${thinking.type}'`] : []),

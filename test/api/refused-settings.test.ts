@@ -126,7 +126,7 @@ describe('a change of a session is judged on the whole that results', () => {
 describe('a type of thinking that the model always refuses', () => {
   const PAIRS: [string, string][] = [
     ['claude-opus-4-7', 'enabled'],
-    ['claude-haiku', 'enabled'],
+    ['claude-haiku-5-5', 'enabled'],
     ['claude-opus-5-5', 'disabled'],
     ['claude-fable-5-2', 'enabled'],
     ['claude-sonnet-5-5', 'disabled'],
@@ -156,6 +156,9 @@ describe('a type of thinking that the model always refuses', () => {
   it.each([
     ['claude-sonnet-5-5', 'between_tools'],
     ['claude-haiku', 'disabled'],
+    // Names that move on to newer models: `enabled` is sent to those as `adaptive`.
+    ['claude-haiku', 'enabled'],
+    ['claude-opus-4-20250514', 'enabled'],
     ['claude-mythos-preview', 'enabled'],
     // No source says so of these.
     ['claude-fable-5-2', 'disabled'],
@@ -217,7 +220,7 @@ describe('a message that waits while its session changes', () => {
     [
       'its thinking is left out where the new model refuses it',
       { thinking: enabled(2_000) },
-      { model: 'claude-haiku' },
+      { model: 'claude-haiku-5-5' },
       { model: 'claude-haiku-5-5', thinking: null },
     ],
   ])('%s', async (_name, own, change, expected) => {

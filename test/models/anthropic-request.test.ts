@@ -1,7 +1,9 @@
 // What the adapter sends, and what it leaves out.
 
+import { withAdaptiveThinking } from '../../src/models/adaptive-thinking.ts';
 import { createAnthropicModel } from '../../src/models/anthropic.ts';
 import { BLANK_USER_TEXT } from '../../src/models/anthropic-request.ts';
+import { createCatalogue } from '../../src/models/catalogue.ts';
 import type { ModelBlock, ModelRequest } from '../../src/models/port.ts';
 import {
   API_KEY,
@@ -47,6 +49,17 @@ describe('the request', () => {
     );
     expect(body).toMatchObject({ temperature: 0.2, thinking: { type: 'adaptive' } });
     expect(headers['anthropic-version']).toBe('2023-06-01');
+  });
+
+  test.each([
+    ['claude-haiku-5-5', { type: 'adaptive', display: 'omitted' }],
+    ['claude-sonnet-4-6', { type: 'enabled', budget_tokens: 2_000, display: 'omitted' }],
+  ])('has the type of thinking that Anthropic takes for %s', async (name, expected) => {
+    const { server, model } = await serve((response) => void openStream(response).end(whole()));
+    const thinking = { type: 'enabled', budget_tokens: 2_000, display: 'omitted' };
+    const request = requestOf('hello', { model: name, thinking });
+    await collect(withAdaptiveThinking(model, createCatalogue()), request);
+    expect(server.requests[0]?.body.thinking).toEqual(expected);
   });
 
   test.each(['', 'sk-ant-\n', 'sk-\u00fc'])('is never made with the broken key %j', (apiKey) => {
