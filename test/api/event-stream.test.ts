@@ -232,7 +232,7 @@ describe('an open feed whose key ends is ended within 5 seconds, between two fra
     const { body } = await system.api.post('/v1/client-tokens', {
       session_ids: [id],
       scopes: ['read'],
-      expires_in_seconds: 1,
+      expires_in_seconds: 5,
     });
     const client = createApiClient(system.url, body.token);
     const frames: SseFrame[] = [];

@@ -339,6 +339,18 @@ export const ODD_ANSWERS: OddRow[] = [
     ...{ stopReason: 'end_turn', content: ANSWER },
   },
   {
+    provider: 'the whole content, or the stop reason, in `message_start`',
+    wire:
+      event('message_start', {
+        message: {
+          model: 'claude-answering',
+          content: [{ type: 'text', text: ANSWER }],
+          stop_reason: 'end_turn',
+        },
+      }) + event('message_stop'),
+    ...{ stopReason: 'end_turn', content: ANSWER },
+  },
+  {
     provider: 'a stream under another `content-type`',
     wire: withStop('end_turn'),
     contentType: 'text/plain',

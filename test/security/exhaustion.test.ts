@@ -136,7 +136,8 @@ const attacks = (): Record<string, Attack> => ({
   'a key of a megabyte': { body: text({ model: 'm', ['k'.repeat(MEGABYTE)]: 1 }), status: 400 },
   '10,000 metadata keys': { body: text({ model: 'm', metadata: object(10_000, String) }), status: 400 },
   '10,000 tools': { body: text({ model: 'm', tools: Array(10_000).fill('calculator') }), status: 400 },
-  '300,000 unknown fields': { body: text(object(300_000, () => 1)), status: 400 },
+  '200,000 unknown fields': { body: text(object(200_000, () => 1)), status: 400 },
+  '300,000 unknown fields': { body: text(object(300_000, () => 1)), status: 413 },
   'a system prompt of three megabytes': {
     body: text({ model: 'm', system_prompt: 'x'.repeat(3 * MEGABYTE) }),
     status: 400,
