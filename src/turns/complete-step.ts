@@ -3,7 +3,7 @@ import type { ErrorDetail } from '../contracts/errors.ts';
 import { parseJson, stringifyJson } from '../contracts/json.ts';
 import type { Catalogue } from '../models/catalogue.ts';
 import type { ModelBlock, ModelReply } from '../models/port.ts';
-import type { SessionLog, SessionTransaction } from '../stores/log.ts';
+import { findModelCall, type SessionLog, type SessionTransaction } from '../stores/log.ts';
 import {
   addUsage,
   type MessageRow,
@@ -78,6 +78,17 @@ export interface CompletedStep {
   session: SessionRow;
 }
 
+/** The step as an earlier commit of the same writer left it: the commit's acknowledgement was lost, and the write repeated. */
+async function recorded(
+  tx: SessionTransaction,
+  { step }: StepWriter,
+  reply: MessageRow,
+): Promise<CompletedStep> {
+  const calls = await tx.messages.toolCalls([reply.id]);
+  const open = calls.filter((call) => call.step === step && isOpen(call));
+  return { open, goesOn: true, reply, session: tx.session };
+}
+
 export const createCompleteStep = ({ log, catalogue }: { log: SessionLog; catalogue: Catalogue }) => {
   async function finish(tx: SessionTransaction, reply: MessageRow, answer: ModelReply) {
     const patch = {
@@ -117,6 +128,7 @@ export const createCompleteStep = ({ log, catalogue }: { log: SessionLog; catalo
     const mayCall = kindOfStop(given.stopReason) === 'other';
     const answer = mayCall ? given : withoutCalls(given);
     return fenced(log, writer, async (tx, open) => {
+      if (await findModelCall(tx.rows, writer.callId)) return recorded(tx, writer, open);
       appendDeltas(tx, writer, rest);
       tx.append('message.content_ended', open.id, { step: writer.step });
       const call = openCallOf(catalogue, writer, answer.usage);

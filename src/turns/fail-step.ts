@@ -2,7 +2,7 @@
 import { type MessageErrorCode, messageError } from '../contracts/errors.ts';
 import type { Catalogue } from '../models/catalogue.ts';
 import type { ModelUsage } from '../models/port.ts';
-import { countFailedCalls, type SessionLog, type SessionTransaction } from '../stores/log.ts';
+import { countFailedCalls, findModelCall, type SessionLog, type SessionTransaction } from '../stores/log.ts';
 import { addUsage, type MessageRow, type SessionRow } from '../stores/schema.ts';
 import { charge, openCallOf } from './charge.ts';
 import { closeReply, storably } from './close.ts';
@@ -51,6 +51,9 @@ export const createFailStep = ({ log, catalogue }: { log: SessionLog; catalogue:
     const write = (isBare: boolean) =>
       fenced(log, writer, async (tx, open): Promise<StepFailure> => {
         const { isLast, ...count } = await isLastTry(tx, writer, failed);
+        // The acknowledgement of an earlier commit was lost, and the write repeated. That commit has counted the attempt.
+        if (await findModelCall(tx.rows, writer.callId))
+          return { final: false, failures: count.failures - 1 };
         const call = openCallOf(catalogue, writer, failed.usage);
         const end = { outcome: 'failed', errorCode: failed.code } as const;
         const total = addUsage(open, await charge(tx, call, end));

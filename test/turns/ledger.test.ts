@@ -190,3 +190,11 @@ test('a call that has failed counts as a failure, a superseded one does not', as
   const second = writerOf(await store.open(message, null));
   expect(await store.turns.failStep(second, failureOf())).toEqual({ final: false, failures: 1 });
 });
+
+test('a failed attempt whose commit was not acknowledged counts once', async () => {
+  const { session, writer } = await answering();
+  const first = await store.turns.failStep(writer, failureOf());
+  expect(first).toEqual({ final: false, failures: 1 });
+  expect(await store.turns.failStep(writer, failureOf())).toEqual(first);
+  expect(await lines(session)).toHaveLength(1);
+});

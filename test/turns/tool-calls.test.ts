@@ -50,6 +50,20 @@ const announced = async ({ sessionId }: Called) =>
     .filter(({ type }) => type === 'message.requires_action')
     .map(({ data }) => (data.message as { waiting_for: string[] }).waiting_for);
 
+test('a step whose commit was not acknowledged is written once, and its repeat has the same calls', async () => {
+  const sessionId = await store.createSession();
+  const { replyId, userMessageId: messageId } = await store.send(sessionId);
+  const begun = await store.turns.begin({ sessionId, head: null, messageId, step: 1, attempt: ATTEMPT });
+  if (begun.kind !== 'open') throw new Error(`Not opened but ${begun.kind}`);
+  const writer = writerOf(begun);
+  const write = () => store.turns.complete(writer, 'Well.', replyOf('Well.'), [custom('slow'), CALCULATOR]);
+  const first = await write();
+  const before = await store.events(sessionId);
+  expect(await write()).toMatchObject({ goesOn: true, reply: first?.reply, open: first?.open });
+  expect(await store.events(sessionId)).toEqual(before);
+  expect(await store.rows.toolCalls([replyId])).toHaveLength(2);
+});
+
 describe('a turn that waits', () => {
   test('holds no lease: nobody writes, and no attempt may be missed', async () => {
     const { sessionId } = await called(custom('slow'));
