@@ -115,6 +115,24 @@ describe('a session that owes an answer while no run is open', () => {
     expect(await sweep(31_000)).toEqual([`message ${session}`]);
   });
 
+  test('hears of an interrupt that its workflow has lost', async () => {
+    const session = await store.createSession();
+    const open = await store.send(session);
+    const { reply } = await store.open(open, null);
+    await store.turns.interrupt({ sessionId: session, head: null, replyId: reply.id });
+    const next = await store.send(session, 'Queued behind it');
+    const running = { messageId: open.userMessageId, replyId: reply.id };
+    const state = { running, queue: [{ messageId: next.userMessageId }] };
+    const waiting = await openTestStore({
+      ...{ file: store.file, now: () => nowMs + 31_000 },
+      engine: { ...engine, state: async () => ({ answer: { state } }) as never },
+    });
+    told = [];
+    await waiting.sweep.run();
+    expect(told).toContain(`interrupt ${session}`);
+    await waiting.close();
+  });
+
   test('does not wait for one that can not be told', async () => {
     const sessions = [await store.createSession(), await store.createSession()];
     for (const session of sessions) await store.open(await store.send(session), null);

@@ -1,5 +1,6 @@
 // Sessions with a pending reply: restarts a run that Temporal lost, and signals a workflow that doesn't know its message.
 import type { Logger } from 'pino';
+import type { SessionState } from '../../../workflows/protocol.ts';
 import type { MessageRows } from '../../stores/message-rows.ts';
 import type { MessageRow, SessionRow } from '../../stores/schema.ts';
 import { messageSignal } from '../../turns/snapshot.ts';
@@ -27,6 +28,16 @@ export function owedAnswers(deps: OwedAnswersDeps): Look<SessionRow> {
   }
 
   /**
+   * A workflow that still runs an interrupted reply has lost the signal: a power cut rolled back Temporal's history, or an
+   * older version never sent the signal. A reply that ended in another way was ended by the workflow's own step.
+   */
+  async function resendInterrupt(session: SessionRow, { running }: SessionState): Promise<void> {
+    const reply = running ? await messages.get(running.replyId) : undefined;
+    if (reply?.status === 'interrupted')
+      await engine.signal('interrupt', engineSession(session), { replyId: reply.id });
+  }
+
+  /**
    * True if the workflow knows the message. A running workflow that can't answer now counts as true, unless its history
    * can't be replayed.
    */
@@ -34,6 +45,7 @@ export function owedAnswers(deps: OwedAnswersDeps): Look<SessionRow> {
     const found = await engine.state(session.id);
     if (!found) return !(await endUnreplayable(session.id)) && engine.isRunning(session.id);
     const { state } = found.answer;
+    await resendInterrupt(session, state);
     return [state.running, ...state.queue].some((message) => message?.messageId === messageId);
   }
 
