@@ -53,7 +53,7 @@ export const createFailStep = ({ log, catalogue }: { log: SessionLog; catalogue:
         const { isLast, ...count } = await isLastTry(tx, writer, failed);
         // The acknowledgement of an earlier commit was lost, and the write repeated. That commit has counted the attempt.
         if (await findModelCall(tx.rows, writer.callId))
-          return { final: false, failures: count.failures - 1 };
+          return { final: false, failures: Math.max(1, count.failures - 1) };
         const call = openCallOf(catalogue, writer, failed.usage);
         const end = { outcome: 'failed', errorCode: failed.code } as const;
         const total = addUsage(open, await charge(tx, call, end));
