@@ -62,6 +62,8 @@ export async function insertTells(
 /** An unacknowledged signal and the session to receive it. */
 export interface LostTell {
   tell: Tell;
+  /** After this time another reconciler may claim the row. */
+  claimedUntilMs: number;
   session: Pick<SessionRow, 'id' | 'account_id' | 'model'>;
 }
 
@@ -80,11 +82,8 @@ function claimLost(store: Store, before: number, now: number): Promise<LostTell[
     const found = await claimed(store, due).execute();
     if (found.length === 0) return [];
     const ids = found.map(({ id }) => id);
-    await rows
-      .updateTable('outbox')
-      .set({ due_at: now + LOST_AFTER_MS })
-      .where('id', 'in', ids)
-      .execute();
+    const claimedUntilMs = now + LOST_AFTER_MS;
+    await rows.updateTable('outbox').set({ due_at: claimedUntilMs }).where('id', 'in', ids).execute();
     const sessions = await rows
       .selectFrom('sessions')
       .select(['id', 'account_id', 'model'])
@@ -93,7 +92,7 @@ function claimLost(store: Store, before: number, now: number): Promise<LostTell[
     const byId = new Map(sessions.map((session) => [session.id, session]));
     return found.flatMap((row) => {
       const session = byId.get(row.session_id);
-      return session ? [{ tell: toTell(row), session }] : [];
+      return session ? [{ tell: toTell(row), claimedUntilMs, session }] : [];
     });
   });
 }

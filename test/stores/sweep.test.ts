@@ -349,6 +349,31 @@ test('a deletion whose second transaction fails is answered as it was accepted, 
   ]);
 });
 
+test('signals that a slow pass has claimed too long ago are left to the next pass', async () => {
+  lost.add('configure');
+  for (let n = 0; n < 30; n += 1)
+    await store.sessions.update(store.caller, await store.createSession(), { model: 'claude-sonnet-4-6' });
+  await eventually(
+    async () => lostCount,
+    (count) => count >= 30,
+  );
+  let calls = 0;
+  const signal = async () => {
+    calls += 1;
+    nowMs += 6_000;
+  };
+  const slow = await openTestStore({
+    ...{ file: store.file, now: () => nowMs },
+    engine: { ...engine, signal },
+  });
+  nowMs += 6_000;
+  await slow.sweep.run();
+  // As many as are sent at once.
+  expect(calls).toBeLessThanOrEqual(10);
+  expect(calls).toBeGreaterThan(0);
+  await slow.close();
+});
+
 test('with Temporal away a pass gives up soon: a hundred rows are not a hundred time-outs', async () => {
   for (let n = 0; n < 30; n += 1) await sendUnheard(await store.createSession());
   let calls = 0;

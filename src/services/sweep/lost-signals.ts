@@ -22,6 +22,8 @@ export function lostSignals({ outboxRows, outbox, now, isOnlyWorker }: LostSigna
     find: (everything) =>
       outboxRows.claimLost(everything && isOnlyWorker ? Number.MAX_SAFE_INTEGER : now(), now()),
     async help(lost) {
+      // The row is due again. Another process may have sent or replaced its signal since.
+      if (now() >= lost.claimedUntilMs) return;
       if (await isObsolete(lost)) await outboxRows.remove([lost.tell.id]);
       else await outbox.send(lost.session, lost.tell);
     },
