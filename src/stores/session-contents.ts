@@ -92,6 +92,8 @@ const removeSteps: RemoveSome = (rows, { sessionId }, bytesMax) =>
         .where(({ or, and }) => or(found.map(({ reply_id, n }) => and({ reply_id, n })))),
   );
 
+const idsOf = (found: readonly { id: string }[]): string[] => found.map(({ id }) => id);
+
 const removeToolCalls: RemoveSome = (rows, { sessionId }, bytesMax) =>
   removeFitting(
     rows
@@ -99,12 +101,7 @@ const removeToolCalls: RemoveSome = (rows, { sessionId }, bytesMax) =>
       .select(['id', callBytes.as('bytes')])
       .where('session_id', '=', sessionId),
     bytesMax,
-    (found) =>
-      rows.deleteFrom('tool_calls').where(
-        'id',
-        'in',
-        found.map(({ id }) => id),
-      ),
+    (found) => rows.deleteFrom('tool_calls').where('id', 'in', idsOf(found)),
   );
 
 const removeMessages: RemoveSome = (rows, { sessionId }, bytesMax) =>
@@ -114,12 +111,7 @@ const removeMessages: RemoveSome = (rows, { sessionId }, bytesMax) =>
       .select(['id', sql<number>`octet_length(text) + octet_length(blocks)`.as('bytes')])
       .where('session_id', '=', sessionId),
     bytesMax,
-    (found) =>
-      rows.deleteFrom('messages').where(
-        'id',
-        'in',
-        found.map(({ id }) => id),
-      ),
+    (found) => rows.deleteFrom('messages').where('id', 'in', idsOf(found)),
   );
 
 /** `withdrawDeliveries` handles deliveries queued in the meantime. Pending `session.ended` deliveries stay. */
